@@ -1,0 +1,89 @@
+//! What user space tells the kernel side while it runs, and what the kernel side keeps.
+
+use bytemuck::{Pod, Zeroable};
+
+/// The one element of [`crate::names::MAP_CONTROL`].
+#[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Control {
+    /// Address of the observer's `struct pid_namespace`, from [`Observer`]; only compared, never
+    /// followed.
+    pub observer_ns: u64,
+    /// Depth of the observer's pid namespace; 0 is the initial one.
+    pub observer_level: u32,
+    /// The observer's tgid in the initial namespace: never tracked, never adopted.
+    pub observer_tgid_init: u32,
+    /// Process, by tgid in the *observer's* namespace, which the `adopt` iterator takes as a root; 0
+    /// for none.
+    pub adopt_tgid: u32,
+    /// Bits of the `URGENT_` constants: which events wake the reader at once.
+    pub urgent: u32,
+    /// Not 0 while the reader is about to block: the next event clears it and wakes the reader.
+    pub reader_idle: u32,
+    /// Processes, by tgid in the initial namespace, whose exit wakes the reader at once; 0 for none.
+    pub watched: [u32; 2],
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Every exec wakes the reader: the workload is not pinned yet.
+pub const URGENT_EXEC: u32 = 1 << 0;
+
+/// What the `who_am_i` iterator writes: the process that reads it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Observer {
+    /// Address of its active `struct pid_namespace`.
+    pub ns: u64,
+    /// Depth of that namespace.
+    pub level: u32,
+    /// Inode number of that namespace, as in `readlink /proc/self/ns/pid`.
+    pub ns_inum: u32,
+    /// Its tgid in the initial namespace.
+    pub tgid_init: u32,
+    /// Its tid in the initial namespace.
+    pub tid_init: u32,
+}
+
+/// What the kernel side keeps of a tracked process.
+#[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Tracked {
+    /// Start time of the leader, ns on `CLOCK_BOOTTIME`.
+    pub start_boottime_ns: u64,
+    /// CPU time in ns of threads that have ended.
+    pub cpu_ns: u64,
+    /// User time in ns of threads that have ended.
+    pub utime_ns: u64,
+    /// System time in ns of threads that have ended.
+    pub stime_ns: u64,
+    /// Minor faults of threads that have ended.
+    pub min_flt: u64,
+    /// Major faults of threads that have ended.
+    pub maj_flt: u64,
+    /// Voluntary switches of threads that have ended.
+    pub nvcsw: u64,
+    /// Involuntary switches of threads that have ended.
+    pub nivcsw: u64,
+    /// Block-layer bytes read by threads that have ended.
+    pub read_bytes: u64,
+    /// Block-layer bytes written by threads that have ended.
+    pub write_bytes: u64,
+    /// `signal->maxrss` in pages when the present image began.
+    pub maxrss_at_exec_pages: u64,
+    /// Threads made, the leader included; from the adopt iterator, those alive then.
+    pub threads_made: u64,
+    /// Threads that have ended and are in the sums above.
+    pub threads_ended: u64,
+    /// Generations below the root.
+    pub depth: u32,
+    /// Execs since tracking began.
+    pub execs: u32,
+    /// Bits of the `TRACKED_` constants.
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Was there before tracking began.
+pub const TRACKED_ADOPTED: u32 = 1 << 0;

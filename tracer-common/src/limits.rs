@@ -1,0 +1,12 @@
+//! Sizes that both sides must agree on.
+
+/// Bytes of a task name, with its NUL: `TASK_COMM_LEN` of include/linux/sched.h.
+pub const COMM_LEN: usize = 16;
+/// Most bytes of an exec's filename that are sent. Longer ones are cut and flagged.
+pub const FILENAME_MAX: usize = 512;
+/// Most bytes of an exec's arguments that are sent. Longer ones are cut and flagged.
+pub const ARGV_MAX: usize = 2048;
+/// Default size of the ring buffer in bytes: 5,500 whole process lives (docs/performance.md).
+pub const RING_BYTES: u32 = 4 << 20;
+/// Default number of processes tracked at once.
+pub const TRACKED_MAX: u32 = 65_536;

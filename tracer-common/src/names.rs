@@ -1,0 +1,29 @@
+//! Names by which the loader finds what the kernel side defines.
+
+/// The ring buffer of events.
+pub const MAP_EVENTS: &str = "EVENTS";
+/// Hash of tracked processes: tgid in the initial namespace → [`crate::control::Tracked`].
+pub const MAP_TRACKED: &str = "TRACKED";
+/// Per-CPU array of `u64`, indexed by [`crate::loss`].
+pub const MAP_COUNTERS: &str = "COUNTERS";
+/// One-element array of [`crate::control::Control`].
+pub const MAP_CONTROL: &str = "CONTROL";
+/// The frozen global that holds [`crate::offsets::Offsets`].
+pub const GLOBAL_OFFSETS: &str = "OFFSETS";
+/// The frozen global, a `u32`, that holds the ring buffer's size in bytes.
+pub const GLOBAL_RING_BYTES: &str = "RING_BYTES";
+
+/// `tp_btf` program on `sched_process_fork`.
+pub const PROG_FORK: &str = "on_fork";
+/// `tp_btf` program on `sched_process_exec`.
+pub const PROG_EXEC: &str = "on_exec";
+/// `tp_btf` program on `sched_process_exit`.
+pub const PROG_EXIT: &str = "on_exit";
+/// `tp_btf` program on `signal_generate`.
+pub const PROG_SIGNAL: &str = "on_signal";
+/// `tp_btf` program on `mark_victim`.
+pub const PROG_OOM: &str = "on_oom";
+/// Task iterator that writes one [`crate::control::Observer`]: who is reading it.
+pub const PROG_WHO_AM_I: &str = "who_am_i";
+/// Task iterator that starts tracking the adopted root and every descendant of a tracked process.
+pub const PROG_ADOPT: &str = "adopt";

@@ -1,0 +1,17 @@
+//! tracer: a flight recorder for process trees on Linux.
+//!
+//! Read [`observe`] first: it is the main path, from the command line to the end record, and every
+//! other module is one room off it. `ARCHITECTURE.md` has the picture.
+
+pub mod cli;
+pub mod event;
+pub mod observe;
+pub mod probe;
+pub mod procfs;
+pub mod sampler;
+pub mod session;
+pub mod snapshot;
+pub mod target;
+pub mod tree;
+pub mod units;
+pub mod verdict;

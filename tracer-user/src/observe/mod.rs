@@ -1,0 +1,1 @@
+//! The main path: target, probe, run, drain, end.

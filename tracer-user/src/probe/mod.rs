@@ -1,0 +1,1 @@
+//! The kernel side as user space sees it: load it, attach it, read its ring, decode its records.

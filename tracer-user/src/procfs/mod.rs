@@ -1,0 +1,1 @@
+//! The only opener of `/proc`: bytes in, values out.

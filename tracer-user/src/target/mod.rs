@@ -1,0 +1,1 @@
+//! The process that is observed: started or joined, and pinned behind its wrappers.

@@ -1,0 +1,1 @@
+//! The live process tree, from events alone.

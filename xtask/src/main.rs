@@ -1,0 +1,49 @@
+//! `cargo xtask`: builds, checks, tests and measures tracer. One file a command.
+
+mod bench;
+mod ci;
+mod ebpf;
+mod run;
+mod test;
+mod tidy;
+mod vm;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, checks, tests and measures tracer.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build the kernel side into tracer-user/bpf, or check that it is what the sources give.
+    Ebpf(ebpf::Args),
+    /// Build tracer as this user and run it with sudo where that is needed.
+    Run(run::Args),
+    /// Run the whole test suite.
+    Test(test::Args),
+    /// Everything that CI runs.
+    Ci(ci::Args),
+    /// Run the core tests on other kernels in QEMU.
+    Vm(vm::Args),
+    /// Measure tracer beside its alternatives.
+    Bench(bench::Args),
+    /// Check the house rules: direction, length, purity, lints.
+    Tidy(tidy::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Ebpf(args) => ebpf::main(&args),
+        Command::Run(args) => run::main(&args),
+        Command::Test(args) => test::main(&args),
+        Command::Ci(args) => ci::main(&args),
+        Command::Vm(args) => vm::main(&args),
+        Command::Bench(args) => bench::main(&args),
+        Command::Tidy(args) => tidy::main(&args),
+    }
+}

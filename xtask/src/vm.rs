@@ -1,0 +1,10 @@
+//! `cargo xtask vm`.
+
+/// Arguments of `cargo xtask vm`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Runs the command.
+pub(crate) fn main(_args: &Args) -> anyhow::Result<()> {
+    anyhow::bail!("not there yet")
+}
