@@ -32,7 +32,11 @@ impl Facts {
         let mut counted = Self::default();
         for (_, fact) in facts {
             match fact {
-                Fact::Fork { creator, child, parent } => {
+                Fact::Fork {
+                    creator,
+                    child,
+                    parent,
+                } => {
                     add(&mut counted.forks, (*creator, *child, *parent));
                 }
                 Fact::Exec { pid, file } => add(&mut counted.execs, (*pid, file.clone())),
@@ -59,10 +63,19 @@ impl Facts {
                         let pid = record.small(key)?;
                         Ok(inner_of.get(&pid).copied().unwrap_or(pid))
                     };
-                    add(&mut counted.forks, (own("creator_pid")?, own("pid")?, own("ppid")?));
+                    add(
+                        &mut counted.forks,
+                        (own("creator_pid")?, own("pid")?, own("ppid")?),
+                    );
                 }
-                "exec" => add(&mut counted.execs, (inner(record)?, record.text("filename").to_owned())),
-                "exit" => add(&mut counted.exits, (inner(record)?, record.small("status")?)),
+                "exec" => add(
+                    &mut counted.execs,
+                    (inner(record)?, record.text("filename").to_owned()),
+                ),
+                "exit" => add(
+                    &mut counted.exits,
+                    (inner(record)?, record.small("status")?),
+                ),
                 _ => {}
             }
         }
@@ -88,7 +101,11 @@ impl Facts {
     /// Numbers of forks, execs and exits.
     #[must_use]
     pub fn sizes(&self) -> [i64; 3] {
-        [self.forks.values().sum(), self.execs.values().sum(), self.exits.values().sum()]
+        [
+            self.forks.values().sum(),
+            self.execs.values().sum(),
+            self.exits.values().sum(),
+        ]
     }
 
     /// Checks that a journal's facts are these.
@@ -97,9 +114,19 @@ impl Facts {
     /// The difference, thing by thing, cut to what a person reads.
     pub fn expect_same(&self, journal: &Self) -> Result<()> {
         let mut text = String::new();
-        tell(&mut text, "fork (creator, child, parent)", &self.forks, &journal.forks);
+        tell(
+            &mut text,
+            "fork (creator, child, parent)",
+            &self.forks,
+            &journal.forks,
+        );
         tell(&mut text, "exec (pid, file)", &self.execs, &journal.execs);
-        tell(&mut text, "exit (pid, raw status)", &self.exits, &journal.exits);
+        tell(
+            &mut text,
+            "exit (pid, raw status)",
+            &self.exits,
+            &journal.exits,
+        );
         ensure!(
             text.is_empty(),
             "truth {:?} and journal {:?} (forks, execs, exits) differ:\n{text}",
@@ -123,7 +150,11 @@ impl Facts {
 }
 
 fn inner(record: &Record) -> Result<i32> {
-    if record.value["pid_inner"].is_number() { record.small("pid_inner") } else { record.small("pid") }
+    if record.value["pid_inner"].is_number() {
+        record.small("pid_inner")
+    } else {
+        record.small("pid")
+    }
 }
 
 fn add<T: Ord>(counts: &mut Counts<T>, thing: T) {
@@ -139,10 +170,19 @@ fn difference<'a, T: Ord>(truth: &'a Counts<T>, journal: &'a Counts<T>) -> BTree
     left
 }
 
-fn tell<T: Ord + std::fmt::Debug>(text: &mut String, what: &str, truth: &Counts<T>, journal: &Counts<T>) {
+fn tell<T: Ord + std::fmt::Debug>(
+    text: &mut String,
+    what: &str,
+    truth: &Counts<T>,
+    journal: &Counts<T>,
+) {
     let left = difference(truth, journal);
     for (thing, count) in left.iter().take(12) {
-        let fault = if *count > 0 { "missing" } else { "never happened, or once too often" };
+        let fault = if *count > 0 {
+            "missing"
+        } else {
+            "never happened, or once too often"
+        };
         let _ = writeln!(text, "  {what} {thing:?}: {fault} ({})", count.abs());
     }
     if left.len() > 12 {
@@ -150,10 +190,21 @@ fn tell<T: Ord + std::fmt::Debug>(text: &mut String, what: &str, truth: &Counts<
     }
 }
 
-fn missing<T: Ord + std::fmt::Debug>(what: &str, truth: &Counts<T>, journal: &Counts<T>) -> Result<i64> {
+fn missing<T: Ord + std::fmt::Debug>(
+    what: &str,
+    truth: &Counts<T>,
+    journal: &Counts<T>,
+) -> Result<i64> {
     let left = difference(truth, journal);
-    let invented: Vec<_> = left.iter().filter(|(_, count)| **count < 0).take(5).collect();
-    ensure!(invented.is_empty(), "{what}: recorded but never happened: {invented:?}");
+    let invented: Vec<_> = left
+        .iter()
+        .filter(|(_, count)| **count < 0)
+        .take(5)
+        .collect();
+    ensure!(
+        invented.is_empty(),
+        "{what}: recorded but never happened: {invented:?}"
+    );
     Ok(left.values().sum())
 }
 
@@ -162,22 +213,45 @@ mod tests {
     use super::*;
 
     fn facts(list: &[Fact]) -> Facts {
-        Facts::of_truth(&list.iter().map(|fact| (0, fact.clone())).collect::<Vec<_>>())
+        Facts::of_truth(
+            &list
+                .iter()
+                .map(|fact| (0, fact.clone()))
+                .collect::<Vec<_>>(),
+        )
     }
 
     #[test]
     fn a_reused_pid_counts_twice() {
-        let exit = Fact::Exit { pid: 9, status: 0, max_rss_kb: 0 };
-        let (once, twice) = (facts(std::slice::from_ref(&exit)), facts(&[exit.clone(), exit.clone()]));
+        let exit = Fact::Exit {
+            pid: 9,
+            status: 0,
+            max_rss_kb: 0,
+        };
+        let (once, twice) = (
+            facts(std::slice::from_ref(&exit)),
+            facts(&[exit.clone(), exit.clone()]),
+        );
         assert_eq!(twice.missing_in(&once).unwrap(), [0, 0, 1]);
         assert!(once.missing_in(&twice).is_err());
     }
 
     #[test]
     fn a_wrong_status_is_told_as_missing_and_as_invented() {
-        let truth = facts(&[Fact::Exit { pid: 9, status: 0x700, max_rss_kb: 0 }]);
-        let journal = facts(&[Fact::Exit { pid: 9, status: 0x300, max_rss_kb: 0 }]);
+        let truth = facts(&[Fact::Exit {
+            pid: 9,
+            status: 0x700,
+            max_rss_kb: 0,
+        }]);
+        let journal = facts(&[Fact::Exit {
+            pid: 9,
+            status: 0x300,
+            max_rss_kb: 0,
+        }]);
         let text = truth.expect_same(&journal).unwrap_err().to_string();
-        assert!(text.contains("(9, 1792): missing") && text.contains("(9, 768): never"), "{text}");
+        assert!(
+            text.contains("(9, 1792): missing") && text.contains("(9, 768): never"),
+            "{text}"
+        );
     }
 }

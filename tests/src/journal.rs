@@ -25,9 +25,12 @@ impl Record {
     /// # Errors
     /// The key is missing or something else.
     pub fn int(&self, key: &str) -> Result<i64> {
-        self.value[key]
-            .as_i64()
-            .with_context(|| format!("{} record {} has no number {key}: {}", self.kind, self.seq, self.value))
+        self.value[key].as_i64().with_context(|| {
+            format!(
+                "{} record {} has no number {key}: {}",
+                self.kind, self.seq, self.value
+            )
+        })
     }
 
     /// A pid, signal or status of the record.
@@ -49,7 +52,9 @@ impl Record {
 #[must_use]
 pub fn crc32(bytes: &[u8]) -> u32 {
     let step = |crc: u32, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
-    !bytes.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), step))
+    !bytes
+        .iter()
+        .fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), step))
 }
 
 /// Reads a journal that is complete: every line whole, every CRC right, `seq` without a gap.
@@ -58,7 +63,11 @@ pub fn crc32(bytes: &[u8]) -> u32 {
 /// The first line that breaks one of these rules.
 pub fn read_journal(path: &Path) -> Result<Vec<Record>> {
     let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
-    ensure!(bytes.is_empty() || bytes.ends_with(b"\n"), "{}: the last line is torn", path.display());
+    ensure!(
+        bytes.is_empty() || bytes.ends_with(b"\n"),
+        "{}: the last line is torn",
+        path.display()
+    );
     let records = parse_lines(&bytes, path)?;
     for pair in records.windows(2) {
         ensure!(
@@ -77,13 +86,20 @@ pub fn read_journal(path: &Path) -> Result<Vec<Record>> {
 /// # Errors
 /// A whole line is broken.
 pub fn read_growing(path: &Path) -> Result<Vec<Record>> {
-    let Ok(bytes) = std::fs::read(path) else { return Ok(Vec::new()) };
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let Ok(bytes) = std::fs::read(path) else {
+        return Ok(Vec::new());
+    };
+    let whole = bytes
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |end| end + 1);
     parse_lines(&bytes[..whole], path)
 }
 
 fn parse_lines(bytes: &[u8], path: &Path) -> Result<Vec<Record>> {
-    let lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let lines = bytes
+        .split(|&byte| byte == b'\n')
+        .filter(|line| !line.is_empty());
     let numbered = lines.enumerate().map(|(index, line)| {
         parse_line(line).with_context(|| format!("{}: line {}", path.display(), index + 1))
     });
@@ -94,17 +110,34 @@ fn parse_line(line: &[u8]) -> Result<Record> {
     let shown = || String::from_utf8_lossy(line).into_owned();
     let value: Value = serde_json::from_slice(line).with_context(shown)?;
     let mark = b",\"crc\":";
-    let end = line.windows(mark.len()).rposition(|part| part == mark).with_context(shown)?;
+    let end = line
+        .windows(mark.len())
+        .rposition(|part| part == mark)
+        .with_context(shown)?;
     let written = match &value["crc"] {
         Value::String(hex) => u32::from_str_radix(hex, 16).ok(),
-        number => number.as_u64().and_then(|number| u32::try_from(number).ok()),
+        number => number
+            .as_u64()
+            .and_then(|number| u32::try_from(number).ok()),
     };
     let right = crc32(&line[..end]);
-    ensure!(written == Some(right), "crc {:?} written, {right:08x} right: {}", value["crc"], shown());
+    ensure!(
+        written == Some(right),
+        "crc {:?} written, {right:08x} right: {}",
+        value["crc"],
+        shown()
+    );
     Ok(Record {
-        seq: value["seq"].as_u64().with_context(|| format!("no seq: {}", shown()))?,
-        t: value["t_boot_ns"].as_u64().with_context(|| format!("no t_boot_ns: {}", shown()))?,
-        kind: value["kind"].as_str().with_context(|| format!("no kind: {}", shown()))?.to_owned(),
+        seq: value["seq"]
+            .as_u64()
+            .with_context(|| format!("no seq: {}", shown()))?,
+        t: value["t_boot_ns"]
+            .as_u64()
+            .with_context(|| format!("no t_boot_ns: {}", shown()))?,
+        kind: value["kind"]
+            .as_str()
+            .with_context(|| format!("no kind: {}", shown()))?
+            .to_owned(),
         value,
     })
 }

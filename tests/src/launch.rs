@@ -65,7 +65,10 @@ impl Launch {
     /// # Errors
     /// The fixture is not built.
     pub fn observe(self, fixture: &str, args: &[&str]) -> Result<Self> {
-        Ok(self.arg("--").arg(crate::place::fixture(fixture)?).args(args))
+        Ok(self
+            .arg("--")
+            .arg(crate::place::fixture(fixture)?)
+            .args(args))
     }
 
     /// An environment variable.
@@ -117,10 +120,19 @@ impl Launch {
         if !self.stdio_set[2] {
             self.command.stderr(File::create(&self.err)?);
         }
-        let child = self.command.spawn().with_context(|| format!("start {:?}", self.command))?;
+        let child = self
+            .command
+            .spawn()
+            .with_context(|| format!("start {:?}", self.command))?;
         let pid = i32::try_from(child.id())?;
         let pidfd = open_pidfd(pid)?;
-        Ok(Running { child: Some(child), pid, pidfd, out: self.out, err: self.err })
+        Ok(Running {
+            child: Some(child),
+            pid,
+            pidfd,
+            out: self.out,
+            err: self.err,
+        })
     }
 
     /// Starts it and waits for its end.
@@ -199,7 +211,10 @@ impl Running {
         if !wait::readable(&self.pidfd, deadline)? {
             let stderr = self.stderr();
             let tree = self.tree();
-            bail!("pid {} still runs after {deadline:?}; tree {tree:?}; stderr:\n{stderr}", self.pid);
+            bail!(
+                "pid {} still runs after {deadline:?}; tree {tree:?}; stderr:\n{stderr}",
+                self.pid
+            );
         }
         let status = self.child.take().context("already waited for")?.wait()?;
         Ok(Finished {
@@ -218,7 +233,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
         // A killed tracer leaves its target alone, by design; a failed test must not.
         let below: Vec<(i32, OwnedFd)> = proc::descendants(self.pid)
             .into_iter()
@@ -272,8 +289,15 @@ impl Finished {
     /// # Errors
     /// One is missing.
     pub fn expect_words(self, words: &[&str]) -> Result<Self> {
-        let missing: Vec<_> = words.iter().filter(|word| !self.stderr.contains(**word)).collect();
-        ensure!(missing.is_empty(), "stderr lacks {missing:?}:\n{}", self.stderr);
+        let missing: Vec<_> = words
+            .iter()
+            .filter(|word| !self.stderr.contains(**word))
+            .collect();
+        ensure!(
+            missing.is_empty(),
+            "stderr lacks {missing:?}:\n{}",
+            self.stderr
+        );
         Ok(self)
     }
 }

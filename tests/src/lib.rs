@@ -17,3 +17,9 @@ pub mod session;
 pub mod sys;
 pub mod truth;
 pub mod wait;
+
+/// One line on stderr, for fixtures; a closed stderr is not their concern.
+pub fn say(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

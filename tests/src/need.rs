@@ -14,7 +14,11 @@ pub fn live_kernel() -> Result<()> {
         "live tests need root: run `cargo xtask test`, which uses sudo only to execute them"
     );
     let btf = Path::new("/sys/kernel/btf/vmlinux");
-    ensure!(btf.exists(), "{} is missing: this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)", btf.display());
+    ensure!(
+        btf.exists(),
+        "{} is missing: this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)",
+        btf.display()
+    );
     Ok(())
 }
 

@@ -11,7 +11,12 @@ pub const TRACER_BIN: &str = "TRACER_BIN";
 fn beside_the_test(name: &str) -> Result<Option<PathBuf>> {
     let test = std::env::current_exe().context("find the test's own executable")?;
     // cargo puts tests in deps/, programs one folder above; an initramfs may hold all in one.
-    Ok(test.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file()))
+    Ok(test
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file()))
 }
 
 /// The `tracer` program.
@@ -55,5 +60,7 @@ pub fn fixture_text(name: &str) -> Result<String> {
 /// # Errors
 /// It is not UTF-8.
 pub fn text(path: &Path) -> Result<String> {
-    path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", path.display()))
+    path.to_str()
+        .map(str::to_owned)
+        .with_context(|| format!("{} is not UTF-8", path.display()))
 }

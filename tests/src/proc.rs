@@ -12,7 +12,9 @@ use anyhow::{Context as _, Result};
 pub fn stat_fields(pid: i32) -> Result<Vec<String>> {
     let line = fs::read(format!("/proc/{pid}/stat"))?;
     let line = String::from_utf8_lossy(&line);
-    let (_, rest) = line.rsplit_once(')').context("stat without a parenthesis")?;
+    let (_, rest) = line
+        .rsplit_once(')')
+        .context("stat without a parenthesis")?;
     Ok(rest.split_whitespace().map(str::to_owned).collect())
 }
 
@@ -35,7 +37,11 @@ pub fn thread_state(pid: i32, tid: i32) -> Option<char> {
 /// The process is gone.
 pub fn start_ticks(pid: i32) -> Result<u64> {
     let fields = stat_fields(pid)?;
-    fields.get(19).context("stat without field 22")?.parse().context("field 22")
+    fields
+        .get(19)
+        .context("stat without field 22")?
+        .parse()
+        .context("field 22")
 }
 
 /// The whole comm, newline at its end removed.
@@ -55,8 +61,13 @@ pub fn comm(pid: i32) -> Result<String> {
 pub fn status_line(pid: i32, name: &str) -> Result<String> {
     let status = fs::read(format!("/proc/{pid}/status"))?;
     let status = String::from_utf8_lossy(&status);
-    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    Ok(line.with_context(|| format!("no {name} in status of {pid}"))?.trim().to_owned())
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    Ok(line
+        .with_context(|| format!("no {name} in status of {pid}"))?
+        .trim()
+        .to_owned())
 }
 
 /// All living descendants, parents before children, as far as `/proc` still shows them.
@@ -66,10 +77,16 @@ pub fn descendants(pid: i32) -> Vec<i32> {
     let mut next = 0;
     while let Some(&parent) = all.get(next) {
         next += 1;
-        let Ok(tasks) = fs::read_dir(format!("/proc/{parent}/task")) else { continue };
+        let Ok(tasks) = fs::read_dir(format!("/proc/{parent}/task")) else {
+            continue;
+        };
         for task in tasks.flatten() {
             let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            all.extend(children.split_whitespace().filter_map(|child| child.parse::<i32>().ok()));
+            all.extend(
+                children
+                    .split_whitespace()
+                    .filter_map(|child| child.parse::<i32>().ok()),
+            );
         }
     }
     all.remove(0);

@@ -122,8 +122,8 @@ impl Room {
         if !sessions.exists() {
             return Ok(Vec::new());
         }
-        let entries = std::fs::read_dir(&sessions)
-            .with_context(|| format!("list {}", sessions.display()))?;
+        let entries =
+            std::fs::read_dir(&sessions).with_context(|| format!("list {}", sessions.display()))?;
         entries.map(|entry| Ok(entry?.path())).collect()
     }
 
@@ -134,7 +134,10 @@ impl Room {
     pub fn session_folder(&self) -> Result<PathBuf> {
         match self.session_folders()?.as_slice() {
             [one] => Ok(one.clone()),
-            found => bail!("one session expected in {}, found {found:?}", self.state().display()),
+            found => bail!(
+                "one session expected in {}, found {found:?}",
+                self.state().display()
+            ),
         }
     }
 
@@ -163,5 +166,8 @@ impl Room {
 /// As the file system says.
 pub fn write_script(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
-    Ok(std::fs::set_permissions(path, PermissionsExt::from_mode(0o755))?)
+    Ok(std::fs::set_permissions(
+        path,
+        PermissionsExt::from_mode(0o755),
+    )?)
 }

@@ -29,7 +29,11 @@ impl Session {
     pub fn read(folder: &Path) -> Result<Self> {
         let rows = folder.join("proc_trace.jsonl");
         // A run nobody could take a snapshot of may have no rows; only the file's form matters here.
-        let rows = if rows.exists() { read_json_lines(&rows)? } else { Vec::new() };
+        let rows = if rows.exists() {
+            read_json_lines(&rows)?
+        } else {
+            Vec::new()
+        };
         Ok(Self {
             folder: folder.to_owned(),
             journal: read_journal(&folder.join("journal.0.jsonl"))?,
@@ -48,7 +52,9 @@ impl Session {
 
     /// Records of one kind, in order.
     pub fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Record> {
-        self.journal.iter().filter(move |record| record.kind == kind)
+        self.journal
+            .iter()
+            .filter(move |record| record.kind == kind)
     }
 
     /// Number of records of one kind.
@@ -62,7 +68,10 @@ impl Session {
     /// # Errors
     /// The journal has no fork record.
     pub fn root(&self) -> Result<i32> {
-        self.of_kind("fork").next().context("no fork record")?.small("pid")
+        self.of_kind("fork")
+            .next()
+            .context("no fork record")?
+            .small("pid")
     }
 
     /// The pid that was pinned.
@@ -70,8 +79,13 @@ impl Session {
     /// # Errors
     /// None was.
     pub fn workload(&self) -> Result<i32> {
-        let target = self.of_kind("target").last().context("no target record: unresolved")?;
-        target.small("pid").with_context(|| format!("target record {}", target.value))
+        let target = self
+            .of_kind("target")
+            .last()
+            .context("no target record: unresolved")?;
+        target
+            .small("pid")
+            .with_context(|| format!("target record {}", target.value))
     }
 
     /// A number of `summary.json`, by JSON pointer.
@@ -80,7 +94,9 @@ impl Session {
     /// It is not there.
     pub fn number(&self, pointer: &str) -> Result<u64> {
         let value = self.summary.pointer(pointer);
-        value.and_then(Value::as_u64).with_context(|| format!("summary: {pointer} is {value:?}"))
+        value
+            .and_then(Value::as_u64)
+            .with_context(|| format!("summary: {pointer} is {value:?}"))
     }
 
     /// Processes and execs of the journal, counted.
@@ -93,7 +109,9 @@ impl Session {
 
     /// Snapshot rows of one pid.
     pub fn rows_of(&self, pid: i32) -> impl Iterator<Item = &Value> {
-        self.rows.iter().filter(move |row| row["pid"].as_i64() == Some(pid.into()))
+        self.rows
+            .iter()
+            .filter(move |row| row["pid"].as_i64() == Some(pid.into()))
     }
 
     /// The exit record of one pid.
@@ -101,8 +119,12 @@ impl Session {
     /// # Errors
     /// There is none, or more than one.
     pub fn exit_of(&self, pid: i32) -> Result<&Record> {
-        let mut exits = self.of_kind("exit").filter(|record| record.int("pid").ok() == Some(pid.into()));
-        let exit = exits.next().with_context(|| format!("no exit record of {pid}"))?;
+        let mut exits = self
+            .of_kind("exit")
+            .filter(|record| record.int("pid").ok() == Some(pid.into()));
+        let exit = exits
+            .next()
+            .with_context(|| format!("no exit record of {pid}"))?;
         ensure!(exits.next().is_none(), "several exit records of {pid}");
         Ok(exit)
     }
@@ -116,10 +138,17 @@ impl Session {
         let account = &self.summary["completeness"];
         ensure!(account["status"] == "complete", "not complete: {account}");
         ensure!(lost_total(account) == 0, "lost is not empty: {account}");
-        ensure!(self.count("loss") == 0, "loss records in a complete journal");
+        ensure!(
+            self.count("loss") == 0,
+            "loss records in a complete journal"
+        );
         for (kind, key) in [("fork", "forks"), ("exec", "execs"), ("exit", "exits")] {
             let counted = self.number(&format!("/completeness/{key}"))?;
-            ensure!(counted == self.count(kind), "{key}: {account}, {} in the journal", self.count(kind));
+            ensure!(
+                counted == self.count(kind),
+                "{key}: {account}, {} in the journal",
+                self.count(kind)
+            );
         }
         let [forks, exits, alive] =
             ["forks", "exits", "alive"].map(|key| account[key].as_u64().unwrap_or(u64::MAX));
@@ -148,7 +177,9 @@ pub fn lost_total(completeness: &Value) -> u64 {
 /// The journal is broken.
 pub fn armed(folder: &Path) -> Result<Option<u64>> {
     let records = read_growing(&folder.join("journal.0.jsonl"))?;
-    let note = records.iter().find(|record| record.kind == "note" && record.text("event") == "armed");
+    let note = records
+        .iter()
+        .find(|record| record.kind == "note" && record.text("event") == "armed");
     Ok(note.map(|record| record.t))
 }
 
@@ -167,7 +198,9 @@ pub fn read_json(path: &Path) -> Result<Value> {
 /// It is missing, or a line is broken.
 pub fn read_json_lines(path: &Path) -> Result<Vec<Value>> {
     let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
-    let lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let lines = bytes
+        .split(|&byte| byte == b'\n')
+        .filter(|line| !line.is_empty());
     lines
         .map(|line| {
             serde_json::from_slice(line)

@@ -72,7 +72,11 @@ pub fn die_of(signal: i32) -> io::Result<()> {
         libc::signal(signal, libc::SIG_DFL);
         libc::kill(libc::getpid(), signal)
     };
-    if sent == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if sent == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 fn call_in_child(pid: i64, child: impl FnOnce() -> i32) -> io::Result<i32> {
@@ -108,7 +112,14 @@ pub fn clone(flags: i32, child: impl FnOnce() -> i32) -> io::Result<i32> {
     // SAFETY: without CLONE_VM and with a null stack this is fork: the child has its own copy of
     // this stack. The unused pointer arguments are null.
     let pid = unsafe {
-        libc::syscall(libc::SYS_clone, i64::from(flags | libc::SIGCHLD), 0_i64, 0_i64, 0_i64, 0_i64)
+        libc::syscall(
+            libc::SYS_clone,
+            i64::from(flags | libc::SIGCHLD),
+            0_i64,
+            0_i64,
+            0_i64,
+            0_i64,
+        )
     };
     call_in_child(pid, child)
 }
@@ -125,8 +136,16 @@ impl<'a> Argv<'a> {
     /// `argv` becomes the arguments, `argv[0]` included; it may be empty.
     #[must_use]
     pub fn new(file: &'a CStr, argv: &[&'a CStr]) -> Self {
-        let pointers = argv.iter().map(|arg| arg.as_ptr()).chain([ptr::null()]).collect();
-        Self { pointers, file, strings: std::marker::PhantomData }
+        let pointers = argv
+            .iter()
+            .map(|arg| arg.as_ptr())
+            .chain([ptr::null()])
+            .collect();
+        Self {
+            pointers,
+            file,
+            strings: std::marker::PhantomData,
+        }
     }
 
     /// Replaces the image, environment unchanged; returns only when that failed.
@@ -134,7 +153,13 @@ impl<'a> Argv<'a> {
     pub fn exec(&self) -> io::Error {
         // SAFETY: file is a C string, pointers a null-terminated array of C strings that `'a` keeps
         // alive; environ is the C library's own.
-        unsafe { libc::execve(self.file.as_ptr(), self.pointers.as_ptr(), libc::environ.cast()) };
+        unsafe {
+            libc::execve(
+                self.file.as_ptr(),
+                self.pointers.as_ptr(),
+                libc::environ.cast(),
+            )
+        };
         io::Error::last_os_error()
     }
 
@@ -173,7 +198,11 @@ impl<'a> Argv<'a> {
                 libc::environ,
             )
         };
-        if error == 0 { Ok(pid) } else { Err(io::Error::from_raw_os_error(error)) }
+        if error == 0 {
+            Ok(pid)
+        } else {
+            Err(io::Error::from_raw_os_error(error))
+        }
     }
 }
 
@@ -241,7 +270,11 @@ pub fn wait4(pid: i32) -> io::Result<Waited> {
         // SAFETY: both pointers are to live locals of the right types.
         let waited = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
         if waited > 0 {
-            return Ok(Waited { pid: waited, status, max_rss_kb: usage.ru_maxrss });
+            return Ok(Waited {
+                pid: waited,
+                status,
+                max_rss_kb: usage.ru_maxrss,
+            });
         }
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
@@ -252,7 +285,11 @@ pub fn wait4(pid: i32) -> io::Result<Waited> {
 
 /// Sets the disposition of a signal to ignored (or default).
 pub fn ignore(signal: i32, ignored: bool) {
-    let action = if ignored { libc::SIG_IGN } else { libc::SIG_DFL };
+    let action = if ignored {
+        libc::SIG_IGN
+    } else {
+        libc::SIG_DFL
+    };
     // SAFETY: SIG_IGN and SIG_DFL install no code of ours.
     unsafe { libc::signal(signal, action) };
 }
@@ -283,7 +320,11 @@ pub fn take_signal(signals: &[i32]) -> io::Result<i32> {
         }
         libc::sigwait(&raw const set, &raw mut taken)
     };
-    if error == 0 { Ok(taken) } else { Err(io::Error::from_raw_os_error(error)) }
+    if error == 0 {
+        Ok(taken)
+    } else {
+        Err(io::Error::from_raw_os_error(error))
+    }
 }
 
 /// Makes a new session with `terminal` as its controlling terminal.
@@ -294,7 +335,11 @@ pub fn take_terminal(terminal: i32) -> io::Result<()> {
     // SAFETY: setsid has no preconditions; TIOCSCTTY takes an integer.
     let failed =
         unsafe { libc::setsid() == -1 || libc::ioctl(terminal, libc::TIOCSCTTY, 0_i32) == -1 };
-    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if failed {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Joins new namespaces, `unshare(2)`.
@@ -304,7 +349,11 @@ pub fn take_terminal(terminal: i32) -> io::Result<()> {
 pub fn unshare(flags: i32) -> io::Result<()> {
     // SAFETY: unshare takes flags; this package asks only for pid and mount namespaces, which do
     // not change what memory or descriptors mean.
-    if unsafe { libc::unshare(flags) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if unsafe { libc::unshare(flags) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Mounts, `mount(2)`, without data.
@@ -314,9 +363,19 @@ pub fn unshare(flags: i32) -> io::Result<()> {
 pub fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: u64) -> io::Result<()> {
     // SAFETY: all strings are C strings; null data means none.
     let done = unsafe {
-        libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, ptr::null())
+        libc::mount(
+            source.as_ptr(),
+            target.as_ptr(),
+            kind.as_ptr(),
+            flags,
+            ptr::null(),
+        )
     };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Sets the calling thread's comm to any bytes; the kernel keeps 15.

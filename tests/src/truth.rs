@@ -77,7 +77,10 @@ impl Truth {
             .create(true)
             .open(&path)
             .with_context(|| format!("open truth log {}", path.display()))?;
-        Ok(Self { file, waiting: Vec::with_capacity(64 << 10) })
+        Ok(Self {
+            file,
+            waiting: Vec::with_capacity(64 << 10),
+        })
     }
 
     fn line(&mut self, text: std::fmt::Arguments<'_>) {
@@ -102,7 +105,11 @@ impl Truth {
 
     /// A process was reaped.
     pub fn waited(&mut self, waited: Waited) {
-        let Waited { pid, status, max_rss_kb } = waited;
+        let Waited {
+            pid,
+            status,
+            max_rss_kb,
+        } = waited;
         self.line(format_args!("exit {pid} {status} {max_rss_kb}"));
     }
 
@@ -131,7 +138,10 @@ impl Truth {
         }
         let written = self.file.write(&self.waiting)?;
         if written != self.waiting.len() {
-            return Err(io::Error::new(io::ErrorKind::WriteZero, "truth log: short write"));
+            return Err(io::Error::new(
+                io::ErrorKind::WriteZero,
+                "truth log: short write",
+            ));
         }
         self.waiting.clear();
         Ok(())
@@ -150,7 +160,9 @@ impl Truth {
 pub fn read_truth(path: &Path) -> Result<Vec<(u64, Fact)>> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("read truth log {}", path.display()))?;
-    text.lines().map(|line| parse_fact(line).with_context(|| format!("truth: {line:?}"))).collect()
+    text.lines()
+        .map(|line| parse_fact(line).with_context(|| format!("truth: {line:?}")))
+        .collect()
 }
 
 /// The notes of a truth log; a later one replaces an earlier one of the same key.
@@ -173,12 +185,15 @@ fn parse_fact(line: &str) -> Result<(u64, Fact)> {
             child: child.parse()?,
             parent: parent.parse()?,
         },
-        ("exec", [pid, ..]) => {
-            Fact::Exec { pid: pid.parse()?, file: rest[pid.len()..].trim_start().to_owned() }
-        }
-        ("exit", [pid, status, rss]) => {
-            Fact::Exit { pid: pid.parse()?, status: status.parse()?, max_rss_kb: rss.parse()? }
-        }
+        ("exec", [pid, ..]) => Fact::Exec {
+            pid: pid.parse()?,
+            file: rest[pid.len()..].trim_start().to_owned(),
+        },
+        ("exit", [pid, status, rss]) => Fact::Exit {
+            pid: pid.parse()?,
+            status: status.parse()?,
+            max_rss_kb: rss.parse()?,
+        },
         ("last", [pid]) => Fact::Last { pid: pid.parse()? },
         ("note", [key, ..]) => Fact::Note {
             key: (*key).to_owned(),
@@ -197,7 +212,13 @@ mod tests {
     fn a_path_with_spaces_survives_the_log() {
         let (time, fact) = parse_fact("12 exec 7 /tmp/a b/c").unwrap();
         assert_eq!(time, 12);
-        assert_eq!(fact, Fact::Exec { pid: 7, file: "/tmp/a b/c".to_owned() });
+        assert_eq!(
+            fact,
+            Fact::Exec {
+                pid: 7,
+                file: "/tmp/a b/c".to_owned()
+            }
+        );
     }
 
     #[test]

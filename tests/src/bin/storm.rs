@@ -11,11 +11,21 @@ use tracer_tests::place;
 use tracer_tests::sys::{self, Argv, VforkStack};
 use tracer_tests::truth::Truth;
 
-const SIGNALS: [i32; 5] = [libc::SIGKILL, libc::SIGTERM, libc::SIGSEGV, libc::SIGABRT, libc::SIGUSR1];
+const SIGNALS: [i32; 5] = [
+    libc::SIGKILL,
+    libc::SIGTERM,
+    libc::SIGSEGV,
+    libc::SIGABRT,
+    libc::SIGUSR1,
+];
 
 /// What child `i` is to do, in `tiny`'s language.
 fn order(i: usize) -> i32 {
-    if i % 97 == 96 { -SIGNALS[i / 97 % SIGNALS.len()] } else { i32::from((i % 256) as u8) }
+    if i % 97 == 96 {
+        -SIGNALS[i / 97 % SIGNALS.len()]
+    } else {
+        i32::from((i % 256) as u8)
+    }
 }
 
 fn worker(each: usize, vfork: bool) -> Result<()> {
@@ -50,7 +60,9 @@ fn worker(each: usize, vfork: bool) -> Result<()> {
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [how, workers, each] = args.as_slice() else { bail!("usage: storm vfork|fork WORKERS EACH") };
+    let [how, workers, each] = args.as_slice() else {
+        bail!("usage: storm vfork|fork WORKERS EACH")
+    };
     let vfork = match how.as_str() {
         "vfork" => true,
         "fork" => false,
@@ -59,7 +71,10 @@ fn main() -> Result<()> {
     let (workers, each): (usize, usize) = (workers.parse()?, each.parse()?);
     rustix::process::setrlimit(
         rustix::process::Resource::Core,
-        rustix::process::Rlimit { current: Some(0), maximum: Some(0) },
+        rustix::process::Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
     )?;
     let mut truth = Truth::from_env()?;
     truth.note("root", &sys::getpid().to_string());

@@ -16,7 +16,11 @@ extern "C" fn main(argc: libc::c_int, argv: *const *const libc::c_char) -> libc:
     }
     // SAFETY: argc is at least 2, so argv[1] is a C string the kernel put there.
     let arg = unsafe { CStr::from_ptr(*argv.add(1)) };
-    let code: i32 = arg.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(125);
+    let code: i32 = arg
+        .to_str()
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(125);
     if code < 0 && sys::die_of(-code).is_err() {
         return 125;
     }
