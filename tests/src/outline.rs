@@ -130,6 +130,30 @@ pub fn same_lines(alone: &[String], traced: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// As [`same_lines`], without the numbers of session and groups: on two terminals they differ.
+///
+/// # Errors
+/// The lines that differ.
+pub fn same_lines_elsewhere(alone: &[String], traced: &[String]) -> Result<()> {
+    let keep = |lines: &[String]| -> Vec<String> {
+        let elsewhere =
+            |line: &&String| line.starts_with("number of ") || line.starts_with("tty_nr ");
+        let plain = |line: &String| match line.find("/dev/pts/") {
+            Some(at) => {
+                let rest = line[at + 9..].trim_start_matches(|c: char| c.is_ascii_digit());
+                format!("{}/dev/pts/N{rest}", &line[..at])
+            }
+            None => line.clone(),
+        };
+        lines
+            .iter()
+            .filter(|line| !elsewhere(line))
+            .map(plain)
+            .collect()
+    };
+    same_lines(&keep(alone), &keep(traced))
+}
+
 /// Without the names of this run's own files and the numbers of pipes.
 fn plain(line: &str) -> String {
     let line = line

@@ -21,7 +21,7 @@ fn expect_status(run: &tracer_tests::check::Recorded, act: &str, status: i32) ->
         .find(|exit| exit.int("status").ok() == Some(status.into()));
     let exit = exit.with_context(|| format!("{act}: no exit with {status:#x}"))?;
     let (code, signal) = (&exit.value["exit_code"], exit.text("signal"));
-    if status & 0x7f == 0 {
+    if libc::WIFEXITED(status) {
         ensure!(
             code.as_i64() == Some((status >> 8).into()) && signal.is_empty(),
             "{}",
