@@ -140,18 +140,18 @@ fn three_names_of_one_process_are_the_three_it_has() -> Result<()> {
     let session = room.session()?;
     let truth = room.truth()?;
     let notes = tracer_tests::truth::notes(&truth);
-    let noted = |key| -> Result<i32> { Ok(notes.get(key).context("not noted")?.parse()?) };
+    let pid_of = |key| -> Result<i32> { Ok(notes.get(key).context("not noted")?.parse()?) };
     let exec = session
         .of_kind("exec")
         .find(|exec| exec.text("filename").ends_with("whoami_outside"));
     let exec = exec.context("no exec")?;
     ensure!(
-        exec.small("pid")? == noted("outer")?,
+        exec.small("pid")? == pid_of("outer")?,
         "{} {notes:?}",
         exec.value
     );
     ensure!(
-        exec.small("pid_inner")? == noted("inner")?,
+        exec.small("pid_inner")? == pid_of("inner")?,
         "{} {notes:?}",
         exec.value
     );
