@@ -57,16 +57,9 @@ fn expect_truth(fixture: &str, args: &[&str]) -> Result<()> {
     let log = room.path("strace");
     // seccomp-bpf lets the other system calls run at full speed.
     let calls = "trace=clone,clone3,fork,vfork";
-    let launch = room.program("strace").args([
-        "-f",
-        "-q",
-        "--seccomp-bpf",
-        "-e",
-        "signal=none",
-        "-e",
-        calls,
-        "-o",
-    ]);
+    let launch = room
+        .program("strace")
+        .args(["-f", "-q", "--seccomp-bpf", "-e", calls, "-o"]);
     let launch = launch.arg(&log).arg(place::fixture(fixture)?).args(args);
     launch.finish(Duration::from_secs(120))?.expect_code(0)?;
     let (forks, mut exits) = by_strace(&std::fs::read_to_string(&log)?)?;
