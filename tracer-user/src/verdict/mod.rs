@@ -5,12 +5,13 @@
 
 pub mod evidence;
 pub mod judge;
+pub mod relation;
 pub mod signals;
 pub mod status;
 
 use serde::Serialize;
 
-pub use self::{evidence::Evidence, judge::judge, status::WaitStatus};
+pub use self::{evidence::Evidence, judge::judge, relation::relation, status::WaitStatus};
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
