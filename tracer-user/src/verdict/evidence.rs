@@ -123,6 +123,13 @@ impl Evidence {
         self.cases.entry(child).or_default().parent_exit = Some((seq, parent));
     }
 
+    /// Whether `process` is the parent of `child` and ended before it.
+    #[must_use]
+    pub fn parent_of(&self, child: ProcKey, process: ProcKey) -> bool {
+        let case = self.cases.get(&child);
+        case.and_then(|case| case.parent_exit).is_some_and(|(_, parent)| parent == process)
+    }
+
     /// Takes out what is known of a process, at its end.
     pub fn take(&mut self, process: ProcKey) -> Case {
         self.cases.remove(&process).unwrap_or_default()
