@@ -47,9 +47,15 @@ pub(super) fn main(args: Args) -> Result<u8, Failure> {
             Whose::Workload => Follow::Workload,
         },
         timeout: args.timeout,
-        observe: args.options.into_config().map_err(|error| Failure::new(USAGE, error))?,
+        observe: args
+            .options
+            .into_config()
+            .map_err(|error| Failure::new(USAGE, error))?,
     };
     let ending = observe::attach(&config, &mut show::Screen::new(config.observe.show));
-    let ending = ending.map_err(|error| Failure { code: error.exit_code(), error: error.into() })?;
+    let ending = ending.map_err(|error| Failure {
+        code: error.exit_code(),
+        error: error.into(),
+    })?;
     Ok(ending.exit_code)
 }

@@ -16,7 +16,12 @@ const USAGE: u8 = 2;
 
 /// A flight recorder for process trees: what ran, what it cost, how it ended.
 #[derive(Debug, Parser)]
-#[command(name = "tracer", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "tracer",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -68,6 +73,9 @@ struct Failure {
 
 impl Failure {
     fn new(code: u8, error: impl Into<anyhow::Error>) -> Self {
-        Self { error: error.into(), code }
+        Self {
+            error: error.into(),
+            code,
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The options that `run` and `attach` share.
 
-use std::{collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf, time::Duration,
+};
 
 use anyhow::{Context, bail, ensure};
 
@@ -76,10 +78,12 @@ impl Options {
             interval: self.interval,
             labels,
             state_dir: self.state_dir,
-            json: self.json.map(|path| match path.as_os_str().as_encoded_bytes() {
-                b"-" => JsonSink::Stdout,
-                _ => JsonSink::File(path),
-            }),
+            json: self
+                .json
+                .map(|path| match path.as_os_str().as_encoded_bytes() {
+                    b"-" => JsonSink::Stdout,
+                    _ => JsonSink::File(path),
+                }),
             show: match (self.quiet, self.verbose) {
                 (true, _) => Show::Nothing,
                 (false, true) => Show::Events,
@@ -92,8 +96,9 @@ impl Options {
 
 /// `500ms`, `5s`, `1m 30s`: a length of time above 0.
 pub(super) fn duration(text: &str) -> anyhow::Result<Duration> {
-    let signed: jiff::SignedDuration =
-        text.parse().with_context(|| "give a number and a unit, such as 500ms, 5s or 2m")?;
+    let signed: jiff::SignedDuration = text
+        .parse()
+        .with_context(|| "give a number and a unit, such as 500ms, 5s or 2m")?;
     let length = Duration::try_from(signed).context("a length of time cannot be negative")?;
     ensure!(!length.is_zero(), "a length of time must be above 0");
     Ok(length)

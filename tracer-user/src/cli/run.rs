@@ -53,9 +53,15 @@ pub(super) fn main(args: Args) -> Result<u8, Failure> {
             Whose::Workload => ExitFrom::Workload,
         },
         require_trace: args.require_trace,
-        observe: args.options.into_config().map_err(|error| Failure::new(OWN_FAILURE, error))?,
+        observe: args
+            .options
+            .into_config()
+            .map_err(|error| Failure::new(OWN_FAILURE, error))?,
     };
     let ending = observe::run(&config, &mut show::Screen::new(config.observe.show));
-    let ending = ending.map_err(|error| Failure { code: error.exit_code(), error: error.into() })?;
+    let ending = ending.map_err(|error| Failure {
+        code: error.exit_code(),
+        error: error.into(),
+    })?;
     Ok(ending.exit_code)
 }

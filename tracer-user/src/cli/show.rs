@@ -28,7 +28,11 @@ pub(super) struct Screen {
 
 impl Screen {
     pub(super) fn new(show: Show) -> Self {
-        Self { show, began: None, raw: false }
+        Self {
+            show,
+            began: None,
+            raw: false,
+        }
     }
 
     fn line(&self, text: &str) {
@@ -60,7 +64,9 @@ impl Audience for Screen {
 
     fn finished(&mut self, summary: &Summary, directory: &Path) {
         if self.show != Show::Nothing {
-            block(summary, directory).lines().for_each(|line| self.line(line));
+            block(summary, directory)
+                .lines()
+                .for_each(|line| self.line(line));
         }
     }
 }
@@ -116,7 +122,11 @@ fn block(summary: &Summary, directory: &Path) -> String {
         "  processes   {} run, {} programs executed{alive}; {missing}",
         totals.processes, completeness.execs
     );
-    let _ = writeln!(text, "  record      {}", printable(&directory.to_string_lossy()));
+    let _ = writeln!(
+        text,
+        "  record      {}",
+        printable(&directory.to_string_lossy())
+    );
     text
 }
 
@@ -124,10 +134,17 @@ fn event_line(event: &Event, began: BootNs) -> String {
     let what = match &event.kind {
         EventKind::Fork(fork) => {
             let verb = if fork.adopted { "found" } else { "fork" };
-            format!("{verb:<6} {} by {} ({})", fork.child.tgid, fork.creator.tgid, fork.comm)
+            format!(
+                "{verb:<6} {} by {} ({})",
+                fork.child.tgid, fork.creator.tgid, fork.comm
+            )
         }
         EventKind::Exec(exec) => {
-            let words: Vec<_> = exec.argv.iter().map(|word| String::from_utf8_lossy(word)).collect();
+            let words: Vec<_> = exec
+                .argv
+                .iter()
+                .map(|word| String::from_utf8_lossy(word))
+                .collect();
             let more = if exec.argv_truncated { " …" } else { "" };
             format!("exec   {} {}{more}", exec.process.tgid, words.join(" "))
         }
@@ -144,7 +161,11 @@ fn event_line(event: &Event, began: BootNs) -> String {
             signals::name(signal.signal),
             signal.target.tgid,
             signal.sender.tgid,
-            if signal.from_kernel { "kernel".to_owned() } else { signal.sender_comm.to_text() },
+            if signal.from_kernel {
+                "kernel".to_owned()
+            } else {
+                signal.sender_comm.to_text()
+            },
         ),
         EventKind::Oom(oom) => format!("oom    {} ({})", oom.victim.tgid, oom.comm),
     };
@@ -171,7 +192,11 @@ fn size(kib: u64) -> String {
     match kib {
         0..1024 => format!("{kib} KiB"),
         1024..1_048_576 => format!("{}.{} MiB", kib / 1024, kib % 1024 * 10 / 1024),
-        _ => format!("{}.{:02} GiB", kib / 1_048_576, kib % 1_048_576 * 100 / 1_048_576),
+        _ => format!(
+            "{}.{:02} GiB",
+            kib / 1_048_576,
+            kib % 1_048_576 * 100 / 1_048_576
+        ),
     }
 }
 
@@ -181,7 +206,10 @@ mod tests {
 
     #[test]
     fn nothing_a_program_calls_itself_reaches_the_terminal_raw() {
-        assert_eq!(printable("a\u{1b}[31mb\r\nc\u{202e}d"), "a\\u{1b}[31mb\\r\\nc\\u{202e}d");
+        assert_eq!(
+            printable("a\u{1b}[31mb\r\nc\u{202e}d"),
+            "a\\u{1b}[31mb\\r\\nc\\u{202e}d"
+        );
         assert_eq!(printable("grün"), "grün");
     }
 

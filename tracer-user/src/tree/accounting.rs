@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::event::{Event, EventKind, Exit};
+use crate::event::{EventKind, Exit};
 
 /// Sums over processes that have ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -44,8 +44,8 @@ pub struct Accounting {
 
 impl Accounting {
     /// Takes one event.
-    pub fn apply(&mut self, event: &Event) {
-        match &event.kind {
+    pub fn apply(&mut self, event: &EventKind) {
+        match event {
             EventKind::Fork(fork) => {
                 self.forks += 1;
                 self.adopted += u64::from(fork.adopted);

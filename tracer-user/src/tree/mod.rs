@@ -13,7 +13,7 @@ pub mod accounting;
 use std::collections::{HashMap, HashSet};
 
 use crate::{
-    event::{Event, EventKind, Exec, Exit, Fork},
+    event::{EventKind, Exec, Exit, Fork},
     units::{BootNs, Comm, ProcKey, Process},
 };
 
@@ -77,11 +77,11 @@ impl Tree {
         Self::default()
     }
 
-    /// Takes one event.
-    pub fn apply(&mut self, event: &Event) -> Effect {
-        match &event.kind {
-            EventKind::Fork(fork) => self.fork(event.t, fork),
-            EventKind::Exec(exec) => self.exec(event.t, exec),
+    /// Takes one event and when it happened.
+    pub fn apply(&mut self, t: BootNs, event: &EventKind) -> Effect {
+        match event {
+            EventKind::Fork(fork) => self.fork(t, fork),
+            EventKind::Exec(exec) => self.exec(t, exec),
             EventKind::Exit(exit) => self.exit(exit),
             EventKind::Signal(_) | EventKind::Oom(_) => Effect::Untouched,
         }

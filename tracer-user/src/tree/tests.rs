@@ -3,7 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::ExitTotals;
+use crate::event::{Event, ExitTotals};
+
+fn apply(tree: &mut Tree, event: &Event) -> Effect {
+    tree.apply(event.t, &event.kind)
+}
 
 fn process(init: u32, start: u64) -> Process {
     Process {
@@ -70,8 +74,8 @@ fn exec(t: u64, process: Process, comm: &[u8], exec_no: u32) -> Event {
 fn an_exec_changes_the_name_and_keeps_the_identity() {
     let mut tree = Tree::new();
     let (init, child) = (process(1, 0), process(2, 5));
-    tree.apply(&fork(5, child, init));
-    tree.apply(&exec(6, child, b"make", 1));
+    apply(&mut tree, &fork(5, child, init));
+    apply(&mut tree, &exec(6, child, b"make", 1));
     let node = tree.get(child.key).unwrap();
     assert_eq!((node.comm, node.exec_no), (Comm::from_bytes(b"make"), 1));
     assert_eq!(tree.len(), 1);
@@ -81,11 +85,11 @@ fn an_exec_changes_the_name_and_keeps_the_identity() {
 fn children_of_the_dead_are_nobodys_and_stay_in_the_tree() {
     let mut tree = Tree::new();
     let (root, middle, leaf) = (process(10, 1), process(11, 2), process(12, 3));
-    tree.apply(&fork(1, root, process(1, 0)));
-    tree.apply(&fork(2, middle, root));
-    tree.apply(&fork(3, leaf, middle));
+    apply(&mut tree, &fork(1, root, process(1, 0)));
+    apply(&mut tree, &fork(2, middle, root));
+    apply(&mut tree, &fork(3, leaf, middle));
     assert!(tree.is_under(leaf.key, root.key));
-    tree.apply(&exit(4, middle));
+    apply(&mut tree, &exit(4, middle));
     assert_eq!(tree.get(leaf.key).unwrap().parent, None);
     assert_eq!(tree.get(leaf.key).unwrap().creator, Some(middle.key));
     assert!(!tree.is_under(leaf.key, root.key));
@@ -95,11 +99,14 @@ fn children_of_the_dead_are_nobodys_and_stay_in_the_tree() {
 fn a_reused_pid_is_another_process() {
     let mut tree = Tree::new();
     let (old, new) = (process(7, 1), process(7, 9));
-    tree.apply(&fork(1, old, process(1, 0)));
-    tree.apply(&exit(2, old));
-    assert_eq!(tree.apply(&fork(9, new, process(1, 0))), Effect::Applied);
+    apply(&mut tree, &fork(1, old, process(1, 0)));
+    apply(&mut tree, &exit(2, old));
     assert_eq!(
-        tree.apply(&exit(10, old)),
+        apply(&mut tree, &fork(9, new, process(1, 0))),
+        Effect::Applied
+    );
+    assert_eq!(
+        apply(&mut tree, &exit(10, old)),
         Effect::BirthLost,
         "the old one is long gone"
     );
@@ -110,9 +117,9 @@ fn a_reused_pid_is_another_process() {
 fn a_lost_exit_shows_when_the_pid_comes_back() {
     let mut tree = Tree::new();
     let (old, new) = (process(7, 1), process(7, 9));
-    tree.apply(&fork(1, old, process(1, 0)));
+    apply(&mut tree, &fork(1, old, process(1, 0)));
     assert_eq!(
-        tree.apply(&fork(9, new, process(1, 0))),
+        apply(&mut tree, &fork(9, new, process(1, 0))),
         Effect::ExitLost(old.key)
     );
     assert_eq!(tree.len(), 1);
@@ -122,7 +129,7 @@ fn a_lost_exit_shows_when_the_pid_comes_back() {
 fn a_lost_fork_shows_at_the_exec() {
     let mut tree = Tree::new();
     assert_eq!(
-        tree.apply(&exec(2, process(5, 1), b"cc", 1)),
+        apply(&mut tree, &exec(2, process(5, 1), b"cc", 1)),
         Effect::BirthLost
     );
     assert!(tree.get(process(5, 1).key).unwrap().birth_lost);
@@ -132,8 +139,11 @@ fn a_lost_fork_shows_at_the_exec() {
 fn an_exit_may_overtake_the_report_of_its_adoption() {
     let mut tree = Tree::new();
     let gone = process(5, 1);
-    tree.apply(&exit(3, gone));
-    assert_eq!(tree.apply(&fork(2, gone, process(1, 0))), Effect::Duplicate);
+    apply(&mut tree, &exit(3, gone));
+    assert_eq!(
+        apply(&mut tree, &fork(2, gone, process(1, 0))),
+        Effect::Duplicate
+    );
     assert!(tree.is_empty());
 }
 
@@ -161,7 +171,7 @@ proptest! {
     fn the_tree_is_the_model_without_its_dead(steps in steps()) {
         let root = process(1000, 1);
         let mut tree = Tree::new();
-        tree.apply(&fork(1, root, process(1, 0)));
+        apply(&mut tree, &fork(1, root, process(1, 0)));
         // The model: every process ever made, its parent, whether it lives, and its execs.
         let mut model = vec![(root, process(1, 0).key, true, 0_u32)];
         for (now, step) in (2_u64..).zip(steps) {
@@ -176,19 +186,19 @@ proptest! {
                         continue; // the kernel gives no pid twice at a time
                     }
                     let (parent, child) = (model[pick(at)].0, process(pid, now));
-                    prop_assert_eq!(tree.apply(&fork(now, child, parent)), Effect::Applied);
+                    prop_assert_eq!(apply(&mut tree, &fork(now, child, parent)), Effect::Applied);
                     model.push((child, parent.key, true, 0));
                 }
                 Step::Exec(at) => {
                     let entry = pick(at);
                     model[entry].3 += 1;
                     let (who, number) = (model[entry].0, model[entry].3);
-                    prop_assert_eq!(tree.apply(&exec(now, who, b"x", number)), Effect::Applied);
+                    prop_assert_eq!(apply(&mut tree, &exec(now, who, b"x", number)), Effect::Applied);
                 }
                 Step::Exit(at) => {
                     let entry = pick(at);
                     model[entry].2 = false;
-                    prop_assert_eq!(tree.apply(&exit(now, model[entry].0)), Effect::Applied);
+                    prop_assert_eq!(apply(&mut tree, &exit(now, model[entry].0)), Effect::Applied);
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::{Killer, Relation, signals};
 use crate::{
     event::{Oom, Signal},
-    units::{BootNs, ProcKey, Process},
+    units::{BootNs, ProcKey, Process, Ticks},
 };
 
 /// Lethal signals kept for one process; the last ones count.
@@ -62,15 +62,15 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Takes a signal record. `relation` is what the sender is to the target at this moment;
-    /// `clk_tck` turns its start into ticks.
+    /// Takes a signal record. `relation` is what the sender is to the target at this moment,
+    /// `start` the sender's start as `/proc` shows it.
     pub fn signal(
         &mut self,
         seq: u64,
         t: BootNs,
         signal: &Signal,
         relation: Relation,
-        clk_tck: u64,
+        start: Ticks,
     ) {
         if !signals::is_lethal(signal.signal) {
             return;
@@ -100,7 +100,7 @@ impl Evidence {
             sender: signal.sender,
             killer: Killer {
                 pid: (signal.sender.tgid.0 != 0).then_some(signal.sender.tgid.0),
-                starttime_ticks: signal.sender.key.start.to_ticks(clk_tck).0,
+                starttime_ticks: start.0,
                 comm: signal.sender_comm.to_text(),
                 cmdline,
                 uid: signal.sender_uid,
@@ -127,7 +127,8 @@ impl Evidence {
     #[must_use]
     pub fn parent_of(&self, child: ProcKey, process: ProcKey) -> bool {
         let case = self.cases.get(&child);
-        case.and_then(|case| case.parent_exit).is_some_and(|(_, parent)| parent == process)
+        case.and_then(|case| case.parent_exit)
+            .is_some_and(|(_, parent)| parent == process)
     }
 
     /// Takes out what is known of a process, at its end.

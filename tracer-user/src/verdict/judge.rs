@@ -211,7 +211,7 @@ mod tests {
     use super::*;
     use crate::{
         event::Signal,
-        units::{BootNs, Comm, ProcKey, Process, Tgid},
+        units::{BootNs, Comm, ProcKey, Process, Tgid, Ticks},
         verdict::Evidence,
     };
 
@@ -244,7 +244,7 @@ mod tests {
     fn verdict(status: u32, records: &[(Signal, Relation)]) -> Verdict {
         let mut evidence = Evidence::default();
         for (seq, (signal, relation)) in (10..).zip(records) {
-            evidence.signal(seq, BootNs(seq), signal, *relation, 100);
+            evidence.signal(seq, BootNs(seq), signal, *relation, Ticks(1));
         }
         let case = evidence.take(process(5).key);
         judge("python3 (pid 5)", End::Seen(99, WaitStatus(status)), &case)

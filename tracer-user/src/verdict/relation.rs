@@ -35,7 +35,7 @@ pub fn relation(tree: &Tree, workload: Option<ProcKey>, signal: &Signal) -> Rela
 mod tests {
     use super::*;
     use crate::{
-        event::{Event, EventKind, Fork},
+        event::{EventKind, Fork},
         units::{BootNs, Comm, Process, Tgid},
     };
 
@@ -70,18 +70,16 @@ mod tests {
         // 10 wraps 11, the workload, which has children 12 and 13; 14 is 10's other child.
         let mut tree = Tree::new();
         for (child, parent) in [(10, 1), (11, 10), (12, 11), (13, 11), (14, 10)] {
-            tree.apply(&Event {
-                t: BootNs(1),
-                kind: EventKind::Fork(Fork {
-                    child: process(child),
-                    creator: process(parent),
-                    parent: process(parent),
-                    comm: Comm::default(),
-                    depth: 0,
-                    uid: 0,
-                    adopted: false,
-                }),
-            });
+            let fork = Fork {
+                child: process(child),
+                creator: process(parent),
+                parent: process(parent),
+                comm: Comm::default(),
+                depth: 0,
+                uid: 0,
+                adopted: false,
+            };
+            tree.apply(BootNs(1), &EventKind::Fork(fork));
         }
         let workload = Some(process(11).key);
         let of = |sender, target| relation(&tree, workload, &kill(sender, target));

@@ -3,30 +3,46 @@
 //! Pure. The recorder folds each record when it is on its way to disk, a rebuild folds the same
 //! records read back: both give the same summary, to the byte.
 
+mod output;
+
 use std::collections::{BTreeMap, VecDeque};
 
-use serde::Serialize;
-
-use super::facts::{ObserverFacts, SessionFacts, TargetFacts};
+pub use self::output::Summary;
+use super::journal::{
+    info::SessionInfo,
+    record::{Body, End as EndRecord, Note, Pinned, TargetBody},
+};
 use crate::{
-    event::{Event, EventKind, Exit, ExitTotals, Signal},
+    event::{EventKind, Exit, ExitTotals, Signal},
     snapshot::{Role, SnapshotRow, TreeTotals},
     tree::{Effect, Tree, accounting::Accounting},
     units::{BootNs, Comm, ProcKey, Process},
-    verdict::{Evidence, Relation, Verdict, WaitStatus, evidence::Case, judge, judge::End, relation},
+    verdict::{Evidence, Relation, WaitStatus, evidence::Case, relation},
 };
 
 /// Ended processes remembered for a target that is named only after its end.
 const RECENT_MAX: usize = 64;
 
+/// Topics of the notes that the fold reads.
+pub mod topic {
+    /// How the attach to a living tree went: `passes`, `converged`.
+    pub const ATTACHED: &str = "attached";
+    /// The root's wait status as tracer, its parent, saw it: `status`.
+    pub const WAITED: &str = "waited";
+    /// What the observer itself cost: `cpu_us`, `peak_rss_kb`.
+    pub const COST: &str = "observer_cost";
+    /// Tracking is on, and everything that was to be found has been found.
+    pub const ARMED: &str = "armed";
+}
+
 /// The fold.
 #[derive(Debug)]
 pub struct Summarizer {
-    session: SessionFacts,
+    session: SessionInfo,
     tree: Tree,
     accounting: Accounting,
     evidence: Evidence,
-    target: Option<TargetFacts>,
+    target: Option<Pinned>,
     unresolved: Option<String>,
     root: Option<Process>,
     recent: VecDeque<Ended>,
@@ -38,7 +54,10 @@ pub struct Summarizer {
     reasons: BTreeMap<String, u64>,
     attach: Option<(u64, bool)>,
     last: BootNs,
-    observer: Option<ObserverFacts>,
+    end: Option<EndRecord>,
+    /// Wait status of the root as its parent saw it, where that was us.
+    waited: Option<u32>,
+    cost: (Option<u64>, Option<u64>),
     anomalies: u64,
 }
 
@@ -67,7 +86,7 @@ struct Rows {
 impl Summarizer {
     /// Starts with what the `session` record says.
     #[must_use]
-    pub fn new(session: SessionFacts) -> Self {
+    pub fn new(session: SessionInfo) -> Self {
         Self {
             session,
             tree: Tree::new(),
@@ -85,20 +104,49 @@ impl Summarizer {
             reasons: BTreeMap::new(),
             attach: None,
             last: BootNs(0),
-            observer: None,
+            end: None,
+            waited: None,
+            cost: (None, None),
             anomalies: 0,
         }
     }
 
-    /// Takes the time of any record.
-    pub fn seen_at(&mut self, t: BootNs) {
+    /// Takes one record that is in the journal under this number.
+    pub fn apply(&mut self, seq: u64, t: BootNs, body: &Body) {
+        if self.end.is_some() {
+            return; // the first end decides; what follows is counted by the reader
+        }
         self.last = self.last.max(t);
+        match body {
+            Body::Event(event) => self.event(seq, t, event),
+            Body::Target(target) => self.target(target),
+            Body::Snapshot { row, .. } => self.snapshot(row),
+            Body::Tick(totals) => self.tick(totals),
+            Body::Anomaly(_) => self.anomalies += 1,
+            Body::Loss { reason, count } => {
+                let lost = self.lost.entry(reason.clone()).or_default();
+                *lost = lost.saturating_add(*count);
+            }
+            Body::Gap(gap) => {
+                let lost = self.lost.entry(format!("records: {}", gap.reason)).or_default();
+                *lost = lost.saturating_add(gap.dropped);
+                self.reason("gap in the journal");
+            }
+            Body::Note(note) => self.note(note),
+            Body::End(end) => self.end = Some((**end).clone()),
+            Body::Session(_) | Body::Crash(_) | Body::Unknown { .. } => {}
+        }
     }
 
-    /// Takes an event record.
-    pub fn event(&mut self, seq: u64, event: &Event) {
+    /// What it all comes to.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        output::build(self)
+    }
+
+    fn event(&mut self, seq: u64, t: BootNs, event: &EventKind) {
         self.accounting.apply(event);
-        match &event.kind {
+        match event {
             EventKind::Fork(fork) => {
                 if self.root.is_none() {
                     self.root = Some(fork.child);
@@ -109,38 +157,39 @@ impl Summarizer {
                     self.comm_now = Some(exec.comm);
                 }
             }
-            EventKind::Exit(exit) => self.exit(seq, event.t, exit),
-            EventKind::Signal(signal) => self.signal(seq, event.t, signal),
+            EventKind::Exit(exit) => self.exit(seq, t, exit),
+            EventKind::Signal(signal) => self.signal(seq, t, signal),
             EventKind::Oom(oom) => self.evidence.oom(seq, oom),
         }
-        match self.tree.apply(event) {
-            Effect::BirthLost => self.reason("events of processes whose fork was lost"),
+        match self.tree.apply(t, event) {
+            Effect::BirthLost => self.reason("event of a process whose fork was lost"),
             Effect::ExitLost(key) => {
                 self.evidence.take(key);
-                self.reason("processes whose exit was lost");
+                self.reason("process whose exit was lost");
             }
             Effect::Applied | Effect::Duplicate | Effect::Untouched => {}
         }
     }
 
-    /// Takes the pin.
-    pub fn target(&mut self, target: TargetFacts) {
-        let key = target.process.key;
-        self.comm_now = Some(target.comm);
-        self.ended_target = self.recent.iter().find(|ended| ended.process.key == key).cloned();
-        self.unresolved = None;
-        self.target = Some(target);
-    }
-
-    /// Takes the failure to resolve the workload, and why.
-    pub fn unresolved(&mut self, why: String) {
-        if self.target.is_none() {
-            self.unresolved = Some(why);
+    fn target(&mut self, target: &TargetBody) {
+        match target {
+            TargetBody::Pinned(pinned) => {
+                let key = pinned.process.key;
+                self.comm_now = Some(pinned.comm);
+                self.ended_target =
+                    self.recent.iter().find(|ended| ended.process.key == key).cloned();
+                self.unresolved = None;
+                self.target = Some(pinned.clone());
+            }
+            TargetBody::Unresolved { reason } => {
+                if self.target.is_none() {
+                    self.unresolved = Some(reason.clone());
+                }
+            }
         }
     }
 
-    /// Takes one row.
-    pub fn snapshot(&mut self, row: &SnapshotRow) {
+    fn snapshot(&mut self, row: &SnapshotRow) {
         let rows = &mut self.rows;
         rows.count += 1;
         if row.role != Role::Workload {
@@ -159,39 +208,26 @@ impl Summarizer {
         }
     }
 
-    /// Takes the sums of one tick.
-    pub fn tick(&mut self, totals: &TreeTotals) {
+    fn tick(&mut self, totals: &TreeTotals) {
         self.rows.peak_tree_rss_kb = self.rows.peak_tree_rss_kb.max(totals.rss_kb);
     }
 
-    /// Takes an anomaly.
-    pub fn anomaly(&mut self) {
-        self.anomalies += 1;
-    }
-
-    /// Takes a counted loss.
-    pub fn loss(&mut self, reason: &str, count: u64) {
-        *self.lost.entry(reason.to_owned()).or_default() += count;
-    }
-
-    /// Takes what the attach to a living tree came to.
-    pub fn attached(&mut self, passes: u64, converged: bool) {
-        self.attach = Some((passes, converged));
-        if !converged {
-            self.reason("the attach did not converge");
+    fn note(&mut self, note: &Note) {
+        let number = |key: &str| note.data.get(key).and_then(serde_json::Value::as_u64);
+        match note.topic.as_str() {
+            topic::ATTACHED => {
+                let converged = note.data.get("converged") == Some(&serde_json::Value::Bool(true));
+                self.attach = Some((number("passes").unwrap_or(0), converged));
+                if !converged {
+                    self.reason("attach that did not converge");
+                }
+            }
+            topic::WAITED => {
+                self.waited = number("status").and_then(|status| u32::try_from(status).ok());
+            }
+            topic::COST => self.cost = (number("cpu_us"), number("peak_rss_kb")),
+            _ => {}
         }
-    }
-
-    /// Takes how the observer itself ended and what it cost.
-    pub fn observer(&mut self, observer: ObserverFacts) {
-        // The first end decides.
-        self.observer.get_or_insert(observer);
-    }
-
-    /// What it all comes to.
-    #[must_use]
-    pub fn summary(&self) -> Summary {
-        output::build(self)
     }
 
     fn target_key(&self) -> Option<ProcKey> {
@@ -237,6 +273,7 @@ impl Summarizer {
             }
             place => place,
         };
-        self.evidence.signal(seq, t, signal, place, self.session.clk_tck);
+        let start = self.session.tick_rule.ticks(signal.sender.key.start);
+        self.evidence.signal(seq, t, signal, place, start);
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Ended, Summarizer};
 use crate::{
+    session::journal::info::{Backend, SessionInfo},
     units::BootNs,
     verdict::{Verdict, WaitStatus, judge, judge::End},
 };
@@ -143,22 +144,23 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
     let status = ended.as_ref().map(|ended| ended.status);
     let target = fold.target.as_ref();
     let subject = target.map(|target| target.process).or(fold.root);
-    let start = session.boot;
+    let start = session.clock.boot;
     let duration_ns = fold.last.since(start);
-    let ending = fold.observer.as_ref();
+    let end = fold.end.as_ref();
+    let ending = end.map(|end| end.ending.as_str());
     Summary {
-        session_id: session.session_id.clone(),
-        dir_name: session.session_id.clone(),
-        pid: subject.map_or(session.root_pid, |process| process.tgid.0),
-        cwd: session.cwd.clone(),
-        command: session.command.clone(),
+        session_id: session.session_id.to_string(),
+        dir_name: session.session_id.to_string(),
+        pid: subject.map_or(session.root.pid, |process| process.tgid.0),
+        cwd: String::from_utf8_lossy(&session.cwd).into_owned(),
+        command: quote(&session.command),
         success: verdict.exit_code == Some(0),
         subtype: subtype(status, ending.is_some()).to_owned(),
         exit_code: status.map_or(-1, |status| i32::from(status.shell_code())),
-        start_ts: session.wall_at(start),
-        end_ts: session.wall_at(fold.last),
+        start_ts: wall(session, start),
+        end_ts: wall(session, fold.last),
         duration_seconds: seconds(duration_ns, 6),
-        snapshot_interval_seconds: seconds(session.interval_ns, 6),
+        snapshot_interval_seconds: session.interval.as_secs_f64(),
         snapshot_count: fold.rows.count,
         anomaly_count: fold.anomalies,
         peak_rss_kb: ended
@@ -167,8 +169,7 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
             .map_or(fold.rows.peak_rss_kb, |ended| ended.totals.peak_rss_kb),
         peak_oom_score: fold.rows.peak_oom_score,
         peak_fd_ratio: (fold.rows.peak_fd_ratio * 1000.0).round() / 1000.0,
-        termination_reason: termination_reason(status, ending.map(|ending| ending.ending.as_str()))
-            .to_owned(),
+        termination_reason: termination_reason(status, ending).to_owned(),
         tracked_comm: target.map(|target| target.comm.to_text()),
         tracked_comm_drift: fold.rows.drift,
         tracer_target_resolution_version: 3,
@@ -178,12 +179,12 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
         completeness: completeness(fold),
         totals: totals(fold),
         observer: Observer {
-            ending: ending.map(|ending| ending.ending.clone()),
-            cause: ending.and_then(|ending| ending.cause.clone()),
-            version: session.version.clone(),
-            cpu_us: ending.and_then(|ending| ending.cpu_us),
-            peak_rss_kb: ending.and_then(|ending| ending.peak_rss_kb),
-            backend: session.backend.clone(),
+            ending: ending.map(str::to_owned),
+            cause: end.map(|end| end.cause.clone()).filter(|cause| !cause.is_empty()),
+            version: session.observer.version.clone(),
+            cpu_us: fold.cost.0,
+            peak_rss_kb: fold.cost.1,
+            backend: session.backend.as_str().to_owned(),
             degraded: session.degraded.clone(),
         },
     }
@@ -209,7 +210,7 @@ fn verdict(fold: &Summarizer, ended: Option<&Ended>) -> Verdict {
         }
         (None, None) => {
             let end = End::NotSeen("it was not traced");
-            judge(&format!("pid {}", fold.session.root_pid), end, &super::Case::default())
+            judge(&format!("pid {}", fold.session.root.pid), end, &super::Case::default())
         }
     }
 }
@@ -228,7 +229,7 @@ fn termination_reason(status: Option<WaitStatus>, ending: Option<&str>) -> &'sta
     match (ending, status) {
         (None, _) => "CRASHED",
         (Some(_), Some(_)) => "natural_exit",
-        (Some("interrupted"), None) => "CANCELLED",
+        (Some("stopped"), None) => "CANCELLED",
         (Some(_), None) => "completed",
     }
 }
@@ -243,7 +244,7 @@ fn completeness(fold: &Summarizer) -> Completeness {
         .map(|(reason, count)| format!("{count} lost: {reason}"))
         .chain(fold.reasons.iter().map(|(reason, count)| format!("{count} × {reason}")))
         .collect();
-    if fold.session.backend == "none" {
+    if fold.session.backend == Backend::None {
         reasons.push("tracking could not start".to_owned());
     }
     if accounting.forks != accounting.exits + alive {
@@ -268,7 +269,7 @@ fn completeness(fold: &Summarizer) -> Completeness {
 fn totals(fold: &Summarizer) -> Totals {
     let accounting = &fold.accounting;
     let io_known = accounting.io_unknown == 0;
-    let began = fold.root.map_or(fold.session.boot, |root| root.key.start);
+    let began = fold.root.map_or(fold.session.clock.boot, |root| root.key.start);
     let ended = fold.ended_root.as_ref().map_or(fold.last, |ended| ended.t);
     Totals {
         processes: accounting.forks,
@@ -283,6 +284,28 @@ fn totals(fold: &Summarizer) -> Totals {
         faults_minor: accounting.faults_minor,
         wall_us: ended.since(began) / 1000,
     }
+}
+
+/// RFC 3339 UTC with µs.
+fn wall(session: &SessionInfo, t: BootNs) -> String {
+    format!("{:.6}", session.clock.wall_of(t))
+}
+
+/// Words as a shell would need them to get the same ones.
+fn quote(words: &[Vec<u8>]) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-./=:,@%+".contains(c);
+    let quoted: Vec<String> = words
+        .iter()
+        .map(|word| {
+            let word = String::from_utf8_lossy(word);
+            if !word.is_empty() && word.chars().all(plain) {
+                word.into_owned()
+            } else {
+                format!("'{}'", word.replace('\'', r"'\''"))
+            }
+        })
+        .collect();
+    quoted.join(" ")
 }
 
 /// Nanoseconds as seconds, rounded to so many decimals.
@@ -300,6 +323,11 @@ mod tests {
     #[test]
     fn durations_keep_six_decimals() {
         assert!((seconds(1_234_567_891, 6) - 1.234_568).abs() < 1e-12);
-        let _ = BootNs(0);
+    }
+
+    #[test]
+    fn a_quoted_command_can_be_pasted_into_a_shell() {
+        let words = ["sh", "-c", "echo 'a b'", ""].map(|word| word.as_bytes().to_vec());
+        assert_eq!(quote(&words), r"sh -c 'echo '\''a b'\''' ''");
     }
 }
