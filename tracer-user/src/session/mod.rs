@@ -12,6 +12,7 @@ pub mod journal;
 pub mod publish;
 pub mod recorder;
 pub mod store;
+pub mod summary;
 
 pub use id::SessionId;
 pub use store::{StateDir, Store};

@@ -8,9 +8,12 @@ mod output;
 use std::collections::{BTreeMap, VecDeque};
 
 pub use self::output::Summary;
-use super::journal::{
-    info::SessionInfo,
-    record::{Body, End as EndRecord, Note, Pinned, TargetBody},
+use super::{
+    derive::Fold,
+    journal::{
+        info::SessionInfo,
+        record::{Body, End as EndRecord, Note, Pinned, TargetBody},
+    },
 };
 use crate::{
     event::{EventKind, Exit, ExitTotals, Signal},
@@ -56,9 +59,28 @@ pub struct Summarizer {
     last: BootNs,
     end: Option<EndRecord>,
     /// Wait status of the root as its parent saw it, where that was us.
-    waited: Option<u32>,
+    waited: Option<(u64, WaitStatus)>,
     cost: (Option<u64>, Option<u64>),
     anomalies: u64,
+}
+
+impl Fold for Summarizer {
+    type Output = Summary;
+
+    fn apply(&mut self, seq: u64, t: BootNs, body: &Body) {
+        // The first end decides; what follows is counted by the reader, never obeyed.
+        if self.end.is_none() {
+            self.take(seq, t, body);
+        }
+    }
+
+    fn finish(self) -> Summary {
+        output::build(&self)
+    }
+
+    fn index_row(summary: &Summary) -> serde_json::Value {
+        output::index_row(summary)
+    }
 }
 
 /// A process that has ended, with what explains it; judged only when somebody asks.
@@ -111,11 +133,7 @@ impl Summarizer {
         }
     }
 
-    /// Takes one record that is in the journal under this number.
-    pub fn apply(&mut self, seq: u64, t: BootNs, body: &Body) {
-        if self.end.is_some() {
-            return; // the first end decides; what follows is counted by the reader
-        }
+    fn take(&mut self, seq: u64, t: BootNs, body: &Body) {
         self.last = self.last.max(t);
         match body {
             Body::Event(event) => self.event(seq, t, event),
@@ -128,20 +146,17 @@ impl Summarizer {
                 *lost = lost.saturating_add(*count);
             }
             Body::Gap(gap) => {
-                let lost = self.lost.entry(format!("records: {}", gap.reason)).or_default();
+                let lost = self
+                    .lost
+                    .entry(format!("records: {}", gap.reason))
+                    .or_default();
                 *lost = lost.saturating_add(gap.dropped);
                 self.reason("gap in the journal");
             }
-            Body::Note(note) => self.note(note),
+            Body::Note(note) => self.note(seq, note),
             Body::End(end) => self.end = Some((**end).clone()),
             Body::Session(_) | Body::Crash(_) | Body::Unknown { .. } => {}
         }
-    }
-
-    /// What it all comes to.
-    #[must_use]
-    pub fn summary(&self) -> Summary {
-        output::build(self)
     }
 
     fn event(&mut self, seq: u64, t: BootNs, event: &EventKind) {
@@ -176,8 +191,11 @@ impl Summarizer {
             TargetBody::Pinned(pinned) => {
                 let key = pinned.process.key;
                 self.comm_now = Some(pinned.comm);
-                self.ended_target =
-                    self.recent.iter().find(|ended| ended.process.key == key).cloned();
+                self.ended_target = self
+                    .recent
+                    .iter()
+                    .find(|ended| ended.process.key == key)
+                    .cloned();
                 self.unresolved = None;
                 self.target = Some(pinned.clone());
             }
@@ -199,7 +217,10 @@ impl Summarizer {
         rows.peak_rss_kb = rows.peak_rss_kb.max(rss);
         rows.peak_oom_score = rows.peak_oom_score.max(row.oom_score.unwrap_or(0));
         if let (Some(fds), Some(limit @ 1..)) = (row.fd_count, row.fd_soft_limit) {
-            #[expect(clippy::cast_precision_loss, reason = "descriptor counts are below 2^52")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "descriptor counts are below 2^52"
+            )]
             let ratio = fds as f64 / limit as f64;
             rows.peak_fd_ratio = rows.peak_fd_ratio.max(ratio);
         }
@@ -212,7 +233,7 @@ impl Summarizer {
         self.rows.peak_tree_rss_kb = self.rows.peak_tree_rss_kb.max(totals.rss_kb);
     }
 
-    fn note(&mut self, note: &Note) {
+    fn note(&mut self, seq: u64, note: &Note) {
         let number = |key: &str| note.data.get(key).and_then(serde_json::Value::as_u64);
         match note.topic.as_str() {
             topic::ATTACHED => {
@@ -223,7 +244,8 @@ impl Summarizer {
                 }
             }
             topic::WAITED => {
-                self.waited = number("status").and_then(|status| u32::try_from(status).ok());
+                let status = number("status").and_then(|status| u32::try_from(status).ok());
+                self.waited = status.map(|status| (seq, WaitStatus(status)));
             }
             topic::COST => self.cost = (number("cpu_us"), number("peak_rss_kb")),
             _ => {}
@@ -240,7 +262,11 @@ impl Summarizer {
 
     fn exit(&mut self, seq: u64, t: BootNs, exit: &Exit) {
         let key = exit.process.key;
-        let orphans: Vec<_> = self.tree.children(key).map(|child| child.process.key).collect();
+        let orphans: Vec<_> = self
+            .tree
+            .children(key)
+            .map(|child| child.process.key)
+            .collect();
         for orphan in orphans {
             self.evidence.parent_ended(orphan, seq, key);
         }
@@ -268,7 +294,11 @@ impl Summarizer {
     fn signal(&mut self, seq: u64, t: BootNs, signal: &Signal) {
         let place = match relation(&self.tree, self.target_key(), signal) {
             // A parent that died a moment ago is off the tree already.
-            Relation::Outside if self.evidence.parent_of(signal.target.key, signal.sender.key) => {
+            Relation::Outside
+                if self
+                    .evidence
+                    .parent_of(signal.target.key, signal.sender.key) =>
+            {
                 Relation::Ancestor
             }
             place => place,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{Ended, Summarizer};
 use crate::{
@@ -132,16 +133,23 @@ pub struct Observer {
     /// Its peak resident set, KiB.
     pub peak_rss_kb: Option<u64>,
     /// ebpf, or none when tracking could not start.
-    pub backend: String,
+    pub backend: &'static str,
     /// What could not be observed.
     pub degraded: Vec<String>,
 }
 
 pub(super) fn build(fold: &Summarizer) -> Summary {
     let session = &fold.session;
-    let ended = if fold.target.is_some() { &fold.ended_target } else { &fold.ended_root };
+    let ended = if fold.target.is_some() {
+        &fold.ended_target
+    } else {
+        &fold.ended_root
+    };
     let verdict = verdict(fold, ended.as_ref());
-    let status = ended.as_ref().map(|ended| ended.status);
+    let status = ended
+        .as_ref()
+        .map(|ended| ended.status)
+        .or(waited(fold).map(|(_, status)| status));
     let target = fold.target.as_ref();
     let subject = target.map(|target| target.process).or(fold.root);
     let start = session.clock.boot;
@@ -180,19 +188,61 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
         totals: totals(fold),
         observer: Observer {
             ending: ending.map(str::to_owned),
-            cause: end.map(|end| end.cause.clone()).filter(|cause| !cause.is_empty()),
+            cause: end
+                .map(|end| end.cause.clone())
+                .filter(|cause| !cause.is_empty()),
             version: session.observer.version.clone(),
             cpu_us: fold.cost.0,
             peak_rss_kb: fold.cost.1,
-            backend: session.backend.as_str().to_owned(),
+            backend: match session.backend {
+                Backend::Ebpf => "ebpf",
+                Backend::None => "none",
+            },
             degraded: session.degraded.clone(),
         },
     }
 }
 
+/// The root's status as its parent saw it, where no exit event tells and nobody else is the subject.
+fn waited(fold: &Summarizer) -> Option<(u64, WaitStatus)> {
+    let about_root = match (&fold.target, fold.root) {
+        (Some(target), Some(root)) => target.process.key == root.key,
+        _ => fold.target.is_none(),
+    };
+    fold.waited.filter(|_| about_root)
+}
+
+/// The session's row in `sessions.jsonl`: the summary without its long parts.
+pub(super) fn index_row(summary: &Summary) -> Value {
+    json!({
+        "session_id": summary.session_id,
+        "dir_name": summary.dir_name,
+        "pid": summary.pid,
+        "command": summary.command,
+        "tracked_comm": summary.tracked_comm,
+        "success": summary.success,
+        "subtype": summary.subtype,
+        "exit_code": summary.exit_code,
+        "cause": summary.verdict.cause,
+        "start_ts": summary.start_ts,
+        "end_ts": summary.end_ts,
+        "duration_seconds": summary.duration_seconds,
+        "peak_rss_kb": summary.peak_rss_kb,
+        "processes": summary.totals.processes,
+        "anomaly_count": summary.anomaly_count,
+        "completeness": summary.completeness.status,
+        "termination_reason": summary.termination_reason,
+        "labels": summary.labels,
+    })
+}
+
 fn verdict(fold: &Summarizer, ended: Option<&Ended>) -> Verdict {
     let named = |comm: String, pid: u32| format!("{comm} (pid {pid})");
-    let subject = fold.target.as_ref().map(|target| target.process).or(fold.root);
+    let subject = fold
+        .target
+        .as_ref()
+        .map(|target| target.process)
+        .or(fold.root);
     match (ended, subject) {
         (Some(ended), _) => judge(
             &named(ended.comm.to_text(), ended.process.tgid.0),
@@ -200,17 +250,26 @@ fn verdict(fold: &Summarizer, ended: Option<&Ended>) -> Verdict {
             &ended.case,
         ),
         (None, Some(subject)) => {
-            let comm = fold.comm_now.or(fold.tree.get(subject.key).map(|node| node.comm));
+            let comm = fold
+                .comm_now
+                .or(fold.tree.get(subject.key).map(|node| node.comm));
             let comm = comm.map_or_else(|| "the process".to_owned(), |comm| comm.to_text());
-            let end = match fold.tree.get(subject.key) {
-                Some(_) => End::StillRunning,
-                None => End::NotSeen("its exit event was lost"),
+            let end = match (waited(fold), fold.tree.get(subject.key)) {
+                (Some((seq, status)), _) => End::Seen(seq, status),
+                (None, Some(_)) => End::StillRunning,
+                (None, None) => End::NotSeen("its exit event was lost"),
             };
             judge(&named(comm, subject.tgid.0), end, &super::Case::default())
         }
         (None, None) => {
-            let end = End::NotSeen("it was not traced");
-            judge(&format!("pid {}", fold.session.root.pid), end, &super::Case::default())
+            let end = waited(fold).map_or(End::NotSeen("it was not traced"), |(seq, status)| {
+                End::Seen(seq, status)
+            });
+            judge(
+                &format!("pid {}", fold.session.root.pid),
+                end,
+                &super::Case::default(),
+            )
         }
     }
 }
@@ -242,7 +301,11 @@ fn completeness(fold: &Summarizer) -> Completeness {
         .iter()
         .filter(|&(_, &count)| count > 0)
         .map(|(reason, count)| format!("{count} lost: {reason}"))
-        .chain(fold.reasons.iter().map(|(reason, count)| format!("{count} × {reason}")))
+        .chain(
+            fold.reasons
+                .iter()
+                .map(|(reason, count)| format!("{count} × {reason}")),
+        )
         .collect();
     if fold.session.backend == Backend::None {
         reasons.push("tracking could not start".to_owned());
@@ -254,7 +317,11 @@ fn completeness(fold: &Summarizer) -> Completeness {
         ));
     }
     Completeness {
-        status: if reasons.is_empty() { "complete" } else { "incomplete" },
+        status: if reasons.is_empty() {
+            "complete"
+        } else {
+            "incomplete"
+        },
         reasons,
         forks: accounting.forks,
         execs: accounting.execs,
@@ -269,7 +336,9 @@ fn completeness(fold: &Summarizer) -> Completeness {
 fn totals(fold: &Summarizer) -> Totals {
     let accounting = &fold.accounting;
     let io_known = accounting.io_unknown == 0;
-    let began = fold.root.map_or(fold.session.clock.boot, |root| root.key.start);
+    let began = fold
+        .root
+        .map_or(fold.session.clock.boot, |root| root.key.start);
     let ended = fold.ended_root.as_ref().map_or(fold.last, |ended| ended.t);
     Totals {
         processes: accounting.forks,
@@ -277,7 +346,10 @@ fn totals(fold: &Summarizer) -> Totals {
         cpu_system_us: accounting.cpu_system_us,
         peak_process_rss_kb: accounting.peak_process_rss_kb,
         // A tick can miss the peak that one process is known to have had.
-        peak_tree_rss_kb: fold.rows.peak_tree_rss_kb.max(accounting.peak_process_rss_kb),
+        peak_tree_rss_kb: fold
+            .rows
+            .peak_tree_rss_kb
+            .max(accounting.peak_process_rss_kb),
         io_read_bytes: io_known.then_some(accounting.io_read_bytes),
         io_write_bytes: io_known.then_some(accounting.io_write_bytes),
         faults_major: accounting.faults_major,
@@ -311,7 +383,10 @@ fn quote(words: &[Vec<u8>]) -> String {
 /// Nanoseconds as seconds, rounded to so many decimals.
 fn seconds(ns: u64, decimals: i32) -> f64 {
     let scale = 10_f64.powi(decimals);
-    #[expect(clippy::cast_precision_loss, reason = "microseconds of a century fit in 2^52")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "microseconds of a century fit in 2^52"
+    )]
     let seconds = ns as f64 / 1e9;
     (seconds * scale).round() / scale
 }
