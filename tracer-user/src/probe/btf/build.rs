@@ -1,0 +1,1 @@
+//! Makes BTF blobs by hand, for tests.
