@@ -156,7 +156,7 @@ impl ProcDir {
     /// [`ReadEnd`]; a command line of more than 8 MiB is not read.
     pub fn cmdline(&self) -> Result<Vec<Vec<u8>>, ReadEnd> {
         let mut bytes = Vec::new();
-        read::read_all(self.fd(), c"cmdline", &mut bytes)
+        read::read_all(self.fd(), c"cmdline", &mut bytes, read::MOST)
             .map_err(|errno| self.end(errno, c"cmdline"))?;
         if bytes.is_empty() {
             return Ok(Vec::new());

@@ -34,13 +34,6 @@ pub struct ClockPair {
 }
 
 impl HostFacts {
-    /// The host's boot clock now, whatever the time namespace.
-    #[must_use]
-    pub fn read_boot(&self) -> BootNs {
-        let shown = nanoseconds(ClockId::Boottime) - i128::from(self.boot_offset.ns);
-        BootNs(u64::try_from(shown).unwrap_or(0))
-    }
-
     /// Both clocks at one instant; of three tries, the one that took least time.
     #[must_use]
     pub fn read_clock_pair(&self) -> ClockPair {
@@ -55,15 +48,22 @@ impl HostFacts {
     }
 
     fn try_clock_pair(&self) -> ClockPair {
-        let before = self.read_boot();
+        let before = read_boot(self.boot_offset);
         let wall_us = read_wall_us();
-        let uncertainty_ns = self.read_boot().since(before);
+        let uncertainty_ns = read_boot(self.boot_offset).since(before);
         ClockPair {
             wall_us,
             boot: BootNs(before.0.saturating_add(uncertainty_ns / 2)),
             uncertainty_ns,
         }
     }
+}
+
+/// The host's boot clock now, put right for the observer's time namespace.
+#[must_use]
+pub fn read_boot(offset: BootOffset) -> BootNs {
+    let shown = nanoseconds(ClockId::Boottime) - i128::from(offset.ns);
+    BootNs(u64::try_from(shown).unwrap_or(0))
 }
 
 /// The wall clock now, µs since the epoch. It can be set, back as well.

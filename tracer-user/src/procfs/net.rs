@@ -1,14 +1,14 @@
 //! Tables of TCP sockets, and the links that name sockets and namespaces.
 //!
-//! Sources: `proc_pid_net(5)`, net/ipv4/tcp_ipv4.c `get_tcp4_sock`, net/ipv6/tcp_ipv6.c
-//! `get_tcp6_sock`. A table is the network namespace's, not the process's: only the socket inodes of
+//! Sources: `proc_pid_net(5)`, `get_tcp4_sock` in `net/ipv4/tcp_ipv4.c`, `get_tcp6_sock` in
+//! `net/ipv6/tcp_ipv6.c`. A table is the network namespace's, not the process's: only the socket inodes of
 //! its own descriptors say which rows are its own. Pure.
 
 use thiserror::Error;
 
 use super::scan;
 
-/// `TCP_ESTABLISHED`, include/net/tcp_states.h.
+/// `TCP_ESTABLISHED`, `include/net/tcp_states.h`.
 const ESTABLISHED: u64 = 0x01;
 
 /// A row of the table that is not one.
@@ -55,6 +55,9 @@ pub fn parse_net_link(link: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
+    use procfs::FromBufReadSI as _;
     use proptest::prelude::*;
 
     use super::*;
@@ -103,7 +106,6 @@ uid  timeout inode                                                     \n\
         fn agrees_with_the_procfs_crate(
             rows in proptest::collection::vec((1_u8..=12, 0_u64..1 << 40, any::<u32>()), 0..20)
         ) {
-            use std::fmt::Write as _;
             let mut table = String::from("  sl  local_address rem_address   st …\n");
             for (index, (state, inode, address)) in rows.iter().enumerate() {
                 writeln!(
@@ -112,7 +114,6 @@ uid  timeout inode                                                     \n\
                      00:00000000 00000000     0        0 {inode} 1 0"
                 ).unwrap();
             }
-            use procfs::FromBufReadSI as _;
             let oracle: Vec<u64> = procfs::net::TcpNetEntries::from_buf_read(
                 table.as_bytes(),
                 procfs::current_system_info(),

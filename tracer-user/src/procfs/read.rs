@@ -19,9 +19,9 @@ use rustix::{
 /// Larger than any file read here but `status` of a process with hundreds of groups.
 const SMALL: usize = 4096;
 
-/// More than any of these files can be told to hold: a process may point its command line at as much
-/// memory as it has, and must not make the observer read it all.
-const MOST: usize = 8 << 20;
+/// More than a sane file of one process holds. A process may point its command line at as much memory
+/// as it has, and must not make the observer read it all.
+pub(crate) const MOST: usize = 8 << 20;
 
 pub(crate) fn open_dir(dir: Option<BorrowedFd<'_>>, path: impl Arg) -> Result<OwnedFd, Errno> {
     openat(
@@ -32,8 +32,8 @@ pub(crate) fn open_dir(dir: Option<BorrowedFd<'_>>, path: impl Arg) -> Result<Ow
     )
 }
 
-/// Reads a file whose content the kernel makes in one piece (`single_open`, fs/seq_file.c), and which
-/// therefore comes whole with the first read that has room for it.
+/// Reads a file whose content the kernel makes in one piece (`single_open` in `fs/seq_file.c`), and
+/// which therefore comes whole with the first read that has room for it.
 pub(crate) fn read_small<T>(
     dir: BorrowedFd<'_>,
     path: impl Arg,
@@ -45,7 +45,7 @@ pub(crate) fn read_small<T>(
         match read(&file, &mut space) {
             Ok((bytes, [])) => {
                 let mut all = bytes.to_vec();
-                read_rest(&file, &mut all)?;
+                read_rest(&file, &mut all, MOST)?;
                 return Ok(parse(&all));
             }
             Ok((bytes, _)) => return Ok(parse(bytes)),
@@ -55,19 +55,20 @@ pub(crate) fn read_small<T>(
     }
 }
 
-/// Appends a whole file, however many reads it takes.
+/// Appends a whole file, however many reads it takes, unless it is longer than `most`.
 pub(crate) fn read_all(
     dir: BorrowedFd<'_>,
     path: impl Arg,
     all: &mut Vec<u8>,
+    most: usize,
 ) -> Result<(), Errno> {
     let file = openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    read_rest(&file, all)
+    read_rest(&file, all, most)
 }
 
-fn read_rest(file: &OwnedFd, all: &mut Vec<u8>) -> Result<(), Errno> {
+fn read_rest(file: &OwnedFd, all: &mut Vec<u8>, most: usize) -> Result<(), Errno> {
     loop {
-        if all.len() >= MOST {
+        if all.len() >= most {
             return Err(Errno::FBIG);
         }
         all.reserve(SMALL);

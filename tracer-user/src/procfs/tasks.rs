@@ -92,7 +92,7 @@ impl ProcDir {
             };
             let path = ShortPath::of(format_args!("{tid}/children"))?;
             bytes.clear();
-            match read::read_all(dir, path.as_bytes(), &mut bytes) {
+            match read::read_all(dir, path.as_bytes(), &mut bytes, read::MOST) {
                 Ok(()) => {}
                 Err(Errno::SRCH) => return Ok(()),
                 // The thread, or the file on this kernel, is not there.
