@@ -52,7 +52,7 @@ pub fn publish(
 /// Whether this is the name of a file that [`publish`] had not finished.
 #[must_use]
 pub fn is_temporary(name: &str) -> bool {
-    name.starts_with('.') && name.ends_with(".tmp")
+    name.starts_with('.') && name.strip_suffix(".tmp").is_some()
 }
 
 fn temporary_name(name: &str) -> io::Result<String> {

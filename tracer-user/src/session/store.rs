@@ -342,6 +342,11 @@ impl Store {
         self.sessions.existing_child(id.as_str())
     }
 
+    /// Removes the empty directory of a session that could not begin.
+    pub(crate) fn discard(&self, id: &SessionId) -> Result<(), Errno> {
+        fs::unlinkat(&self.sessions, id.as_str(), AtFlags::REMOVEDIR)
+    }
+
     /// Makes the directory entries of new sessions durable.
     pub(crate) fn sync_sessions(&self) -> Result<(), Errno> {
         self.sessions.sync()

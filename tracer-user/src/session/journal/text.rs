@@ -32,13 +32,15 @@ const ESCAPE: [u8; 256] = {
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
+const DIGITS: &[u8; 10] = b"0123456789";
+
 /// `00` to `99`.
 const PAIRS: [u8; 200] = {
     let mut table = [0; 200];
     let mut i = 0;
     while i < 100 {
-        table[2 * i] = b'0' + (i / 10) as u8;
-        table[2 * i + 1] = b'0' + (i % 10) as u8;
+        table[2 * i] = DIGITS[i / 10];
+        table[2 * i + 1] = DIGITS[i % 10];
         i += 1;
     }
     table

@@ -87,13 +87,15 @@ pub struct JournalWriter {
     bytes: u64,
 }
 
-/// What one try to write brought about.
+/// What one write brought about.
 pub struct Progress<'a> {
-    /// The whole lines that reached the file.
+    /// The lines that are whole in the file since this write.
     pub lines: &'a [u8],
-    /// Their records, with the first one's `seq`.
+    /// `seq` of the first of them.
     pub first_seq: u64,
-    /// The records themselves.
+    /// How many.
+    pub count: usize,
+    /// Their records.
     pub records: &'a mut dyn Iterator<Item = Record>,
 }
 
@@ -118,6 +120,7 @@ impl JournalWriter {
         self.encoder
             .line(&mut self.buffer, self.next_seq, record.t, &record.body);
         self.next_seq += 1;
+        self.counts.add(&record.body);
         self.pending.push_back(Pending {
             end: self.buffer.len(),
             record,
@@ -142,7 +145,7 @@ impl JournalWriter {
         self.pending.len()
     }
 
-    /// What the file holds, by kind.
+    /// What was pushed, by kind. A later line is whole in the file only if all before it are.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts
@@ -179,15 +182,12 @@ impl JournalWriter {
         if whole > 0 {
             let end = self.pending[whole - 1].end;
             let first_seq = self.next_seq - self.pending.len() as u64;
-            let counts = &mut self.counts;
-            let mut records = self.pending.drain(..whole).map(|line| {
-                counts.add(&line.record.body);
-                line.record
-            });
+            let mut records = self.pending.drain(..whole).map(|line| line.record);
             let lines = &self.buffer[before..end];
             done(Progress {
                 lines,
                 first_seq,
+                count: whole,
                 records: &mut records,
             });
             // What `done` did not take has reached the file all the same.
