@@ -331,15 +331,7 @@ impl Resolver {
         let asked_for = node.want.as_ref().is_none_or(|want| want.is(image));
         let part = wrappers::part(image);
         if !asked_for {
-            self.lone_shell = None;
-            if !wrappers::is_housekeeping(image.program().name) && self.doubtful.len() < KEPT {
-                self.doubtful.push(Pending {
-                    target: seen.target(image),
-                    rule: Rule::OnlyCandidate,
-                    goes_on: node.goes_on,
-                });
-            }
-            self.pass_over(seen, image, NOT_ASKED, false);
+            self.not_asked_for(&part, node.goes_on, seen, image);
             return;
         }
         let rule = match part {
@@ -364,6 +356,25 @@ impl Resolver {
             rule,
             goes_on: node.goes_on,
         });
+    }
+
+    /// Run on the side by a wrapper, or under a name of its own making (a shell's function).
+    fn not_asked_for(&mut self, part: &Part, goes_on: bool, seen: Seen, image: &Image<'_>) {
+        self.lone_shell = None;
+        // Whatever a further wrapper runs stays in doubt, but the wrapper itself is not meant.
+        if let Part::Wrapper { why, .. } = part {
+            self.pass_over(seen, image, why, true);
+            return;
+        }
+        let on_the_side = wrappers::is_housekeeping(image.program().name);
+        if !on_the_side && self.doubtful.len() < KEPT {
+            self.doubtful.push(Pending {
+                target: seen.target(image),
+                rule: Rule::OnlyCandidate,
+                goes_on,
+            });
+        }
+        self.pass_over(seen, image, NOT_ASKED, false);
     }
 
     fn pass_over(&mut self, seen: Seen, image: &Image<'_>, why: &'static str, wrapper: bool) {

@@ -78,21 +78,13 @@ pub(crate) fn basename(path: &[u8]) -> &[u8] {
 /// What part an image plays, by its own names and arguments alone.
 pub(crate) fn part(image: &Image<'_>) -> Part {
     let program = image.program();
-    if is_shim(program.path) || is_shim(image.filename) {
-        let name = if is_shim(program.path) {
-            program.name
-        } else {
-            basename(image.filename)
-        };
-        return Part::Wrapper {
-            why: table::SHIM,
-            want: Some(Want {
-                name: Some(name.to_vec()),
-                tail: Vec::new(),
-                beyond_shims: true,
-            }),
-            goes_on: false,
-        };
+    let shim = [program.path, image.filename]
+        .into_iter()
+        .find(|path| is_shim(path));
+    if let Some(path) = shim {
+        let mut want = want(path);
+        want.beyond_shims = true;
+        return wrapper(table::SHIM, Some(want));
     }
     if program.name == b"env" {
         return match env::command_name(program.args) {
