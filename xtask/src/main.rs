@@ -1,8 +1,10 @@
-//! `cargo xtask`: builds, checks, tests and measures tracer. One file a command.
+//! `cargo xtask`: builds, checks, tests and measures tracer. One file or folder a command.
 
+mod artifacts;
 mod bench;
 mod ci;
 mod ebpf;
+mod program;
 mod run;
 mod test;
 mod tidy;
