@@ -8,9 +8,11 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::event::{PollFd, PollFlags};
 
 /// Prints one line for the user. A closed pipe ends nothing: what was measured stays true.
 pub(crate) fn say(line: impl Display) {
@@ -121,6 +123,25 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
         String::from_utf8_lossy(&output.stderr).trim_end()
     );
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Waits for the end of a child, at most until `end`; `None` when that came first.
+///
+/// # Errors
+/// The child is not this process's, or was waited for before.
+pub(crate) fn wait_until(child: &mut Child, end: Instant) -> io::Result<Option<ExitStatus>> {
+    let pid = rustix::process::Pid::from_child(child);
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let timeout = rustix::time::Timespec::try_from(left).ok();
+        let mut ready = [PollFd::new(&pidfd, PollFlags::IN)];
+        match rustix::event::poll(&mut ready, timeout.as_ref()) {
+            Ok(_) => return child.try_wait(),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 #[cfg(test)]

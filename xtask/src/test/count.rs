@@ -63,22 +63,32 @@ impl Counts {
 /// A program that fails without saying which test did, or runs beyond the deadline, is one failure:
 /// a crash must not look like "nothing failed".
 pub(crate) fn stream(command: &mut Command, deadline: Duration) -> Counts {
+    stream_to(&mut |line| say(line), command, deadline)
+}
+
+/// [`stream`], with the lines going elsewhere.
+fn stream_to(sink: &mut dyn FnMut(&str), command: &mut Command, deadline: Duration) -> Counts {
     let line = program::line(command);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let mut counts = Counts::default();
     let ended = match child {
-        Ok(child) => relay(child, deadline, &mut counts),
+        Ok(child) => relay(child, deadline, &mut |line| {
+            sink(line);
+            if let Some(more) = Counts::parse(line) {
+                counts += more;
+            }
+        }),
         Err(error) => Err(format!("cannot start: {error}")),
     };
     if let Err(why) = ended {
-        say(format!("`{line}`: {why}"));
+        sink(&format!("`{line}`: {why}"));
         counts.failed += usize::from(counts.failed == 0);
     }
     counts
 }
 
-/// Prints and counts lines until the program has ended.
-fn relay(mut child: Child, deadline: Duration, counts: &mut Counts) -> Result<(), String> {
+/// Hands lines on until the program has ended.
+fn relay(mut child: Child, deadline: Duration, sink: &mut dyn FnMut(&str)) -> Result<(), String> {
     let stdout = child.stdout.take().ok_or("no stdout")?;
     let (sender, lines) = sync_channel(64);
     // Ends with the pipe. It is not joined: a process that a test left behind may hold the pipe open
@@ -100,17 +110,18 @@ fn relay(mut child: Child, deadline: Duration, counts: &mut Counts) -> Result<()
     loop {
         match lines.recv_timeout(Duration::from_millis(100)) {
             Ok(line) => {
-                say(line.trim_end_matches('\n'));
-                if let Some(more) = Counts::parse(&line) {
-                    *counts += more;
-                }
+                sink(line.trim_end_matches('\n'));
                 if Instant::now() < end {
                     continue;
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
-                return verdict(child.wait().map_err(|error| error.to_string())?);
+                // Its output is closed; that need not be its end.
+                let ended = program::wait_until(&mut child, end);
+                if let Some(status) = ended.map_err(|error| error.to_string())? {
+                    return verdict(status);
+                }
             }
         }
         if Instant::now() >= end {
@@ -122,11 +133,10 @@ fn relay(mut child: Child, deadline: Duration, counts: &mut Counts) -> Result<()
         }
         if let Ok(Some(status)) = child.try_wait() {
             // What it wrote last may still be on its way through the reader.
-            while let Ok(line) = lines.recv_timeout(Duration::from_millis(300)) {
-                say(line.trim_end_matches('\n'));
-                if let Some(more) = Counts::parse(&line) {
-                    *counts += more;
-                }
+            while Instant::now() < end
+                && let Ok(line) = lines.recv_timeout(Duration::from_millis(300))
+            {
+                sink(line.trim_end_matches('\n'));
             }
             return verdict(status);
         }
@@ -145,10 +155,17 @@ fn verdict(status: std::process::ExitStatus) -> Result<(), String> {
 mod tests {
     use super::*;
 
+    /// Lines must not reach the output of the test run itself: it is counted the same way.
+    fn collect(command: &mut Command, deadline: Duration) -> (Counts, Vec<String>) {
+        let mut lines = Vec::new();
+        let counts = stream_to(&mut |line| lines.push(line.to_owned()), command, deadline);
+        (counts, lines)
+    }
+
     fn shell(script: &str) -> Counts {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        stream(&mut command, Duration::from_secs(20))
+        collect(&mut command, Duration::from_secs(20)).0
     }
 
     const OK: &str = "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.00s";
@@ -180,7 +197,9 @@ mod tests {
     fn a_binary_that_hangs_is_killed_and_failed() {
         let mut command = Command::new("sleep");
         command.arg("30");
-        assert_eq!(stream(&mut command, Duration::from_millis(50)).failed, 1);
+        let (counts, lines) = collect(&mut command, Duration::from_millis(50));
+        assert_eq!(counts.failed, 1);
+        assert_eq!(lines, ["`sleep 30`: not done after 0 s, killed"]);
     }
 
     #[test]

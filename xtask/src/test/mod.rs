@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 pub(crate) use count::{Counts, stream};
 
@@ -39,7 +39,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let counts = suite(args)?;
     say(counts);
     if counts.failed > 0 {
-        bail!("{} failed", counts.failed);
+        return Err(crate::Failed.into());
     }
     Ok(())
 }
