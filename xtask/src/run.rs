@@ -25,11 +25,11 @@ pub(crate) struct Args {
 
 /// Runs the command; returns only when that fails.
 pub(crate) fn main(args: &Args) -> Result<()> {
-    let mut build = vec!["build", "--quiet", "--package", "tracer", "--bin", "tracer"];
+    let mut cargo_args = vec!["build", "--quiet", "--package", "tracer", "--bin", "tracer"];
     if !args.debug {
-        build.push("--release");
+        cargo_args.push("--release");
     }
-    let built = artifacts::build(&build)?;
+    let built = artifacts::build(&cargo_args)?;
     let tracer = built
         .iter()
         .find(|artifact| artifact.name == "tracer")

@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn literals_are_one_token_whatever_is_in_them() {
         assert_eq!(
-            words(r####"a "b \" c" r#"d " e"# br##"f "# g"## c"h" i"####),
+            words(r###"a "b \" c" r#"d " e"# br##"f "# g"## c"h" i"###),
             "a \" \" \" \" i"
         );
         assert_eq!(
