@@ -1,0 +1,415 @@
+//! The system calls of the fixtures that the standard library hides or does in its own way.
+//!
+//! All unsafe code of the package is here and in the `main` of the fixtures that must start without
+//! the standard library's runtime.
+
+use std::ffi::CStr;
+use std::io;
+use std::ptr;
+
+/// What `wait4(2)` said of one process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waited {
+    /// Which process.
+    pub pid: i32,
+    /// Raw wait status.
+    pub status: i32,
+    /// `ru_maxrss`, KiB.
+    pub max_rss_kb: i64,
+}
+
+/// This process's pid.
+#[must_use]
+pub fn getpid() -> i32 {
+    // SAFETY: getpid has no preconditions and cannot fail.
+    unsafe { libc::getpid() }
+}
+
+/// The parent's pid.
+#[must_use]
+pub fn getppid() -> i32 {
+    // SAFETY: getppid has no preconditions and cannot fail.
+    unsafe { libc::getppid() }
+}
+
+/// This thread's id.
+#[must_use]
+pub fn gettid() -> i32 {
+    // SAFETY: gettid has no preconditions and cannot fail.
+    unsafe { libc::gettid() }
+}
+
+/// `CLOCK_BOOTTIME`, ns: the clock the records are on.
+#[must_use]
+pub fn boot_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let (s, ns) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    s * 1_000_000_000 + ns
+}
+
+/// Ends the process without running anything else.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit takes any code and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Ends only the calling thread, with `SYS_exit`. For the leader this leaves a zombie leader behind
+/// while the other threads go on.
+pub fn exit_thread(code: i32) -> ! {
+    loop {
+        // SAFETY: SYS_exit takes one integer; it ends this thread, whose stack nobody shares.
+        unsafe { libc::syscall(libc::SYS_exit, code) };
+    }
+}
+
+/// Sends this process a signal with its default action.
+///
+/// # Errors
+/// The number is not a signal.
+pub fn die_of(signal: i32) -> io::Result<()> {
+    // SAFETY: signal(2) with SIG_DFL installs no code of ours; kill takes two integers.
+    let sent = unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::kill(libc::getpid(), signal)
+    };
+    if sent == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+fn call_in_child(pid: i64, child: impl FnOnce() -> i32) -> io::Result<i32> {
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => exit_now(child()),
+        pid => i32::try_from(pid).map_err(io::Error::other),
+    }
+}
+
+/// Forks; the child runs `child` and ends with what it returns.
+///
+/// In a process with several threads the child must do nothing but system calls: another thread may
+/// have held the allocator's lock.
+///
+/// # Errors
+/// As `fork(2)`.
+pub fn fork(child: impl FnOnce() -> i32) -> io::Result<i32> {
+    // SAFETY: both sides return from fork as they would from any call; the child leaves through
+    // _exit and so runs no destructor twice.
+    let pid = unsafe { libc::fork() };
+    call_in_child(pid.into(), child)
+}
+
+/// As [`fork`], with further `clone(2)` flags that leave the memory separate.
+///
+/// # Errors
+/// As `clone(2)`; flags that share memory are refused.
+pub fn clone(flags: i32, child: impl FnOnce() -> i32) -> io::Result<i32> {
+    if flags & (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SETTLS) != 0 {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    // SAFETY: without CLONE_VM and with a null stack this is fork: the child has its own copy of
+    // this stack. The unused pointer arguments are null.
+    let pid = unsafe {
+        libc::syscall(
+            libc::SYS_clone,
+            i64::from(flags | libc::SIGCHLD),
+            0_i64,
+            0_i64,
+            0_i64,
+            0_i64,
+        )
+    };
+    call_in_child(pid, child)
+}
+
+/// Arguments ready for `execve(2)`: no allocation is needed between fork and exec.
+#[derive(Debug)]
+pub struct Argv<'a> {
+    pointers: Vec<*const libc::c_char>,
+    file: &'a CStr,
+    strings: std::marker::PhantomData<&'a CStr>,
+}
+
+impl<'a> Argv<'a> {
+    /// `argv` becomes the arguments, `argv[0]` included; it may be empty.
+    #[must_use]
+    pub fn new(file: &'a CStr, argv: &[&'a CStr]) -> Self {
+        let pointers = argv
+            .iter()
+            .map(|arg| arg.as_ptr())
+            .chain([ptr::null()])
+            .collect();
+        Self {
+            pointers,
+            file,
+            strings: std::marker::PhantomData,
+        }
+    }
+
+    /// Replaces the image, environment unchanged; returns only when that failed.
+    #[must_use]
+    pub fn exec(&self) -> io::Error {
+        // SAFETY: file is a C string, pointers a null-terminated array of C strings that `'a` keeps
+        // alive; environ is the C library's own.
+        unsafe {
+            libc::execve(
+                self.file.as_ptr(),
+                self.pointers.as_ptr(),
+                libc::environ.cast(),
+            )
+        };
+        io::Error::last_os_error()
+    }
+
+    /// As [`Self::exec`] with `execveat(2)` on an open file and no path.
+    #[must_use]
+    pub fn exec_fd(&self, fd: i32) -> io::Error {
+        // SAFETY: as in `exec`; the path is the empty C string that AT_EMPTY_PATH asks for.
+        unsafe {
+            libc::syscall(
+                libc::SYS_execveat,
+                fd,
+                c"".as_ptr(),
+                self.pointers.as_ptr(),
+                libc::environ,
+                libc::AT_EMPTY_PATH,
+            );
+        }
+        io::Error::last_os_error()
+    }
+
+    /// `posix_spawn(3)`.
+    ///
+    /// # Errors
+    /// As the C library says.
+    pub fn posix_spawn(&self) -> io::Result<i32> {
+        let mut pid = 0;
+        // SAFETY: as in `exec`; null file actions and attributes mean none. The C library declares
+        // argv as *const *mut but does not write through it.
+        let error = unsafe {
+            libc::posix_spawn(
+                &raw mut pid,
+                self.file.as_ptr(),
+                ptr::null(),
+                ptr::null(),
+                self.pointers.as_ptr().cast(),
+                libc::environ,
+            )
+        };
+        if error == 0 {
+            Ok(pid)
+        } else {
+            Err(io::Error::from_raw_os_error(error))
+        }
+    }
+}
+
+/// A stack for [`vfork_exec`]; making it once keeps a storm fast.
+#[derive(Debug)]
+pub struct VforkStack(Vec<u128>);
+
+impl Default for VforkStack {
+    fn default() -> Self {
+        Self(vec![0; 4096])
+    }
+}
+
+struct VforkCall<'a> {
+    argv: &'a Argv<'a>,
+    error: i32,
+}
+
+extern "C" fn vfork_child(call: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: `vfork_exec` passes a VforkCall that lives until this child has exec'd or ended, and
+    // does not touch it meanwhile: CLONE_VFORK suspends it.
+    let call = unsafe { &mut *call.cast::<VforkCall<'_>>() };
+    call.error = call.argv.exec().raw_os_error().unwrap_or(libc::EIO);
+    exit_now(127)
+}
+
+/// What `vfork(2)` and exec do, `CLONE_VM | CLONE_VFORK`, on a stack of the child's own: calling
+/// vfork itself from Rust is undefined.
+///
+/// # Errors
+/// As `clone(2)` or `execve(2)`; a child that could not exec is reaped.
+pub fn vfork_exec(stack: &mut VforkStack, argv: &Argv<'_>) -> io::Result<i32> {
+    let mut call = VforkCall { argv, error: 0 };
+    // SAFETY: the stack is ours and 16-byte aligned and grows down from its end; the child uses only
+    // it and `call`, and this thread is suspended until the child has left the shared memory.
+    let pid = unsafe {
+        libc::clone(
+            vfork_child,
+            stack.0.as_mut_ptr_range().end.cast(),
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+            (&raw mut call).cast(),
+        )
+    };
+    if pid == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `call` is a live local; volatile because the child wrote it behind the compiler's back.
+    let error = unsafe { ptr::read_volatile(&raw const call.error) };
+    if error == 0 {
+        return Ok(pid);
+    }
+    wait4(pid)?;
+    Err(io::Error::from_raw_os_error(error))
+}
+
+/// `wait4(2)` without options; -1 waits for any child.
+///
+/// # Errors
+/// As `wait4(2)`, ECHILD included. EINTR is retried.
+pub fn wait4(pid: i32) -> io::Result<Waited> {
+    let mut status = 0;
+    loop {
+        // SAFETY: rusage is a plain C struct for which all zeroes is a value.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: both pointers are to live locals of the right types.
+        let waited = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
+        if waited > 0 {
+            return Ok(Waited {
+                pid: waited,
+                status,
+                max_rss_kb: usage.ru_maxrss,
+            });
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Sets the disposition of a signal to ignored (or default).
+pub fn ignore(signal: i32, ignored: bool) {
+    let action = if ignored {
+        libc::SIG_IGN
+    } else {
+        libc::SIG_DFL
+    };
+    // SAFETY: SIG_IGN and SIG_DFL install no code of ours.
+    unsafe { libc::signal(signal, action) };
+}
+
+/// Blocks one signal in the calling thread.
+pub fn block(signal: i32) {
+    // SAFETY: the set is a local that sigemptyset initialises before it is used.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut());
+    }
+}
+
+/// Waits for one of `signals`, which must be blocked, and takes it.
+///
+/// # Errors
+/// As `sigwait(3)`.
+pub fn take_signal(signals: &[i32]) -> io::Result<i32> {
+    let mut taken = 0;
+    // SAFETY: the set is a local that sigemptyset initialises before it is used.
+    let error = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for &signal in signals {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        libc::sigwait(&raw const set, &raw mut taken)
+    };
+    if error == 0 {
+        Ok(taken)
+    } else {
+        Err(io::Error::from_raw_os_error(error))
+    }
+}
+
+/// Makes a new session with `terminal` as its controlling terminal.
+///
+/// # Errors
+/// As `setsid(2)` and `TIOCSCTTY`.
+pub fn take_terminal(terminal: i32) -> io::Result<()> {
+    // SAFETY: setsid has no preconditions; TIOCSCTTY takes an integer.
+    let failed =
+        unsafe { libc::setsid() == -1 || libc::ioctl(terminal, libc::TIOCSCTTY, 0_i32) == -1 };
+    if failed {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// Joins new namespaces, `unshare(2)`.
+///
+/// # Errors
+/// As `unshare(2)`.
+pub fn unshare(flags: i32) -> io::Result<()> {
+    // SAFETY: unshare takes flags; this package asks only for pid and mount namespaces, which do
+    // not change what memory or descriptors mean.
+    if unsafe { libc::unshare(flags) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Mounts, `mount(2)`, without data.
+///
+/// # Errors
+/// As `mount(2)`.
+pub fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: u64) -> io::Result<()> {
+    // SAFETY: all strings are C strings; null data means none.
+    let done = unsafe {
+        libc::mount(
+            source.as_ptr(),
+            target.as_ptr(),
+            kind.as_ptr(),
+            flags,
+            ptr::null(),
+        )
+    };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Sets the calling thread's comm to any bytes; the kernel keeps 15.
+///
+/// # Errors
+/// As `PR_SET_NAME`.
+pub fn set_comm(name: &CStr) -> io::Result<()> {
+    rustix::thread::set_name(name).map_err(io::Error::from)
+}
+
+/// Touches every page of `mib` MiB of fresh memory once, then gives it back.
+///
+/// # Errors
+/// As `mmap(2)`.
+pub fn touch(mib: usize) -> io::Result<()> {
+    let len = mib << 20;
+    // SAFETY: a fresh anonymous mapping is written only inside its length, then unmapped, and no
+    // reference to it is kept.
+    unsafe {
+        let start = libc::mmap(
+            ptr::null_mut(),
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        for offset in (0..len).step_by(4096) {
+            start.cast::<u8>().add(offset).write_volatile(1);
+        }
+        libc::munmap(start, len);
+    }
+    Ok(())
+}
