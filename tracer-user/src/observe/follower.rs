@@ -18,7 +18,7 @@ use crate::{
         summary::topic,
     },
     snapshot::Role,
-    target::resolve::{Miss, Pinned, Resolver, Spec},
+    target::{Miss, Pinned, Resolver, Spec},
     tree::Tree,
     units::{BootNs, ProcKey, Process, Tgid},
     verdict::signals::is_lethal,
@@ -221,7 +221,7 @@ impl<'a> Follower<'a> {
         let latency = now.since(pinned.target.at());
         let body = self.session.pinned(pinned, latency);
         self.records.push(Record { t: now, body: Body::Target(Box::new(body)) });
-        let enrollment = self.session.enrollment(Some(pinned), self.root);
+        let enrollment = self.session.enrollment(Some(pinned), None);
         self.enroll(enrollment);
         self.hand_over();
         self.tick(0);
@@ -229,7 +229,8 @@ impl<'a> Follower<'a> {
 
     fn enroll(&mut self, enrollment: Enrollment) {
         self.hand_over();
-        self.session.recorder.enroll(enrollment);
+        // False after a pin that came late, when the session is enrolled as unresolved already.
+        let _first = self.session.recorder.enroll(enrollment);
     }
 
     fn ended(&mut self, key: ProcKey) {
@@ -294,7 +295,7 @@ impl<'a> Follower<'a> {
         self.count_losses();
         self.hand_over();
         for notice in self.session.recorder.notices() {
-            self.audience.notice(&notice);
+            self.audience.notice(&notice.to_string());
         }
     }
 
@@ -330,7 +331,7 @@ impl<'a> Follower<'a> {
         let t = self.clock_now();
         let body = TargetBody::Unresolved { reason: reason.clone() };
         self.records.push(Record { t, body: Body::Target(Box::new(body)) });
-        let enrollment = self.session.enrollment(None, self.root);
+        let enrollment = self.session.enrollment(None, Some(&reason));
         self.enroll(enrollment);
         Some(reason)
     }
@@ -340,6 +341,7 @@ impl<'a> Follower<'a> {
     }
 
     fn hand_over(&mut self) {
+        // What cannot be kept is counted there, and comes back as a gap.
         self.session.recorder.accept_all(&mut self.records);
     }
 }

@@ -469,6 +469,7 @@ struct TargetKeys<'a> {
     exe: Option<Text<'a>>,
     exe_hex: Option<Text<'a>>,
     rule: Option<String>,
+    pin_latency_ns: Option<u64>,
     #[serde(borrow, default)]
     skipped: Vec<SkippedKeys<'a>>,
 }
@@ -502,6 +503,7 @@ impl TargetKeys<'_> {
             comm: comm(&self.comm?, self.comm_hex.as_deref())?,
             cmdline: cmdline(&self.cmdline?, self.cmdline_hex.as_deref())?,
             exe: bytes(&self.exe?, self.exe_hex.as_deref())?,
+            pin_latency_ns: self.pin_latency_ns,
         }))
     }
 }

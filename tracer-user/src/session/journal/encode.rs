@@ -255,6 +255,9 @@ impl Encoder {
         put_cmdline(out, key!("cmdline"), key!("cmdline_hex"), &pinned.cmdline);
         put_bytes(out, key!("exe"), key!("exe_hex"), &pinned.exe);
         put_field(out, key!("rule"), &pinned.rule);
+        if let Some(latency) = pinned.pin_latency_ns {
+            put_number(out, key!("pin_latency_ns"), latency);
+        }
         put_list(out, key!("skipped"), &pinned.skipped, |out, skipped| {
             put_object(out, |out| {
                 self.process(out, &skipped.process);

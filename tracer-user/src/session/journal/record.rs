@@ -159,6 +159,8 @@ pub struct Pinned {
     pub cmdline: Vec<u8>,
     /// Path of its image; empty when it could not be read.
     pub exe: Vec<u8>,
+    /// From the exec that showed it to the pin, ns; `None` when it was there before tracking began.
+    pub pin_latency_ns: Option<u64>,
 }
 
 /// A process that was passed over as a wrapper.
