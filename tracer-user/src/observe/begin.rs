@@ -1,12 +1,18 @@
 //! The beginning of a session: who observes whom, where and since when, on disk before anything runs.
 
-use std::{collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStringExt, time::Instant};
+use std::{collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStringExt, time::{Duration, Instant}};
 
 use jiff::Timestamp;
 
 use crate::{
-    config::{JsonSink, ObserveConfig},
-    observe::ObserveError,
+    config::{JsonSink, ObserveConfig, RunConfig},
+    observe::{
+        Audience, ObserveError,
+        command::Command,
+        error::chain,
+        kernel::{self, Kernel},
+    },
+    probe::attached::Attached,
     procfs::ProcRoot,
     session::{
         SessionId, StateDir, Store,
@@ -49,6 +55,41 @@ pub(super) struct KernelFacts {
     pub(super) object: BTreeMap<String, String>,
 }
 
+/// What `run` needs before its command may begin: `/proc`, a probe or a reason for none, a session.
+pub(super) fn prepare(
+    config: &RunConfig,
+    command: &Command,
+    audience: &mut dyn Audience,
+) -> Result<(ProcRoot, Option<Attached>, Session), ObserveError> {
+    let proc = ProcRoot::open("/proc")?;
+    let probe = match kernel::load(config.observe.ring_bytes) {
+        Ok(probe) => Some(probe),
+        Err(error) if config.require_trace => return Err(error.into()),
+        Err(error) => {
+            audience.notice(&format!("running untraced: {}", chain(&error)));
+            None
+        }
+    };
+    let subject = Subject {
+        mode: Mode::Run,
+        root: command.pid(),
+        command: config.command.clone(),
+        uid: command.uid(),
+        kernel: probe.as_ref().map(kernel_facts),
+    };
+    let session = Session::begin(&proc, &config.observe, subject)?;
+    Ok((proc, probe, session))
+}
+
+/// What the session says of a probe.
+pub(super) fn kernel_facts(probe: &Attached) -> KernelFacts {
+    KernelFacts {
+        degraded: Kernel::degraded(probe),
+        pid_ns: probe.observer().ns_inum.into(),
+        object: kernel::provenance(),
+    }
+}
+
 impl Session {
     /// Makes the session's directory and journal; the `session` record is on disk when this returns.
     pub(super) fn begin(
@@ -81,6 +122,16 @@ impl Session {
     /// The ticks `/proc` shows for a start time.
     pub(super) fn ticks(&self, start: BootNs) -> Ticks {
         self.info.tick_rule.ticks(start)
+    }
+
+    /// Time between snapshots.
+    pub(super) fn interval(&self) -> Duration {
+        self.info.interval
+    }
+
+    /// When it began.
+    pub(super) fn began(&self) -> BootNs {
+        self.info.clock.boot
     }
 
     /// The record of the pin. `latency_ns` is the time from the exec that showed it.

@@ -6,10 +6,13 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use serde_json::{Map, Value};
+
 use crate::{
     config::ObserveConfig,
     event::{Event, EventKind, Signal},
-    observe::{Audience, begin::Session, kernel::Kernel},
+    observe::{Audience, ObserveError, begin::Session, kernel::Kernel},
+    probe::attached::Attached,
     procfs::ProcRoot,
     sampler::{Sampler, Subject, SystemClock},
     session::{
@@ -18,7 +21,7 @@ use crate::{
         summary::topic,
     },
     snapshot::Role,
-    target::{Miss, Pinned, Resolver, Spec},
+    target::{Existing, Miss, Pinned, Resolver, Spec},
     tree::Tree,
     units::{BootNs, ProcKey, Process, Tgid},
     verdict::signals::is_lethal,
@@ -53,7 +56,6 @@ pub(super) struct Follower<'a> {
 impl<'a> Follower<'a> {
     pub(super) fn new(
         session: Session,
-        kernel: Option<Kernel>,
         proc: ProcRoot,
         config: &ObserveConfig,
         audience: &'a mut dyn Audience,
@@ -61,7 +63,7 @@ impl<'a> Follower<'a> {
         let clock = SystemClock::new(proc.host());
         Self {
             session,
-            kernel,
+            kernel: None,
             audience,
             tree: Tree::new(),
             resolver: None,
@@ -78,6 +80,85 @@ impl<'a> Follower<'a> {
             records: Vec::new(),
             root_signals: Vec::new(),
         }
+    }
+
+    /// Starts tracking the root and all that lives below it; without a probe, only `/proc` is read.
+    pub(super) fn track(&mut self, probe: Option<Attached>) -> Result<(), ObserveError> {
+        let Some(probe) = probe else { return Ok(()) };
+        let page_kb = self.sampler.root().host().page_size / 1024;
+        let mut kernel = Kernel::new(probe, page_kb)?;
+        let adoption = kernel.adopt(self.session.root_tgid)?;
+        self.kernel = Some(kernel);
+        self.take_all_events();
+        if !self.session.started_root {
+            let data = [
+                ("passes", Value::from(adoption.passes)),
+                ("converged", Value::from(adoption.converged)),
+                ("adopted", Value::from(adoption.adopted)),
+            ]
+            .map(|(key, value)| (key.to_owned(), value));
+            self.note(topic::ATTACHED, "joined a living tree", Map::from_iter(data));
+        }
+        self.note(topic::ARMED, "tracking is on", Map::new());
+        Ok(())
+    }
+
+    /// Shows the resolver what was there before tracking began.
+    pub(super) fn look_at_existing(&mut self) {
+        let Some(resolver) = &mut self.resolver else { return };
+        for node in self.tree.iter() {
+            let Ok(dir) = self.sampler.root().process(node.process.tgid) else { continue };
+            resolver.existing(Existing {
+                process: node.process,
+                parent_key: node.parent,
+                comm: node.comm,
+                exe: dir.exe().ok().map(|exe| exe.path),
+                argv: dir.cmdline().unwrap_or_default(),
+                start: node.process.key.start,
+            });
+        }
+        if let Some(pinned) = resolver.settle().cloned() {
+            self.pin(&pinned);
+        }
+    }
+
+    /// Decides on what there is, or gives the search up.
+    pub(super) fn settle_or_give_up(&mut self, miss: Miss, waited: Duration) -> Option<String> {
+        let settled = self.resolver.as_mut().and_then(Resolver::settle).cloned();
+        match settled {
+            Some(pinned) => {
+                self.pin(&pinned);
+                None
+            }
+            None => self.give_up(miss, waited),
+        }
+    }
+
+    /// Execs no longer need to be reported at once.
+    pub(super) fn relax(&self) {
+        if let Some(kernel) = &self.kernel {
+            kernel.urgent_exec(false);
+        }
+    }
+
+    /// Tells people something.
+    pub(super) fn say(&mut self, text: &str) {
+        self.audience.notice(text);
+    }
+
+    /// Whether the user named the workload.
+    pub(super) fn expects(&self) -> bool {
+        self.expect.is_some()
+    }
+
+    /// Time between snapshots.
+    pub(super) fn interval(&self) -> Duration {
+        self.session.interval()
+    }
+
+    /// How long this session has been going on.
+    pub(super) fn session_age(&self) -> Duration {
+        Duration::from_nanos(self.clock_now().since(self.session.began()))
     }
 
     /// Whether the root's end was seen.
@@ -309,7 +390,7 @@ impl<'a> Follower<'a> {
     }
 
     /// Adds a note.
-    pub(super) fn note(&mut self, topic: &str, text: &str, data: serde_json::Map<String, serde_json::Value>) {
+    pub(super) fn note(&mut self, topic: &str, text: &str, data: Map<String, Value>) {
         let note = Note { topic: topic.to_owned(), text: text.to_owned(), data };
         let t = self.clock_now();
         self.records.push(Record { t, body: Body::Note(Box::new(note)) });
@@ -336,7 +417,8 @@ impl<'a> Follower<'a> {
         Some(reason)
     }
 
-    fn clock_now(&self) -> BootNs {
+    /// The boot clock now.
+    pub(super) fn clock_now(&self) -> BootNs {
         self.sampler.root().host().read_boot()
     }
 

@@ -1,6 +1,6 @@
 //! The kernel side while it runs: its ring, its switches and its counters, as the main path uses them.
 
-use std::io;
+use std::{collections::BTreeMap, io};
 
 use tracer_common::event::{KIND_EXEC, KIND_EXIT, KIND_FORK, KIND_OOM, KIND_SIGNAL};
 
@@ -42,6 +42,20 @@ impl IdleFlag for SharedControl {
 pub(super) fn load(ring_bytes: u32) -> Result<Attached, ProbeError> {
     let settings = Settings { ring_bytes, ..Settings::default() };
     Loader::new(settings).load()?.attach()
+}
+
+/// What built the kernel side that is loaded.
+pub(super) fn provenance() -> BTreeMap<String, String> {
+    let built = built_by();
+    [
+        ("compiler", built.compiler),
+        ("linker", built.linker),
+        ("llvm", built.llvm),
+        ("source_sha256", built.source_sha256),
+        ("object_sha256", built.object_sha256),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
 }
 
 impl Kernel {
