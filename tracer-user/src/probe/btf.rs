@@ -108,7 +108,7 @@ const HEADER_MIN: usize = 24;
 const MAGIC: u16 = 0xeb9f;
 
 impl<'a> Btf<'a> {
-    /// Finds the sections and every type's place. 2 to 3 ms for the 5.5 MB of a distribution.
+    /// Finds the sections and every type's place. 2 to 3 ms for the 5.5 MB of a kernel.
     ///
     /// # Errors
     /// [`BtfError`] when the header is not that of a BTF blob that lies whole in `bytes`. A type

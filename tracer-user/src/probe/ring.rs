@@ -8,10 +8,10 @@
 //! * After an empty round the reader declares itself idle ([`IdleFlag`]), makes sure that nothing
 //!   arrived meanwhile, and blocks. The kernel side takes the next event as reason for one wake-up and
 //!   clears the flag.
-//! * "Nothing arrived" is asked of `poll(2)`, not of the records: the kernel side reads the flag after
-//!   it has reserved a record and before it commits it, so a record that is reserved and not committed
-//!   may have missed the flag. To `poll(2)` the buffer is not empty then (`ringbuf_map_poll_kern` in
-//!   kernel/bpf/ringbuf.c compares positions), to a reader of records it is.
+//! * "Nothing arrived" is asked of `poll(2)`, not of the records. To `poll(2)` a record counts from the
+//!   moment it is reserved (`ringbuf_map_poll_kern` in kernel/bpf/ringbuf.c compares positions), to a
+//!   reader of records only when it is committed. So, at whatever moment of sending a record the
+//!   kernel side looks at the flag, either it sees the flag or the reader sees the record.
 //! * Should a wake-up be lost all the same, the reader looks after [`SAFETY_NET`], and counts it.
 //!
 //! Refuses to interpret records, and to keep them: that is for `on_record`.

@@ -160,11 +160,13 @@ impl Blob {
     }
 }
 
-/// A small blob that answers questions about `roots` (structs, unions, enums, typedefs by name) as the
-/// big one does. Pointers lose what they point to, except its name.
-pub(crate) fn cut(btf: &Btf<'_>, roots: &[&str]) -> Vec<u8> {
+/// A small blob that answers questions about `roots` (structs, unions, enums, typedefs, functions by
+/// name) as the big one does. Pointers lose what they point to, except its name; structs inside others
+/// keep only their size, unless `inner` names them; enums keep only the enumerators in `inner`.
+pub(crate) fn cut(btf: &Btf<'_>, roots: &[&str], inner: &[&str]) -> Vec<u8> {
     let mut cutter = Cutter {
         btf,
+        keep: [roots, inner].concat(),
         blob: Blob::new(),
         ids: BTreeMap::new(),
     };
@@ -174,12 +176,16 @@ pub(crate) fn cut(btf: &Btf<'_>, roots: &[&str]) -> Vec<u8> {
                 cutter.copy(id, false);
             }
         }
+        if btf.func_exists(root) {
+            cutter.blob.alias(root, kind::FUNC, 0);
+        }
     }
     cutter.blob.build()
 }
 
 struct Cutter<'b, 'a> {
     btf: &'b Btf<'a>,
+    keep: Vec<&'b str>,
     blob: Blob,
     /// Old id and whether it is behind a pointer → new id.
     ids: BTreeMap<(TypeId, bool), u32>,
@@ -215,8 +221,10 @@ impl Cutter<'_, '_> {
             }
             _ if pointed => 0,
             Kind::Struct | Kind::Union => {
+                let hollow = !name.is_empty() && !self.keep.contains(&name);
                 let members: Vec<(&str, u32, u32)> = raw
                     .elements::<3>()
+                    .filter(|_| !hollow)
                     .map(|[name, type_id, offset]| {
                         (
                             self.btf.text(name),
@@ -246,12 +254,16 @@ impl Cutter<'_, '_> {
                 self.blob.add("", kind::FUNC_PROTO, vlen, 0, &tail)
             }
             Kind::Enum => {
-                let tail: Vec<u32> = raw
-                    .elements::<2>()
-                    .flat_map(|[name, value]| [self.blob.string(self.btf.text(name)), value])
-                    .collect();
+                let mut tail = Vec::new();
+                for [name, value] in raw.elements::<2>() {
+                    let name = self.btf.text(name);
+                    if self.keep.contains(&name) {
+                        tail.extend([self.blob.string(name), value]);
+                    }
+                }
+                let info = flag | u32::try_from(tail.len() / 2).unwrap();
                 self.blob
-                    .add(name, kind::ENUM, flag | vlen, raw.size_or_type, &tail)
+                    .add(name, kind::ENUM, info, raw.size_or_type, &tail)
             }
             Kind::Int => {
                 let [encoding] = raw.elements::<1>().next().unwrap();
