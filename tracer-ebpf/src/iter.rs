@@ -5,7 +5,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    bindings::{BPF_NOEXIST, BPF_RB_NO_WAKEUP},
+    bindings::{BPF_NOEXIST, BPF_RB_NO_WAKEUP, seq_file},
     helpers::{bpf_get_current_task, generated::bpf_seq_write},
 };
 use tracer_common::{
@@ -36,35 +36,49 @@ struct TaskContext {
 /// The first field of `struct bpf_iter_meta`: the file being read.
 #[repr(C)]
 struct Meta {
-    seq: *mut c_void,
+    seq: *mut seq_file,
+}
+
+/// The file being read, and the task it is at: 0 once, at the end.
+#[inline(always)]
+fn arguments(ctx: *mut c_void) -> (*mut seq_file, u64) {
+    let ctx = ctx.cast::<TaskContext>();
+    // SAFETY: the kernel passes this struct to task iterators. Read once: the verifier takes a check
+    // for 0 as said of this one value.
+    unsafe {
+        let meta = (&raw const (*ctx).meta).read_volatile();
+        (
+            (&raw const (*meta).seq).read_volatile(),
+            (&raw const (*ctx).task).read_volatile(),
+        )
+    }
 }
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task")]
 fn who_am_i(ctx: *mut c_void) -> i32 {
-    // SAFETY: the kernel passes this struct to task iterators.
-    let ctx = unsafe { &*ctx.cast::<TaskContext>() };
-    if ctx.task == 0 {
+    let (seq, task) = arguments(ctx);
+    if task == 0 {
         return 0;
     }
     // An iterator runs in the thread that reads its file. The answer is written once for each task,
     // and the reader takes the first.
     // SAFETY: a helper without arguments.
-    let task = Probed(unsafe { bpf_get_current_task() });
-    let pid = task.follow(off!(task_thread_pid));
+    let reader = Probed(unsafe { bpf_get_current_task() });
+    let pid = reader.follow(off!(task_thread_pid));
     let level: u32 = pid.get(off!(pid_level));
     let ns = pid.follow(upid_at(level) + off!(upid_ns));
     let observer = Observer {
         ns: ns.address(),
         level,
         ns_inum: ns.get(off!(ns_inum)),
-        tgid_init: task.get(off!(task_tgid)),
-        tid_init: task.get(off!(task_pid)),
+        tgid_init: reader.get(off!(task_tgid)),
+        tid_init: reader.get(off!(task_pid)),
     };
     // SAFETY: the iterator's own file, and a value of ours with its size.
     unsafe {
         bpf_seq_write(
-            (*ctx.meta).seq.cast(),
+            seq,
             (&raw const observer).cast(),
             size_of::<Observer>() as u32,
         );
@@ -76,22 +90,17 @@ fn who_am_i(ctx: *mut c_void) -> i32 {
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task")]
 fn adopt(ctx: *mut c_void) -> i32 {
-    // SAFETY: the kernel passes this struct to task iterators.
-    let ctx = unsafe { &*ctx.cast::<TaskContext>() };
-    if ctx.task == 0 {
+    let (seq, task) = arguments(ctx);
+    if task == 0 {
         return 0;
     }
     let Some(control) = control() else { return 0 };
-    let Some(tgid) = try_adopt(Direct(ctx.task), control) else {
+    let Some(tgid) = try_adopt(Direct(task), control) else {
         return 0;
     };
     // SAFETY: the iterator's own file, and a value of ours with its size.
     unsafe {
-        bpf_seq_write(
-            (*ctx.meta).seq.cast(),
-            (&raw const tgid).cast(),
-            size_of::<u32>() as u32,
-        );
+        bpf_seq_write(seq, (&raw const tgid).cast(), size_of::<u32>() as u32);
     }
     0
 }
