@@ -5,13 +5,15 @@
 //!
 //! * While records keep coming, the reader looks every [`POLL_EVERY`] by itself. The kernel side wakes
 //!   it only for what cannot wait: a buffer one eighth full, or an urgent event.
+//! * A process comes as a burst: fork, exec, and often exit. After the wake-up for the first of them
+//!   the next look is sooner, after [`FIRST_LOOK`].
 //! * After an empty round the reader declares itself idle ([`IdleFlag`]), makes sure that nothing
 //!   arrived meanwhile, and blocks. The kernel side takes the next event as reason for one wake-up and
 //!   clears the flag.
-//! * "Nothing arrived" is asked of `poll(2)`, not of the records: the kernel side reads the flag after
-//!   it has reserved a record and before it commits it, so a record that is reserved and not committed
-//!   may have missed the flag. To `poll(2)` the buffer is not empty then (`ringbuf_map_poll_kern` in
-//!   kernel/bpf/ringbuf.c compares positions), to a reader of records it is.
+//! * "Nothing arrived" is asked of `poll(2)`, not of the records. To `poll(2)` a record counts from the
+//!   moment it is reserved (`ringbuf_map_poll_kern` in kernel/bpf/ringbuf.c compares positions), to a
+//!   reader of records only when it is committed. So, at whatever moment of sending a record the
+//!   kernel side looks at the flag, either it sees the flag or the reader sees the record.
 //! * Should a wake-up be lost all the same, the reader looks after [`SAFETY_NET`], and counts it.
 //!
 //! Refuses to interpret records, and to keep them: that is for `on_record`.
@@ -35,6 +37,8 @@ use tokio::{
 
 /// Pause between two looks while records keep coming: the longest an event that is not urgent waits.
 pub const POLL_EVERY: Duration = Duration::from_millis(10);
+/// Pause between the look that a wake-up caused and the next: the length of a burst.
+pub const FIRST_LOOK: Duration = Duration::from_millis(2);
 /// Longest time without a look, wake-up or not.
 pub const SAFETY_NET: Duration = Duration::from_millis(200);
 
@@ -120,6 +124,10 @@ pub struct RingReader<S, F> {
     source: S,
     flag: F,
     state: State,
+    /// A wake-up ended the rest, and nothing has been read since.
+    is_roused: bool,
+    /// The next look, or the one just taken, is the sooner one.
+    is_first_look: bool,
     stats: RingStats,
 }
 
@@ -144,6 +152,8 @@ impl<S: RecordSource, F: IdleFlag> RingReader<S, F> {
             flag,
             // What is in the buffer now was sent before anybody listened.
             state: State::Unread,
+            is_roused: false,
+            is_first_look: false,
             stats: RingStats::default(),
         }
     }
@@ -201,6 +211,7 @@ impl<S: RecordSource, F: IdleFlag> RingReader<S, F> {
         }
         if self.woken_before(until).await? {
             self.stats.wakeups += 1;
+            self.is_roused = true;
             self.state = State::Unread;
         } else {
             self.stats.timeouts += 1;
@@ -233,13 +244,25 @@ impl<S: RecordSource, F: IdleFlag> RingReader<S, F> {
         }
         self.state = match self.state {
             _ if more => State::Unread,
+            _ if records > 0 => {
+                self.is_first_look = std::mem::take(&mut self.is_roused);
+                let pause = if self.is_first_look {
+                    FIRST_LOOK
+                } else {
+                    POLL_EVERY
+                };
+                State::Busy(now + pause)
+            }
             // A writer between reserve and commit takes no time to speak of, unless its processor was
             // taken away. Do not spin for that.
-            _ if records > 0 => State::Busy(now + POLL_EVERY),
             State::Uncommitted => State::Busy(now + POLL_EVERY),
             // A round out of turn does not push the deadline back.
             State::Busy(until) => State::Busy(until),
             State::Empty(until) => State::Empty(until),
+            // Nothing so soon is no sign of rest.
+            State::Unread if std::mem::take(&mut self.is_first_look) => {
+                State::Busy(now + POLL_EVERY)
+            }
             State::Unread | State::TimedOut => State::Empty(now + SAFETY_NET),
         };
         Drained { records, more }

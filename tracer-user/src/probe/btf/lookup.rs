@@ -1,4 +1,4 @@
-//! Questions to a [`Btf`]: offsets of members, sizes, arrays, enumerators, tracepoint prototypes.
+//! Questions to a [`Btf`] about data: offsets of members, sizes, arrays, names.
 //!
 //! Ids may point anywhere, also in circles, so every walk has a bound.
 
@@ -46,30 +46,6 @@ pub struct Array {
     pub elem_size: u32,
     /// Number of elements; 0 for a flexible array.
     pub count: u32,
-}
-
-/// One argument of a tracepoint, the leading `void *` of the probe left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Arg<'a> {
-    /// Its name, empty where the kernel does not keep it.
-    pub name: &'a str,
-    /// What is passed.
-    pub kind: ArgKind<'a>,
-    /// Bytes of its type, 0 when unknown.
-    pub size: u32,
-}
-
-/// What a tracepoint argument is, typedefs and `const` taken off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ArgKind<'a> {
-    /// Pointer to the struct or union of this name.
-    PointerTo(&'a str),
-    /// Pointer to something else.
-    Pointer,
-    /// An integer, a bool or an enum.
-    Int,
-    /// Anything else, or a type that could not be read.
-    Other,
 }
 
 /// A member as the search finds it: bit offset from the outermost struct.
@@ -199,15 +175,6 @@ impl<'a> Btf<'a> {
         Some(self.text(self.raw(id)?.name_off))
     }
 
-    /// What the tracepoint passes to its probes: the prototype of `btf_trace_<name>`. `None` when this
-    /// kernel has no such tracepoint.
-    #[must_use]
-    pub fn tracepoint(&self, name: &str) -> Option<Vec<Arg<'a>>> {
-        let typedef = format!("btf_trace_{name}");
-        self.named(&typedef, |kind| kind == Kind::Typedef)
-            .find_map(|id| self.probe_args(id))
-    }
-
     /// The id of the first type of this name and kind. Functions are searched one by one, which takes
     /// about a millisecond; the other kinds are indexed.
     #[must_use]
@@ -227,78 +194,6 @@ impl<'a> Btf<'a> {
     #[must_use]
     pub fn func_exists(&self, name: &str) -> bool {
         self.type_id_of(name, Kind::Func).is_some()
-    }
-
-    /// The value of an enumerator, sign-extended. With `bpf_func_id` it tells which helpers a kernel
-    /// knows: `BPF_FUNC_get_current_task_btf` came with 5.11.
-    #[must_use]
-    pub fn enum_value(&self, enum_name: &str, enumerator: &str) -> Option<i64> {
-        self.named(enum_name, |kind| matches!(kind, Kind::Enum | Kind::Enum64))
-            .find_map(|id| self.enumerator(id, enumerator))
-    }
-
-    /// Whether the enum has this enumerator.
-    #[must_use]
-    pub fn enum_has(&self, enum_name: &str, enumerator: &str) -> bool {
-        self.enum_value(enum_name, enumerator).is_some()
-    }
-
-    fn enumerator(&self, id: TypeId, enumerator: &str) -> Option<i64> {
-        let raw = self.raw(id)?;
-        // An enum64 has its value in two words, an enum in one; kind_flag says that it is signed.
-        if raw.kind() == Kind::Enum64 {
-            let [_, low, high] = raw
-                .elements::<3>()
-                .find(|[name, ..]| self.is_named(*name, enumerator))?;
-            return Some((u64::from(high) << 32 | u64::from(low)).cast_signed());
-        }
-        let [_, value] = raw
-            .elements::<2>()
-            .find(|[name, _]| self.is_named(*name, enumerator))?;
-        Some(if raw.kind_flag() {
-            i64::from(value.cast_signed())
-        } else {
-            i64::from(value)
-        })
-    }
-
-    fn probe_args(&self, typedef: TypeId) -> Option<Vec<Arg<'a>>> {
-        let (_, pointer) = self.resolve(typedef)?;
-        if pointer.kind() != Kind::Ptr {
-            return None;
-        }
-        let (_, proto) = self.resolve(TypeId(pointer.size_or_type))?;
-        if proto.kind() != Kind::FuncProto {
-            return None;
-        }
-        // The first argument is the probe's own data pointer, which programs do not see.
-        Some(
-            proto
-                .elements::<2>()
-                .skip(1)
-                .map(|[name, type_id]| Arg {
-                    name: self.text(name),
-                    kind: self.arg_kind(TypeId(type_id)),
-                    size: self.size_of(TypeId(type_id)).unwrap_or(0),
-                })
-                .collect(),
-        )
-    }
-
-    fn arg_kind(&self, id: TypeId) -> ArgKind<'a> {
-        let Some((_, raw)) = self.resolve(id) else {
-            return ArgKind::Other;
-        };
-        match raw.kind() {
-            Kind::Int | Kind::Enum | Kind::Enum64 => ArgKind::Int,
-            Kind::Ptr => match self.resolve(TypeId(raw.size_or_type)) {
-                Some((_, to)) if matches!(to.kind(), Kind::Struct | Kind::Union | Kind::Fwd) => {
-                    ArgKind::PointerTo(self.text(to.name_off))
-                }
-                _ => ArgKind::Pointer,
-            },
-            _ => ArgKind::Other,
-        }
     }
 
     /// Finds a member by its own name, walking into members that have none.
@@ -367,7 +262,11 @@ impl<'a> Btf<'a> {
     }
 
     /// Indexed types of this name whose kind `wanted` accepts, by id.
-    fn named(&self, name: &str, wanted: impl Fn(Kind) -> bool) -> impl Iterator<Item = TypeId> {
+    pub(super) fn named(
+        &self,
+        name: &str,
+        wanted: impl Fn(Kind) -> bool,
+    ) -> impl Iterator<Item = TypeId> {
         let hash = raw::name_hash(name.as_bytes());
         let from = self.index.partition_point(|&(other, _)| other < hash);
         self.index
@@ -383,7 +282,7 @@ impl<'a> Btf<'a> {
     }
 
     /// Follows typedefs and modifiers to the type itself.
-    fn resolve(&self, id: TypeId) -> Option<(TypeId, raw::RawType<'a>)> {
+    pub(super) fn resolve(&self, id: TypeId) -> Option<(TypeId, raw::RawType<'a>)> {
         let mut id = id;
         for _ in 0..CHAIN_MAX {
             let raw = self.raw(id)?;
@@ -395,13 +294,13 @@ impl<'a> Btf<'a> {
         None
     }
 
-    fn raw(&self, id: TypeId) -> Option<raw::RawType<'a>> {
+    pub(super) fn raw(&self, id: TypeId) -> Option<raw::RawType<'a>> {
         let index = usize::try_from(id.0).ok()?.checked_sub(1)?;
         let at = usize::try_from(*self.starts.get(index)?).ok()?;
         raw::RawType::read(self.types, at, self.layout).ok()
     }
 
-    fn is_named(&self, name_off: u32, name: &str) -> bool {
+    pub(super) fn is_named(&self, name_off: u32, name: &str) -> bool {
         raw::string_is(self.strings, name_off, name.as_bytes())
     }
 
@@ -409,7 +308,7 @@ impl<'a> Btf<'a> {
         raw::string_is(self.strings, name_off, b"")
     }
 
-    fn text(&self, name_off: u32) -> &'a str {
+    pub(super) fn text(&self, name_off: u32) -> &'a str {
         raw::string_at(self.strings, name_off)
             .and_then(|name| std::str::from_utf8(name).ok())
             .unwrap_or_default()

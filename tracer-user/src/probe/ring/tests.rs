@@ -147,6 +147,29 @@ async fn an_urgent_event_does_not_wait_for_the_poll() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_rest_of_a_burst_is_read_soon_after_its_first_event_and_without_a_wakeup() {
+    let (model, mut reader) = model();
+    settle(&mut reader).await;
+    let sender = async {
+        for record in 0..3 {
+            model.send(record);
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let (seen, ()) = tokio::join!(read(&mut reader, 3), sender);
+    assert!(
+        seen[2].1 <= Duration::from_millis(2) + FIRST_LOOK,
+        "{seen:?}"
+    );
+    assert_eq!(model.wakes_sent.get(), 1);
+    // And what comes a little later needs none either.
+    sleep(Duration::from_millis(5)).await;
+    model.send(9);
+    read(&mut reader, 1).await;
+    assert_eq!(model.wakes_sent.get(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_between_the_last_look_and_the_idle_flag_is_found_at_once() {
     let (model, mut reader) = model();
     model.before_idle.set(Some(7));
