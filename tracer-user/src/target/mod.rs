@@ -7,6 +7,8 @@
 mod exec;
 mod inherited;
 mod launch;
+pub mod pty;
+pub mod pump;
 mod resolve;
 pub mod signals;
 mod user;
