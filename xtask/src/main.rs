@@ -1,12 +1,16 @@
-//! `cargo xtask`: builds, checks, tests and measures tracer. One file a command.
+//! `cargo xtask`: builds, checks, tests and measures tracer. One file or folder a command.
 
+mod artifacts;
 mod bench;
 mod ci;
 mod ebpf;
+mod program;
 mod run;
 mod test;
 mod tidy;
 mod vm;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -36,8 +40,20 @@ enum Command {
     Tidy(tidy::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+/// The command has failed and has itself said all there is to say: its last line stays the last.
+#[derive(Debug)]
+struct Failed;
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("failed")
+    }
+}
+
+impl std::error::Error for Failed {}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
         Command::Ebpf(args) => ebpf::main(&args),
         Command::Run(args) => run::main(&args),
         Command::Test(args) => test::main(&args),
@@ -45,5 +61,14 @@ fn main() -> anyhow::Result<()> {
         Command::Vm(args) => vm::main(&args),
         Command::Bench(args) => bench::main(&args),
         Command::Tidy(args) => tidy::main(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if !error.is::<Failed>() {
+                eprintln!("xtask: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
     }
 }
