@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use tracer_tests::check::until_noted;
 use tracer_tests::facts::{Counts, Facts};
 use tracer_tests::outline::{alone, same_lines};
+use tracer_tests::pty::Pty;
 use tracer_tests::room::Room;
-use tracer_tests::wait::PATIENCE;
-use tracer_tests::{need, place};
+use tracer_tests::truth::notes;
+use tracer_tests::wait::{PATIENCE, wait_for};
+use tracer_tests::{need, place, proc};
 
 /// Processes made, and how each ended.
 type Seen = (Counts<(i32, i32, i32)>, Counts<(i32, i32)>);
@@ -156,4 +159,42 @@ fn a_death_by_a_leader_that_ends_first_is_known_to_wait4() -> Result<()> {
         .collect();
     ensure!(statuses == [0x700, 0x500, 0x9, 0xb].into(), "{statuses:x?}");
     Ok(())
+}
+
+#[test]
+fn the_tests_own_terminal_passes_keys_and_sizes_on() -> Result<()> {
+    let room = Room::without_kernel()?;
+    let mut pty = Pty::new(24, 80)?;
+    let listener = pty.spawn(room.fixture("listener")?)?;
+    until_noted(&room, "ready")?;
+    pty.resize(7, 13)?;
+    let expect = |signal: &str| {
+        wait_for(signal, PATIENCE, || {
+            let truth = room.truth()?;
+            Ok((notes(&truth).get("signal") == Some(&signal)).then_some(()))
+        })
+    };
+    expect(&format!("{} 7x13", libc::SIGWINCH))?;
+    pty.type_in(b"\x03")?;
+    expect("2 7x13")?;
+    listener.signal(rustix::process::Signal::TERM)?;
+    pty.watch_to_end(&listener, PATIENCE)?;
+    listener.finish(PATIENCE)?.expect_code(42)?;
+    Ok(())
+}
+
+#[test]
+fn what_runs_when_a_test_gives_up_is_killed_with_all_below_it() -> Result<()> {
+    let room = Room::without_kernel()?;
+    let shell = room
+        .program("sh")
+        .args(["-c", "\"$0\"; :"])
+        .arg(place::fixture("idle")?);
+    let running = shell.spawn()?;
+    let below: i32 = until_noted(&room, "ready")?.parse()?;
+    ensure!(proc::state(below).is_some());
+    drop(running);
+    wait_for("the end of what was below", PATIENCE, || {
+        Ok(matches!(proc::state(below), None | Some('Z')).then_some(()))
+    })
 }
