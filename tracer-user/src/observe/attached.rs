@@ -2,14 +2,13 @@
 
 use std::{
     io,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
     time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::io::unix::AsyncFd;
 
-use super::{ObserveError, end::Stop, follower::Follower};
+use super::{ObserveError, end::Stop, follower::Follower, ready::Ready};
 use crate::{
     config::{AttachConfig, Follow},
     procfs::{ProcRoot, host::read_mono_ns},
@@ -69,8 +68,8 @@ impl Attachment {
         follower: &mut Follower<'_>,
         config: &AttachConfig,
     ) -> io::Result<Stop> {
-        let signals = AsyncFd::new(&self.signals)?;
-        let ended = AsyncFd::new(&self.pidfd)?;
+        let signals = Ready::new(self.signals.as_fd())?;
+        let ended = Ready::new(self.pidfd.as_fd())?;
         let started = Instant::now();
         let resolve_by = tokio::time::Instant::now() + config.timeout;
         let mut schedule = Schedule::new(config.observe.interval);
@@ -86,12 +85,12 @@ impl Attachment {
             }
             tokio::select! {
                 biased;
-                ready = signals.readable() => ready?.clear_ready(),
+                ready = signals.wait() => ready?,
                 () = follower.readable() => {
                     follower.take_events();
                 }
-                ready = ended.readable() => {
-                    drop(ready?);
+                ready = ended.wait() => {
+                    ready?;
                     follower.take_all_events();
                     return Ok(vanished(follower, started.elapsed()));
                 }

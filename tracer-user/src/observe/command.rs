@@ -1,23 +1,21 @@
 //! The command of `tracer run`: held, released, served with signals, and reaped.
 
-use std::{io, time::Duration};
-
-use tokio::io::unix::AsyncFd;
+use std::{io, os::fd::AsFd, time::Duration};
 
 use super::{
     Ending, ObserveError,
     end::Stop,
     error::chain,
     follower::Follower,
+    ready::Ready,
 };
 use crate::{
     config::{ExitFrom, RunConfig},
     sampler::schedule::Schedule,
     session::summary::Summary,
     target::{
-        launch::{ChildChange, LaunchError, LaunchSpec, RunningChild, SuspendedChild},
+        ChildChange, LaunchError, LaunchSpec, RunningChild, SuspendedChild, User,
         signals::{Context, Decision, OnStop, Received, SignalFd, forward, on_stop, stop_self},
-        user::User,
     },
     units::{BootNs, Tgid},
     verdict::WaitStatus,
@@ -120,7 +118,7 @@ impl Command {
         child: &mut RunningChild,
         mut follower: Option<&mut Follower<'_>>,
     ) -> io::Result<i32> {
-        let signals = AsyncFd::new(&self.signals)?;
+        let signals = Ready::new(self.signals.as_fd())?;
         let started = tokio::time::Instant::now();
         let mut schedule = follower.as_ref().map(|follower| Schedule::new(follower.interval()));
         let mut urgent = true;
@@ -131,7 +129,7 @@ impl Command {
             let next_tick = schedule.as_ref().map(|schedule| schedule.wait(mono_ns()));
             tokio::select! {
                 biased;
-                ready = signals.readable() => ready?.clear_ready(),
+                ready = signals.wait() => ready?,
                 () = readable(follower.as_deref_mut()) => {
                     if let Some(follower) = follower.as_deref_mut() {
                         follower.take_events();

@@ -9,7 +9,7 @@ use crate::{
     procfs::ProcError,
     session::recorder::SessionError,
     target::{
-        attach::AttachError, launch::LaunchError, signals::SignalError, user::UserError,
+        LaunchError, UserError, attach::AttachError, signals::SignalError,
     },
 };
 

@@ -12,7 +12,8 @@ use crate::{
         decode::{DecodeUnits, decode},
         loader::{Loader, Settings},
         offsets::Degraded,
-        ring::{IdleFlag, KernelRing, RingReader},
+        object::built_by,
+        ring::{KernelRing, RingReader},
         support::ProbeError,
     },
     units::Tgid,
@@ -31,13 +32,6 @@ pub(super) struct Kernel {
     broken: bool,
 }
 
-impl IdleFlag for SharedControl {
-    fn set_idle(&self, idle: bool) -> io::Result<()> {
-        self.set_reader_idle(idle);
-        Ok(())
-    }
-}
-
 /// Loads and attaches the kernel side. Needs no event loop yet.
 pub(super) fn load(ring_bytes: u32) -> Result<Attached, ProbeError> {
     let settings = Settings { ring_bytes, ..Settings::default() };
@@ -46,7 +40,7 @@ pub(super) fn load(ring_bytes: u32) -> Result<Attached, ProbeError> {
 
 /// What built the kernel side that is loaded.
 pub(super) fn provenance() -> BTreeMap<String, String> {
-    let built = built_by();
+    let Some(built) = built_by() else { return BTreeMap::new() };
     [
         ("compiler", built.compiler),
         ("linker", built.linker),
