@@ -22,3 +22,28 @@ pub struct BuiltBy {
     /// SHA-256 of the object, in hex.
     pub object_sha256: String,
 }
+
+/// What built the embedded kernel side; `None` only when the file beside it is not what `cargo xtask
+/// ebpf` writes.
+#[must_use]
+pub fn built_by() -> Option<BuiltBy> {
+    serde_json::from_str(BUILT).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_object_says_what_built_it() {
+        let built = built_by().expect("tracer.bpf.json as `cargo xtask ebpf` writes it");
+        assert!(built.compiler.starts_with("rustc 1."), "{}", built.compiler);
+        assert_eq!(built.object_sha256.len(), 64);
+    }
+
+    #[test]
+    fn the_release_object_does_not_log() {
+        let log = b"AYA_LOGS";
+        assert!(!OBJECT.windows(log.len()).any(|bytes| bytes == log));
+    }
+}
