@@ -1,5 +1,7 @@
 //! The ring reader on the running kernel: nothing waits, nothing is lost, few are woken. Needs root.
 
+#![expect(clippy::unwrap_used, reason = "in a test, what must hold")]
+
 use std::{
     cell::{Cell, RefCell},
     io::{self, Read, Write},
@@ -91,7 +93,7 @@ impl Observed {
         self.go();
         timeout(DEADLINE, self.read_to_end(&mut |event| seen.push(event)))
             .await
-            .expect("the shell's exit event");
+            .unwrap_or_else(|_| panic!("no exit event of the shell in {DEADLINE:?}"));
         assert!(self.child.wait().unwrap().success());
         assert_eq!(self.attached.losses().unwrap().lost(), 0);
         let stats = minus(self.reader.stats(), before);
@@ -197,7 +199,7 @@ impl Racing {
 impl IdleFlag for &Racing {
     fn set_idle(&self, idle: bool) -> io::Result<()> {
         let races = self.races.replace(self.races.get() + 1);
-        if races % 2 == 0 {
+        if races.is_multiple_of(2) {
             self.cause_event()?;
             self.control.set_idle(idle)
         } else {
