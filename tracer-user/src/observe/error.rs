@@ -8,9 +8,7 @@ use crate::{
     probe::support::ProbeError,
     procfs::ProcError,
     session::recorder::SessionError,
-    target::{
-        LaunchError, UserError, attach::AttachError, signals::SignalError,
-    },
+    target::{LaunchError, UserError, attach::AttachError, signals::SignalError},
 };
 
 /// Why there is no observation.
