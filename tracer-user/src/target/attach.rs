@@ -121,12 +121,8 @@ pub fn find(proc: &ProcRoot, pid: u32) -> Result<AttachRoot, AttachError> {
     let status = dir.status().map_err(gone)?;
     judge(pid, std::process::id(), &stat, &status)?;
     // Another user's image and arguments may be hidden; the process can be joined all the same.
-    let hidden = |end| match end {
-        ReadEnd::Denied => Ok(None),
-        end => Err(gone(end)),
-    };
-    let exe = dir.exe().map(|exe| Some(exe.path)).or_else(hidden)?;
-    let argv = dir.cmdline().map(Some).or_else(hidden)?;
+    let exe = unless_hidden(dir.exe()).map_err(gone)?.map(|exe| exe.path);
+    let argv = unless_hidden(dir.cmdline()).map_err(gone)?;
     Ok(AttachRoot {
         identity: Identity {
             tgid: Tgid(pid),
@@ -139,6 +135,14 @@ pub fn find(proc: &ProcRoot, pid: u32) -> Result<AttachRoot, AttachError> {
         argv: argv.unwrap_or_default(),
         dir,
     })
+}
+
+fn unless_hidden<T>(read: Result<T, ReadEnd>) -> Result<Option<T>, ReadEnd> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(ReadEnd::Denied) => Ok(None),
+        Err(end) => Err(end),
+    }
 }
 
 /// What a number is, from its two files.
