@@ -1,6 +1,6 @@
 //! The kernel side while it runs: its ring, its switches and its counters, as the main path uses them.
 
-use std::{collections::BTreeMap, io};
+use std::collections::BTreeMap;
 
 use tracer_common::event::{KIND_EXEC, KIND_EXIT, KIND_FORK, KIND_OOM, KIND_SIGNAL};
 
@@ -11,8 +11,9 @@ use crate::{
         control::SharedControl,
         decode::{DecodeUnits, decode},
         loader::{Loader, Settings},
+        object::built_by,
         offsets::Degraded,
-        ring::{IdleFlag, KernelRing, RingReader},
+        ring::{KernelRing, RingReader},
         support::ProbeError,
     },
     units::Tgid,
@@ -31,22 +32,20 @@ pub(super) struct Kernel {
     broken: bool,
 }
 
-impl IdleFlag for SharedControl {
-    fn set_idle(&self, idle: bool) -> io::Result<()> {
-        self.set_reader_idle(idle);
-        Ok(())
-    }
-}
-
 /// Loads and attaches the kernel side. Needs no event loop yet.
 pub(super) fn load(ring_bytes: u32) -> Result<Attached, ProbeError> {
-    let settings = Settings { ring_bytes, ..Settings::default() };
+    let settings = Settings {
+        ring_bytes,
+        ..Settings::default()
+    };
     Loader::new(settings).load()?.attach()
 }
 
 /// What built the kernel side that is loaded.
 pub(super) fn provenance() -> BTreeMap<String, String> {
-    let built = built_by();
+    let Some(built) = built_by() else {
+        return BTreeMap::new();
+    };
     [
         ("compiler", built.compiler),
         ("linker", built.linker),
@@ -113,10 +112,12 @@ impl Kernel {
     /// Appends at most `limit` events. True when there are more.
     pub(super) fn drain(&mut self, limit: usize, events: &mut Vec<Event>) -> bool {
         let (units, undecodable) = (self.units, &mut self.undecodable);
-        let drained = self.ring.drain(limit, |record| match decode(record, units) {
-            Ok(event) => events.push(event),
-            Err(_) => *undecodable += 1,
-        });
+        let drained = self
+            .ring
+            .drain(limit, |record| match decode(record, units) {
+                Ok(event) => events.push(event),
+                Err(_) => *undecodable += 1,
+            });
         drained.more
     }
 
@@ -138,10 +139,16 @@ impl Kernel {
                 let count = now.ring_full[at].saturating_sub(before.ring_full[at]);
                 losses.push((format!("ring_full_{name}"), count));
             }
-            losses.push(("map_full".to_owned(), now.map_full.saturating_sub(before.map_full)));
+            losses.push((
+                "map_full".to_owned(),
+                now.map_full.saturating_sub(before.map_full),
+            ));
             self.counted = now;
         }
-        losses.push(("undecodable".to_owned(), self.undecodable - self.undecodable_told));
+        losses.push((
+            "undecodable".to_owned(),
+            self.undecodable - self.undecodable_told,
+        ));
         self.undecodable_told = self.undecodable;
         losses.retain(|&(_, count)| count > 0);
         losses

@@ -19,6 +19,7 @@ mod end;
 mod error;
 mod follower;
 mod kernel;
+mod ready;
 
 use std::path::Path;
 
@@ -127,5 +128,8 @@ fn event_loop() -> Result<tokio::runtime::Runtime, ObserveError> {
         .enable_io()
         .enable_time()
         .build()
-        .map_err(|source| ObserveError::System { step: "start the event loop", source })
+        .map_err(|source| ObserveError::System {
+            step: "start the event loop",
+            source,
+        })
 }
