@@ -130,14 +130,17 @@ pub fn same_lines(alone: &[String], traced: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// As [`same_lines`], without the numbers of session and groups: on two terminals they differ.
+/// As [`same_lines`], without what differs between two terminals and the sessions on them.
 ///
 /// # Errors
 /// The lines that differ.
 pub fn same_lines_elsewhere(alone: &[String], traced: &[String]) -> Result<()> {
     let keep = |lines: &[String]| -> Vec<String> {
-        let elsewhere =
-            |line: &&String| line.starts_with("number of ") || line.starts_with("tty_nr ");
+        let elsewhere = |line: &&String| {
+            ["number of ", "tty_nr ", "autogroup: "]
+                .iter()
+                .any(|start| line.starts_with(start))
+        };
         let plain = |line: &String| match line.find("/dev/pts/") {
             Some(at) => {
                 let rest = line[at + 9..].trim_start_matches(|c: char| c.is_ascii_digit());

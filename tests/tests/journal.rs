@@ -49,12 +49,25 @@ fn the_journal_grows_while_the_command_runs_and_is_readable_at_any_time() -> Res
         .spawn()?;
     until_noted(&room, "ready")?;
     let journal = room.session_folder()?.join("journal.0.jsonl");
-    let mut seen = 0;
-    for _ in 0..20 {
-        seen = wait_for("more records", PATIENCE, || {
-            let records = read_growing(&journal)?;
-            Ok((records.len() > seen).then_some(records.len()))
+    let (mut seen, mut bytes) = (0, 0);
+    for _ in 0..5 {
+        bytes = wait_for("more bytes", PATIENCE, || {
+            let now = std::fs::metadata(&journal)?.len();
+            Ok((now > bytes).then_some(now))
         })?;
+        let records = read_growing(&journal)?;
+        ensure!(
+            records
+                .windows(2)
+                .all(|pair| pair[0].seq + 1 == pair[1].seq),
+            "a gap"
+        );
+        ensure!(
+            records.len() > seen,
+            "{} records, {seen} before",
+            records.len()
+        );
+        seen = records.len();
     }
     std::fs::write(&stop, "")?;
     tracer.finish(PATIENCE)?.expect_code(0)?;

@@ -242,7 +242,7 @@ fn a_shell_inside_has_job_control() -> Result<()> {
     until_noted(&room, "ready")?;
     pty.type_in(b"\x1a")?;
     pty.wait_for_text("Stopped", PATIENCE)?;
-    pty.type_in(b"kill -9 %1; wait %1; echo code=$?\r")?;
+    pty.type_in(b"kill -9 %1; fg %1; echo code=$?\r")?;
     pty.wait_for_text("code=137", PATIENCE)?;
     pty.type_in(b"exit 4\r")?;
     pty.watch_to_end(&tracer, PATIENCE)?;
