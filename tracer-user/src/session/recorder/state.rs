@@ -492,7 +492,7 @@ impl<T: Clone> Shared<T> {
             empty @ None => *empty = Some(Finish::by(info, deadline)),
         }
         self.work.notify_one();
-        let state = self.wait(state, deadline, |state| state.is_finished());
+        let state = self.wait(state, deadline, State::is_finished);
         let mut report = state.report.clone();
         report.progress = state.flush_report();
         report.late = state.late;
