@@ -29,7 +29,10 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
         "[ -~]{0,20}".prop_map(String::into_bytes),
         any::<String>().prop_map(String::into_bytes),
         vec(any::<u8>(), 0..40),
-        vec(prop_oneof![Just(0_u8), Just(b' '), Just(b'a'), Just(0xff)], 0..8),
+        vec(
+            prop_oneof![Just(0_u8), Just(b' '), Just(b'a'), Just(0xff)],
+            0..8
+        ),
     ]
 }
 
@@ -38,20 +41,41 @@ fn comm() -> impl Strategy<Value = Comm> {
 }
 
 fn any_process() -> impl Strategy<Value = Process> {
-    (any::<u64>(), any::<u32>(), option::of(any::<u32>()), option::of(any::<u32>())).prop_map(
-        |(start, pid, init, inner)| Process {
-            key: ProcKey { init: init.unwrap_or(pid), start: BootNs(start) },
+    (
+        any::<u64>(),
+        any::<u32>(),
+        option::of(any::<u32>()),
+        option::of(any::<u32>()),
+    )
+        .prop_map(|(start, pid, init, inner)| Process {
+            key: ProcKey {
+                init: init.unwrap_or(pid),
+                start: BootNs(start),
+            },
             tgid: Tgid(pid),
             inner: inner.unwrap_or(pid),
-        },
-    )
+        })
 }
 
 fn fork_event() -> impl Strategy<Value = EventKind> {
-    (any_process(), any_process(), option::of(any_process()), comm(), any::<(u32, u32, bool)>())
+    (
+        any_process(),
+        any_process(),
+        option::of(any_process()),
+        comm(),
+        any::<(u32, u32, bool)>(),
+    )
         .prop_map(|(child, parent, creator, comm, (depth, uid, adopted))| {
             let creator = creator.unwrap_or(parent);
-            EventKind::Fork(Fork { child, creator, parent, comm, depth, uid, adopted })
+            EventKind::Fork(Fork {
+                child,
+                creator,
+                parent,
+                comm,
+                depth,
+                uid,
+                adopted,
+            })
         })
 }
 
@@ -101,12 +125,27 @@ fn exit_event() -> impl Strategy<Value = EventKind> {
             io_write_bytes: b.4,
             partial: b.5,
         });
-    (any_process(), any_process(), comm(), any::<(u32, u32, u32)>(), totals).prop_map(
-        |(process, parent, comm, (status, execs, threads), totals)| {
-            let exit = Exit { process, parent, comm, status, totals, execs, threads };
-            EventKind::Exit(Box::new(exit))
-        },
+    (
+        any_process(),
+        any_process(),
+        comm(),
+        any::<(u32, u32, u32)>(),
+        totals,
     )
+        .prop_map(
+            |(process, parent, comm, (status, execs, threads), totals)| {
+                let exit = Exit {
+                    process,
+                    parent,
+                    comm,
+                    status,
+                    totals,
+                    execs,
+                    threads,
+                };
+                EventKind::Exit(Box::new(exit))
+            },
+        )
 }
 
 fn signal_event() -> impl Strategy<Value = EventKind> {
@@ -139,17 +178,41 @@ fn oom_event() -> impl Strategy<Value = EventKind> {
                 file_rss_kb: f.2,
                 shmem_rss_kb: f.3,
             });
-            EventKind::Oom(Box::new(Oom { victim, comm, trigger, figures, oom_score_adj }))
+            EventKind::Oom(Box::new(Oom {
+                victim,
+                comm,
+                trigger,
+                figures,
+                oom_score_adj,
+            }))
         },
     )
 }
 
 fn target() -> impl Strategy<Value = TargetBody> {
-    let skipped = (any_process(), comm(), any::<String>())
-        .prop_map(|(process, comm, reason)| Skipped { process, comm, reason });
-    let pinned = (any_process(), any::<String>(), vec(skipped, 0..4), comm(), bytes(), bytes())
+    let skipped =
+        (any_process(), comm(), any::<String>()).prop_map(|(process, comm, reason)| Skipped {
+            process,
+            comm,
+            reason,
+        });
+    let pinned = (
+        any_process(),
+        any::<String>(),
+        vec(skipped, 0..4),
+        comm(),
+        bytes(),
+        bytes(),
+    )
         .prop_map(|(process, rule, skipped, comm, cmdline, exe)| {
-            TargetBody::Pinned(Pinned { process, rule, skipped, comm, cmdline, exe })
+            TargetBody::Pinned(Pinned {
+                process,
+                rule,
+                skipped,
+                comm,
+                cmdline,
+                exe,
+            })
         });
     prop_oneof![
         pinned,
@@ -159,7 +222,9 @@ fn target() -> impl Strategy<Value = TargetBody> {
 
 fn data() -> impl Strategy<Value = Map<String, Value>> {
     proptest::collection::btree_map(any::<String>(), any::<(u64, String)>(), 0..4).prop_map(|map| {
-        map.into_iter().map(|(key, (n, text))| (key, json!([n, text, null, { "x": true }]))).collect()
+        map.into_iter()
+            .map(|(key, (n, text))| (key, json!([n, text, null, { "x": true }])))
+            .collect()
     })
 }
 
@@ -172,9 +237,14 @@ fn body() -> impl Strategy<Value = Body> {
         oom_event().prop_map(Body::Event),
         target().prop_map(|target| Body::Target(Box::new(target))),
         (any::<u32>(), any::<bool>()).prop_map(|(n, at_exit)| {
-            let Body::Snapshot { row, .. } = row(n.into()).body else { unreachable!() };
-            let event =
-                if at_exit { SnapshotEvent::ExitSnapshot } else { SnapshotEvent::Snapshot };
+            let Body::Snapshot { row, .. } = row(n.into()).body else {
+                unreachable!()
+            };
+            let event = if at_exit {
+                SnapshotEvent::ExitSnapshot
+            } else {
+                SnapshotEvent::Snapshot
+            };
             Body::Snapshot { row, event }
         }),
         (any::<(u64, u64, u64)>(), 0_u32..1_000_000).prop_map(|(n, tenths)| {
@@ -192,17 +262,34 @@ fn body() -> impl Strategy<Value = Body> {
         any::<(String, u64)>().prop_map(|(reason, count)| Body::Loss { reason, count }),
         any::<(String, u64, u64, u64)>().prop_map(|(reason, dropped, first, last)| {
             let (first_t, last_t) = (BootNs(first), BootNs(last));
-            Body::Gap(Box::new(Gap { reason, dropped, first_t, last_t }))
+            Body::Gap(Box::new(Gap {
+                reason,
+                dropped,
+                first_t,
+                last_t,
+            }))
         }),
         (any::<(String, String)>(), data())
             .prop_map(|((topic, text), data)| Body::Note(Box::new(Note { topic, text, data }))),
         any::<(String, String)>()
             .prop_map(|(cause, detail)| Body::Crash(Box::new(Crash { cause, detail }))),
         ("[a-z\"\\\\é]{0,30}", any::<u64>()).prop_map(|(cause, n)| {
-            let counts = Counts { records: n, execs: n / 2, dropped: 1, ..Counts::default() };
-            Body::End(Box::new(End { ending: ObserverEnding::Stopped, cause, counts }))
+            let counts = Counts {
+                records: n,
+                execs: n / 2,
+                dropped: 1,
+                ..Counts::default()
+            };
+            Body::End(Box::new(End {
+                ending: ObserverEnding::Stopped,
+                cause,
+                counts,
+            }))
         }),
-        data().prop_map(|value| Body::Unknown { kind: "from_the_future_2".to_owned(), value }),
+        data().prop_map(|value| Body::Unknown {
+            kind: "from_the_future_2".to_owned(),
+            value
+        }),
     ]
 }
 
@@ -269,14 +356,24 @@ fn small() -> Vec<Record> {
     let dir = tempfile::tempdir().expect("a directory");
     let info = info(&store_in(dir.path()));
     let text = "torn \u{fffd} \"quoted\" \\ \u{1b}[2J";
-    let note = Note { topic: "x".to_owned(), text: text.to_owned(), data: Map::new() };
+    let note = Note {
+        topic: "x".to_owned(),
+        text: text.to_owned(),
+        data: Map::new(),
+    };
     vec![
-        Record { t: BootNs(1), body: Body::Session(Box::new(info)) },
+        Record {
+            t: BootNs(1),
+            body: Body::Session(Box::new(info)),
+        },
         fork(1),
         exec(2),
         row(3),
         exit(4),
-        Record { t: BootNs(5), body: Body::Note(Box::new(note)) },
+        Record {
+            t: BootNs(5),
+            body: Body::Note(Box::new(note)),
+        },
         Record {
             t: BootNs(6),
             body: Body::End(Box::new(End {
@@ -296,13 +393,22 @@ fn cut_at_every_byte_the_whole_records_before_the_cut_are_read() {
         let whole = lines[..cut].iter().filter(|&&byte| byte == b'\n').count();
         let mut reader = JournalReader::new(&lines[..cut]).starting_at(0);
         for record in &records[..whole] {
-            let entry = reader.next_entry().expect("memory").expect("a whole record");
+            let entry = reader
+                .next_entry()
+                .expect("memory")
+                .expect("a whole record");
             assert_eq!(entry.body, record.body);
         }
         assert!(reader.next_entry().expect("memory").is_none());
         let stats = reader.stats();
-        let end = lines[..cut].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        assert_eq!((stats.good_bytes, stats.torn), (end as u64, (cut - end) as u64));
+        let end = lines[..cut]
+            .iter()
+            .rposition(|&byte| byte == b'\n')
+            .map_or(0, |at| at + 1);
+        assert_eq!(
+            (stats.good_bytes, stats.torn),
+            (end as u64, (cut - end) as u64)
+        );
         assert_eq!((stats.bad_lines, stats.missing), (0, 0));
     }
 }
@@ -333,7 +439,10 @@ fn every_flipped_bit_is_found_and_no_record_says_anything_else() {
 fn a_reader_of_a_running_session_goes_on_where_the_file_ended() {
     let lines = journal(&small());
     let (early, late) = lines.split_at(lines.len() / 2);
-    let mut both = Growing { parts: vec![late.to_vec(), early.to_vec()], at: 0 };
+    let mut both = Growing {
+        parts: vec![late.to_vec(), early.to_vec()],
+        at: 0,
+    };
     let mut reader = JournalReader::new(&mut both);
     let mut read = 0;
     for _ in 0..2 {
@@ -353,7 +462,9 @@ struct Growing {
 
 impl std::io::Read for Growing {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let Some(part) = self.parts.last() else { return Ok(0) };
+        let Some(part) = self.parts.last() else {
+            return Ok(0);
+        };
         if self.at == part.len() {
             self.parts.pop();
             self.at = 0;
@@ -409,36 +520,58 @@ fn json_with_a_right_checksum_as_deep_as_the_line_is_long_is_only_a_bad_line() {
 fn crc(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, &byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-            if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 }
+            if crc & 1 == 1 {
+                crc >> 1 ^ 0xedb8_8320
+            } else {
+                crc >> 1
+            }
         })
     })
 }
 
 #[test]
 fn keys_of_public_records_are_as_documented() {
-    let value = |record: Record| -> Value {
-        serde_json::from_slice(&journal(&[record])).expect("JSON")
-    };
+    let value =
+        |record: Record| -> Value { serde_json::from_slice(&journal(&[record])).expect("JSON") };
     let fork = value(fork(5));
     assert_eq!(fork["kind"], "fork");
     assert_eq!(fork["pid"], 7);
     assert_eq!(fork["starttime_ticks"], 100);
     assert_eq!(fork["start_boottime_ns"], 1_000_000_007);
-    assert_eq!((&fork["ppid"], &fork["creator_pid"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&fork["ppid"], &fork["creator_pid"]),
+        (&json!(1), &json!(1))
+    );
     assert!(fork.get("pid_init").is_none() && fork.get("pid_inner").is_none());
     let exit = value(exit(5));
-    assert_eq!((&exit["status"], &exit["exit_code"]), (&json!(0x700), &json!(7)));
-    assert_eq!((&exit["signal"], &exit["core_dumped"]), (&Value::Null, &json!(false)));
+    assert_eq!(
+        (&exit["status"], &exit["exit_code"]),
+        (&json!(0x700), &json!(7))
+    );
+    assert_eq!(
+        (&exit["signal"], &exit["core_dumped"]),
+        (&Value::Null, &json!(false))
+    );
     assert_eq!(exit["wall_us"], 123_456);
     let mut killed = small()[4].clone();
-    let Body::Event(EventKind::Exit(exit)) = &mut killed.body else { unreachable!() };
+    let Body::Event(EventKind::Exit(exit)) = &mut killed.body else {
+        unreachable!()
+    };
     exit.status = 0x8b;
     exit.process.inner = 1;
     let killed = value(killed);
-    assert_eq!((&killed["signal"], &killed["core_dumped"]), (&json!("SIGSEGV"), &json!(true)));
-    assert_eq!((&killed["exit_code"], &killed["pid_inner"]), (&Value::Null, &json!(1)));
+    assert_eq!(
+        (&killed["signal"], &killed["core_dumped"]),
+        (&json!("SIGSEGV"), &json!(true))
+    );
+    assert_eq!(
+        (&killed["exit_code"], &killed["pid_inner"]),
+        (&Value::Null, &json!(1))
+    );
     let mut odd = exec(1);
-    let Body::Event(EventKind::Exec(exec)) = &mut odd.body else { unreachable!() };
+    let Body::Event(EventKind::Exec(exec)) = &mut odd.body else {
+        unreachable!()
+    };
     exec.argv = vec![b"ok".to_vec(), b"\xff\x00".to_vec()];
     let odd = value(odd);
     assert_eq!(odd["argv"], json!(["ok", "\u{fffd}\u{0}"]));
@@ -453,7 +586,10 @@ fn rows_are_copied_into_the_trace_as_they_are() {
     assert_eq!(stats.records, 3);
     let traced: Value = serde_json::from_slice(&out).expect("one row of JSON");
     assert_eq!(traced["ts"], "2026-11-21T05:45:00.123456Z");
-    assert_eq!((&traced["seq"], &traced["event"]), (&json!(1), &json!("snapshot")));
+    assert_eq!(
+        (&traced["seq"], &traced["event"]),
+        (&json!(1), &json!("snapshot"))
+    );
     assert!(traced.get("crc").is_none() && traced.get("kind").is_none());
 }
 
@@ -468,9 +604,18 @@ fn enrollments_of_three_schemas_are_read_and_others_refused_by_name() {
     assert_eq!(value["cmdline"], "python3 -c print(1)");
     let old = br#"{"schema_version":2,"pid":9,"boot_id":"b\n","kitchen_id":"k","order_id":"o"}"#;
     let old = Enrollment::parse(old).expect("schema 2");
-    assert_eq!((old.labels["kitchen_id"].as_str(), old.labels["order_id"].as_str()), ("k", "o"));
+    assert_eq!(
+        (
+            old.labels["kitchen_id"].as_str(),
+            old.labels["order_id"].as_str()
+        ),
+        ("k", "o")
+    );
     assert_eq!((old.starttime_ticks, old.boot_id.as_str()), (None, "b"));
     let later = br#"{"schema_version":4,"pid":9,"boot_id":"b"}"#;
     assert_eq!(Enrollment::parse(later), Err(EnrollmentError::Schema(4)));
-    assert!(matches!(Enrollment::parse(b"[]"), Err(EnrollmentError::Malformed(_))));
+    assert!(matches!(
+        Enrollment::parse(b"[]"),
+        Err(EnrollmentError::Malformed(_))
+    ));
 }

@@ -31,7 +31,9 @@ fn the_session_record_is_on_disk_before_anything_else_can_happen() {
     let (_dir, store, recorder) = started();
     let (entries, stats) = read_journal(recorder.path());
     assert!(stats.is_clean());
-    let Body::Session(written) = &entries[0].body else { panic!("{:?}", entries[0]) };
+    let Body::Session(written) = &entries[0].body else {
+        panic!("{:?}", entries[0])
+    };
     let expected = tracer::session::journal::info::SessionInfo {
         session_id: written.session_id,
         ..info(&store)
@@ -74,7 +76,10 @@ fn flush_returns_when_the_disk_equals_what_was_accepted() {
     }
     let report = recorder.flush(soon());
     assert!(report.complete, "{report:?}");
-    assert_eq!((report.accepted, report.written, report.durable), (101, 101, 101));
+    assert_eq!(
+        (report.accepted, report.written, report.durable),
+        (101, 101, 101)
+    );
 }
 
 #[test]
@@ -99,18 +104,26 @@ fn an_end_is_one_record_of_constant_size_and_everything_derived_follows() {
     }
     let report = recorder.finish(end("the command ended"), soon());
     assert_eq!(report.end, EndOutcome::Durable, "{report:?}");
-    assert!(report.failures.is_empty() && !report.timed_out, "{report:?}");
+    assert!(
+        report.failures.is_empty() && !report.timed_out,
+        "{report:?}"
+    );
     let summary = report.summary.expect("a summary");
     assert_eq!(summary["records"], 2_002);
     assert_eq!(summary["in_order"], true);
 
     let (entries, stats) = read_journal(recorder.path());
     assert!(stats.is_clean());
-    let Body::End(last) = &entries[2_001].body else { panic!("no end") };
+    let Body::End(last) = &entries[2_001].body else {
+        panic!("no end")
+    };
     assert_eq!(last.ending, ObserverEnding::Completed);
     assert_eq!((last.counts.records, last.counts.forks), (2_001, 1_000));
     let raw = std::fs::read(recorder.path().join("journal.0.jsonl")).expect("readable");
-    let end_line = raw[..raw.len() - 1].rsplit(|&byte| byte == b'\n').next().expect("a line");
+    let end_line = raw[..raw.len() - 1]
+        .rsplit(|&byte| byte == b'\n')
+        .next()
+        .expect("a line");
     assert_eq!(end_line.len() + 1, 1_024);
 
     let trace = std::fs::read_to_string(recorder.path().join("proc_trace.jsonl")).expect("there");
@@ -159,7 +172,9 @@ fn producers_and_finishes_may_race_and_there_is_one_end_behind_everything_accept
             let producers: Vec<_> = (0..8_u64)
                 .map(|producer| {
                     scope.spawn(move || {
-                        (0..500).map(|n| recorder.accept(fork(producer * 1_000 + n)).taken).sum::<u64>()
+                        (0..500)
+                            .map(|n| recorder.accept(fork(producer * 1_000 + n)).taken)
+                            .sum::<u64>()
                     })
                 })
                 .collect();
@@ -174,12 +189,25 @@ fn producers_and_finishes_may_race_and_there_is_one_end_behind_everything_accept
             for ender in enders {
                 assert_eq!(ender.join().expect("no panic"), EndOutcome::Durable);
             }
-            producers.into_iter().map(|producer| producer.join().expect("no panic")).sum()
+            producers
+                .into_iter()
+                .map(|producer| producer.join().expect("no panic"))
+                .sum()
         });
         let (entries, stats) = read_journal(recorder.path());
         assert!(stats.is_clean(), "{stats:?}");
-        assert_eq!(entries.len() as u64, taken + 2, "session, what was taken, end");
-        assert!(entries.iter().rev().skip(1).all(|entry| !entry.body.is_terminal()));
+        assert_eq!(
+            entries.len() as u64,
+            taken + 2,
+            "session, what was taken, end"
+        );
+        assert!(
+            entries
+                .iter()
+                .rev()
+                .skip(1)
+                .all(|entry| !entry.body.is_terminal())
+        );
         assert!(entries[entries.len() - 1].body.is_terminal());
         // Each producer's own order is kept.
         let mut last = [0; 8];
@@ -214,7 +242,10 @@ fn the_tee_gets_the_same_bytes() {
     let copy = dir.path().join("copy");
     let sink = std::fs::File::create(&copy).expect("a file");
     let tee = Tee::spawn(Box::new(sink)).expect("a thread");
-    let options = Options { tee: Some(tee), ..Options::default() };
+    let options = Options {
+        tee: Some(tee),
+        ..Options::default()
+    };
     let recorder =
         Recorder::create_with(&store, info(&store), Seen::default(), options).expect("created");
     recorder.accept_all(&mut (0..3_000).map(exec).collect());
@@ -230,7 +261,10 @@ fn a_tee_nobody_reads_holds_up_nothing() {
     let store = store_in(dir.path());
     let (reader, writer) = std::io::pipe().expect("a pipe");
     let tee = Tee::spawn(Box::new(writer)).expect("a thread");
-    let options = Options { tee: Some(tee), ..Options::default() };
+    let options = Options {
+        tee: Some(tee),
+        ..Options::default()
+    };
     let recorder =
         Recorder::create_with(&store, info(&store), Seen::default(), options).expect("created");
     let mut n = 0;
@@ -267,7 +301,11 @@ fn a_full_queue_says_no_and_calls_back_when_there_is_room() {
     }
     wait_for("room", || recorder.has_room());
     assert!(recorder.flush(soon()).complete);
-    assert_eq!(recorder.progress().written, 30_001, "beyond the bound, nothing is lost either");
+    assert_eq!(
+        recorder.progress().written,
+        30_001,
+        "beyond the bound, nothing is lost either"
+    );
 }
 
 #[test]
@@ -294,10 +332,19 @@ fn a_hundred_sessions_ending_at_once_are_a_hundred_whole_sessions() {
         assert!(read_journal(&path).1.is_clean());
         let mut files: Vec<_> = std::fs::read_dir(&path)
             .expect("there")
-            .map(|entry| entry.expect("entry").file_name().into_string().expect("text"))
+            .map(|entry| {
+                entry
+                    .expect("entry")
+                    .file_name()
+                    .into_string()
+                    .expect("text")
+            })
             .collect();
         files.sort();
-        assert_eq!(files, ["journal.0.jsonl", "proc_trace.jsonl", "summary.json"]);
+        assert_eq!(
+            files,
+            ["journal.0.jsonl", "proc_trace.jsonl", "summary.json"]
+        );
     }
     let (rows, bad) = index::read(&store).expect("readable");
     assert_eq!((rows.len(), bad), (100, 0));

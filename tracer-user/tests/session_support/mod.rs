@@ -40,7 +40,10 @@ pub(crate) fn store_in(dir: &Path) -> Store {
 
 pub(crate) fn process(pid: u32) -> Process {
     Process {
-        key: ProcKey { init: pid, start: BootNs(1_000_000_000 + u64::from(pid)) },
+        key: ProcKey {
+            init: pid,
+            start: BootNs(1_000_000_000 + u64::from(pid)),
+        },
         tgid: Tgid(pid),
         inner: pid,
     }
@@ -52,7 +55,10 @@ pub(crate) fn info(store: &Store) -> SessionInfo {
         session_id: store.new_session_id(wall).expect("random bytes"),
         epoch: 0,
         boot_id: "e0f3a1c2-0000-4000-8000-000000000000".to_owned(),
-        clock: ClockPair { boot: BootNs(5_000_000_000), wall },
+        clock: ClockPair {
+            boot: BootNs(5_000_000_000),
+            wall,
+        },
         tick_rule: TickRule::default(),
         observer: ObserverInfo {
             pid: std::process::id(),
@@ -97,7 +103,14 @@ pub(crate) fn fork(n: u64) -> Record {
 }
 
 pub(crate) fn exec(n: u64) -> Record {
-    let argv = ["/usr/bin/python3", "-m", "pytest", "tests/unit", "-k", "name and not other"];
+    let argv = [
+        "/usr/bin/python3",
+        "-m",
+        "pytest",
+        "tests/unit",
+        "-k",
+        "name and not other",
+    ];
     Record {
         t: BootNs(5_000_000_000 + n),
         body: Body::Event(EventKind::Exec(Box::new(Exec {
@@ -143,7 +156,11 @@ pub(crate) fn exit(n: u64) -> Record {
 
 pub(crate) fn row(n: u64) -> Record {
     let row = SnapshotRow {
-        captured_at: format!("2026-11-21T05:45:{:02}.{:06}Z", n / 1_000_000 % 60, n % 1_000_000),
+        captured_at: format!(
+            "2026-11-21T05:45:{:02}.{:06}Z",
+            n / 1_000_000 % 60,
+            n % 1_000_000
+        ),
         pid: 77,
         ppid: Some(1),
         starttime_ticks: 450,
@@ -171,7 +188,10 @@ pub(crate) fn row(n: u64) -> Record {
     };
     Record {
         t: BootNs(5_000_000_000 + n),
-        body: Body::Snapshot { row: Box::new(row), event: SnapshotEvent::Snapshot },
+        body: Body::Snapshot {
+            row: Box::new(row),
+            event: SnapshotEvent::Snapshot,
+        },
     }
 }
 

@@ -31,7 +31,7 @@ use std::{
 use thiserror::Error;
 
 pub use self::{
-    finish::{DerivedFailure, EndInfo, EndOutcome, FinishReport},
+    finish::{EndInfo, EndOutcome, FileFailure, FinishReport},
     notice::Notice,
     state::{Accepted, FlushReport},
     tee::Tee,
