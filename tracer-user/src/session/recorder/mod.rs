@@ -17,6 +17,7 @@
 mod finish;
 mod notice;
 mod owner;
+mod shared;
 mod state;
 mod tee;
 
@@ -38,7 +39,8 @@ pub use self::{
 };
 use self::{
     owner::{Owner, Plan},
-    state::{Item, Shared},
+    shared::Shared,
+    state::Item,
 };
 use crate::session::{
     derive::Fold,

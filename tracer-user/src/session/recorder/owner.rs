@@ -14,7 +14,8 @@ use std::{
 use super::{
     Durability, LINGER, Options, SessionError, Tee,
     notice::Notice,
-    state::{Finish, Idle, Item, Shared, weight},
+    shared::Shared,
+    state::{Finish, Idle, Item, weight},
 };
 use crate::session::{
     derive::Fold,
