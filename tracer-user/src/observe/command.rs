@@ -205,10 +205,13 @@ impl Command {
                 ChildChange::Continued => {}
                 ChildChange::Stopped(signal) => {
                     match on_stop(signal, is_interactive(), continued) {
-                        OnStop::StopToo => {
-                            stop_self()?;
-                            child.signal(libc::SIGCONT)?;
-                        }
+                        OnStop::StopToo => match &mut self.terminal {
+                            Some(terminal) => terminal.suspend(),
+                            None => {
+                                stop_self()?;
+                                child.signal(libc::SIGCONT)?;
+                            }
+                        },
                         OnStop::Continue => child.signal(libc::SIGCONT)?,
                         OnStop::Wait => {}
                     }
