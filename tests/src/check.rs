@@ -12,6 +12,7 @@ use crate::room::Room;
 use crate::session::{self, Session};
 use crate::truth::{Fact, notes};
 use crate::wait::{PATIENCE, wait_for};
+use serde_json::Value;
 
 /// A finished run: its room, what tracer recorded, what the fixtures say they did.
 #[derive(Debug)]
@@ -303,5 +304,45 @@ pub fn expect_loss(session: &Session, missing: [i64; 3]) -> Result<()> {
          {journal:?}: {}",
         session.summary["completeness"]
     );
+    Ok(())
+}
+
+/// A run of about half a second with a fat process and rows every 50 ms; ends with 7.
+///
+/// # Errors
+/// It did not end so.
+pub fn half_a_second() -> Result<(Room, Session)> {
+    let room = Room::new()?;
+    let launch = room.run()?.args([
+        "-q",
+        "--require-trace",
+        "--interval",
+        "50ms",
+        "--label",
+        "a=b=c",
+    ]);
+    let shell = "\"$0\" 30 & while ! grep -q ready \"$TRUTH_LOG\" 2>/dev/null; do sleep 0.01; done; \
+                 sleep 0.4; kill -TERM $!; wait $!; exit 7";
+    let launch = launch
+        .args(["--label", "empty="])
+        .command(["sh", "-c", shell]);
+    launch
+        .arg(crate::place::fixture("idle")?)
+        .finish(PATIENCE)?
+        .expect_code(7)?;
+    let session = room.session()?;
+    Ok((room, session))
+}
+
+/// Checks that a JSON object has these keys.
+///
+/// # Errors
+/// Names those it lacks.
+pub fn expect_keys(what: &str, value: &Value, keys: &[&str]) -> Result<()> {
+    let missing: Vec<_> = keys
+        .iter()
+        .filter(|key| value.get(**key).is_none())
+        .collect();
+    ensure!(missing.is_empty(), "{what} lacks {missing:?}: {value}");
     Ok(())
 }

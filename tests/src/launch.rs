@@ -208,6 +208,7 @@ impl Running {
     /// # Errors
     /// It did not end in time (it is killed then, and the message has its stderr).
     pub fn finish(mut self, deadline: Duration) -> Result<Finished> {
+        let deadline = wait::stretched(deadline);
         if !wait::readable(&self.pidfd, deadline)? {
             let stderr = self.stderr();
             let tree = self.tree();

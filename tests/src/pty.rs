@@ -104,7 +104,7 @@ impl Pty {
     /// # Errors
     /// Not in time; the message has what was shown.
     pub fn wait_for_text(&mut self, text: &str, deadline: Duration) -> Result<String> {
-        let end = Instant::now() + deadline;
+        let end = Instant::now() + wait::stretched(deadline);
         loop {
             let shown = String::from_utf8_lossy(&self.seen).into_owned();
             if shown.contains(text) {
@@ -123,7 +123,7 @@ impl Pty {
     /// # Errors
     /// Not in time.
     pub fn watch_to_end(&mut self, program: &Running, deadline: Duration) -> Result<String> {
-        let end = Instant::now() + deadline;
+        let end = Instant::now() + wait::stretched(deadline);
         loop {
             let ended = program.has_ended()?;
             if wait::readable(&self.master, Duration::from_millis(20))? {

@@ -279,3 +279,41 @@ pub fn touch(mib: usize) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Makes `fd` a copy of `from` that an exec keeps. For use between fork and exec.
+///
+/// # Errors
+/// As `dup2(2)`.
+pub fn put_at(from: i32, fd: i32) -> io::Result<()> {
+    // SAFETY: dup2 takes numbers; the copy belongs to the program about to be executed.
+    if unsafe { libc::dup2(from, fd) } == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// Closes a descriptor by number. For use between fork and exec, where nothing owns it any more.
+pub fn close(fd: i32) {
+    // SAFETY: between fork and exec nothing in the process uses the descriptor afterwards.
+    unsafe { libc::close(fd) };
+}
+
+/// Gives up every capability for this process and all it executes, root or not.
+///
+/// # Errors
+/// As `PR_CAPBSET_DROP`.
+pub fn drop_capabilities() -> io::Result<()> {
+    for capability in 0_i64..64 {
+        // SAFETY: PR_CAPBSET_DROP takes one number; EINVAL is the end of those the kernel knows.
+        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } == -1 {
+            let error = io::Error::last_os_error();
+            return if error.raw_os_error() == Some(libc::EINVAL) {
+                Ok(())
+            } else {
+                Err(error)
+            };
+        }
+    }
+    Ok(())
+}

@@ -12,6 +12,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// What a test allows for one step when nothing about its speed is promised: only a hang is longer.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Environment variable that says how many times slower than a desk this machine is: an emulated one
+/// needs all deadlines longer.
+const SLOW: &str = "TRACER_TEST_SLOW";
+
+/// A deadline as long as this machine needs it.
+#[must_use]
+pub fn stretched(deadline: Duration) -> Duration {
+    let times = std::env::var(SLOW)
+        .ok()
+        .and_then(|times| times.parse().ok());
+    deadline * times.unwrap_or(1_u32).clamp(1, 100)
+}
+
 /// Looks at `condition` until it gives a value.
 ///
 /// # Errors
@@ -22,6 +35,7 @@ pub fn wait_for<T>(
     mut condition: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
     let start = Instant::now();
+    let deadline = stretched(deadline);
     loop {
         if let Some(value) = condition()? {
             return Ok(value);

@@ -164,6 +164,32 @@ fn peak_memory_of_processes_too_short_to_sample_is_exact() -> Result<()> {
 }
 
 #[test]
+fn a_fat_parents_memory_is_not_taken_for_its_small_childs() -> Result<()> {
+    let run = recorded("toucher", &["64", "4", "spawn"])?;
+    for (_, fact) in &run.truth {
+        let Fact::Exit {
+            pid, max_rss_kb, ..
+        } = fact
+        else {
+            continue;
+        };
+        assert!(
+            *max_rss_kb >= 64 << 10,
+            "wait4 says {max_rss_kb}: this test proves nothing"
+        );
+        let exit = run.session.exit_of(*pid)?;
+        // A kernel that cannot tell says that its number is only an upper bound.
+        let small = exit.int("peak_rss_kb")? < 16 << 10;
+        assert!(
+            small || exit.value["peak_rss_upper_bound"] == true,
+            "{}",
+            exit.value
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn attaching_in_the_middle_of_a_storm_misses_nothing() -> Result<()> {
     let run = attached_in_a_storm(4, &[])?;
     let account = &run.session.summary["completeness"];

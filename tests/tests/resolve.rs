@@ -318,8 +318,8 @@ fn an_expected_name_nobody_has_is_told_with_all_that_was_seen_and_changes_nothin
     let launch = launch.command(["sh", "-c", "\"$0\" 3; exit 5", &tiny]);
     let end = launch.finish(PATIENCE)?.expect_code(5)?;
     let session = room.session()?;
-    let root = session.root()?;
-    end.expect_words(&[&root.to_string(), "sh", "no-such-name", "tiny"])?;
+    let top = session.root()?;
+    end.expect_words(&[&top.to_string(), "sh", "no-such-name", "tiny"])?;
     ensure!(
         session
             .of_kind("target")
@@ -332,7 +332,7 @@ fn an_expected_name_nobody_has_is_told_with_all_that_was_seen_and_changes_nothin
         "{enrollment}"
     );
     ensure!(
-        enrollment["root_pid"].as_i64() == Some(root.into()),
+        enrollment["root_pid"].as_i64() == Some(top.into()),
         "{enrollment}"
     );
     ensure!(

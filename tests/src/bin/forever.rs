@@ -23,7 +23,7 @@ fn say_last() -> Result<()> {
 }
 
 /// A child of a worker; every fourth leaves a grandchild behind.
-fn child(number: u32) -> Result<()> {
+fn child(number: i32) -> Result<()> {
     if number % 4 == 3 {
         let me = sys::getpid();
         let grandchild = sys::fork(|| say_last().map_or(99, |()| 13))?;
@@ -37,8 +37,8 @@ fn child(number: u32) -> Result<()> {
 fn worker(stop: &Path) -> Result<()> {
     let mut truth = Truth::from_env()?;
     let me = sys::getpid();
-    for number in 0.. {
-        let code = i32::from((number % 100) as u8);
+    for number in 0_i32.. {
+        let code = number % 100;
         let pid = sys::fork(|| child(number).map_or(99, |()| code))?;
         truth.fork(me, pid);
         truth.waited(sys::wait4(pid)?);

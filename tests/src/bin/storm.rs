@@ -21,15 +21,16 @@ const SIGNALS: [i32; 5] = [
 ];
 
 /// What child `i` is to do, in `tiny`'s language.
-fn order(i: usize) -> i32 {
+fn order(i: i32) -> i32 {
     if i % 97 == 96 {
-        -SIGNALS[i / 97 % SIGNALS.len()]
+        let which = usize::try_from(i / 97 % 5).unwrap_or(0);
+        -SIGNALS[which]
     } else {
-        i32::from((i % 256) as u8)
+        i % 256
     }
 }
 
-fn worker(each: usize, vfork: bool) -> Result<()> {
+fn worker(each: i32, vfork: bool) -> Result<()> {
     let mut truth = Truth::from_env()?;
     let me = sys::getpid();
     let tiny = place::fixture_text("tiny")?;
@@ -69,7 +70,7 @@ fn main() -> Result<()> {
         "fork" => false,
         other => bail!("vfork or fork, not {other}"),
     };
-    let (workers, each): (usize, usize) = (workers.parse()?, each.parse()?);
+    let (workers, each): (i32, i32) = (workers.parse()?, each.parse()?);
     rustix::process::setrlimit(
         rustix::process::Resource::Core,
         rustix::process::Rlimit {
