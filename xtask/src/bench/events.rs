@@ -158,9 +158,14 @@ fn observe(
             let blown = storm
                 .blown()
                 .with_context(|| format!("under {}", observer.name))?;
-            // The storm is its child, so its account holds the storm's too, unless it never waited.
-            let own = cost.cpu_us - blown.cpu_us;
-            let cpu_us = if own > 0 { own } else { cost.cpu_us };
+            // The account of one that waits for the storm holds the storm's too.
+            let storms = if observer.waits { blown.cpu_us } else { 0 };
+            let cpu_us = cost.cpu_us - storms;
+            ensure!(
+                cpu_us > 0,
+                "{} did not wait for the storm: its CPU time is not known",
+                observer.name
+            );
             (Cost { cpu_us, ..cost }, blown)
         }
         Style::Beside => beside(observer, storm, &mut command)?,
@@ -183,6 +188,8 @@ fn beside(observer: &Observer, storm: &Storm, command: &mut Command) -> Result<(
         }
         std::thread::yield_now();
     }
+    // Joining the group is not yet asking for events, and some read /proc in between.
+    running.wait_quiet(Duration::from_millis(200), Duration::from_secs(10))?;
     measure::run(&mut storm.command(), DEADLINE)?;
     let blown = storm.blown()?;
     running.wait_quiet(Duration::from_millis(300), Duration::from_secs(60))?;

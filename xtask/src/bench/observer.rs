@@ -24,6 +24,8 @@ pub(super) struct Observer {
     pub(super) program: PathBuf,
     /// How it meets its workload.
     pub(super) style: Style,
+    /// It waits for the workload, and the kernel adds the workload's CPU time to its own.
+    pub(super) waits: bool,
     tally: fn(&mut dyn Iterator<Item = String>, usize) -> Tally,
 }
 
@@ -48,6 +50,7 @@ pub(super) fn installed(tracer: &Path) -> Vec<Observer> {
         key: "tracer",
         program: tracer.to_path_buf(),
         style: Style::Around,
+        waits: true,
         tally: |lines, workers| tally::tracer(lines, workers),
     };
     let peer = |name, key, program: &str, style, tally| {
@@ -56,6 +59,8 @@ pub(super) fn installed(tracer: &Path) -> Vec<Observer> {
             key,
             program,
             style,
+            // perf kills and leaves its workload without waiting for it.
+            waits: style == Style::Around && key != "perf",
             tally,
         })
     };

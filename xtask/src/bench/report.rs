@@ -93,11 +93,13 @@ impl Row {
         self.truth = Some([truth.forks, truth.execs, truth.exits]);
     }
 
-    /// CPU time per 1,000 events in ms, without what the start costs; three events a process.
-    fn cpu_per_1000(&self, processes: usize) -> Option<f64> {
-        let start = self.start_cpu_us.median().unwrap_or(0.0);
-        let own = self.cpu_us.median()? - start;
-        Some(own.max(0.0) / float(3 * processes))
+    /// CPU time per 1,000 events in ms, three events a process: all of it, and without what the start
+    /// costs.
+    fn cpu_per_1000(&self, processes: usize) -> Option<(f64, f64)> {
+        let all = self.cpu_us.median()?;
+        let beyond = (all - self.start_cpu_us.median().unwrap_or(0.0)).max(0.0);
+        let events = float(3 * processes);
+        Some((all / events, beyond / events))
     }
 
     fn line(&self, processes: usize) -> String {
@@ -110,7 +112,7 @@ impl Row {
         let range = range.map_or_else(none, |(a, b)| format!("{a:.2}–{b:.2}"));
         let cpu = self
             .cpu_per_1000(processes)
-            .map_or_else(none, |x| format!("{x:.1}"));
+            .map_or_else(none, |(all, beyond)| format!("{all:.1} / {beyond:.1}"));
         let rss = self
             .rss_kb
             .range()
@@ -161,8 +163,8 @@ pub(super) fn text(tables: &Tables) -> String {
         out,
         "### Storm: {processes} times {how}, exec of a tiny static program, exit(i mod 256), {workers} workers\n\n\
          Wall time of the storm over the mean of the bare storms just before and after; median and range of {rounds} \
-         rounds in rotating order. CPU is the observer's own per 1,000 events (three a process) beyond its \
-         start, peak memory its own, both the median or worst of all rounds. Every observer writes its full record.\n"
+         rounds in rotating order. CPU is the observer's own per 1,000 events (three a process), with its start and beyond it; \
+         peak memory is its own; the median and the worst of all rounds. Every observer writes its full record.\n"
     );
     out += "| observer | slowdown | range | CPU ms / 1,000 events | RSS MB | forks | execs | exits | lost, worst | right exit codes |\n";
     out += "|---|---|---|---|---|---|---|---|---|---|\n";
@@ -290,7 +292,7 @@ mod tests {
         row.record(&cost, &seen, &truth);
         assert_eq!(
             row.line(1000),
-            "| x | 1.50 | 1.50–1.50 | 10.0 | 2.0 | misses 2 | all | all | 2 | all but 996 |"
+            "| x | 1.50 | 1.50–1.50 | 13.3 / 10.0 | 2.0 | misses 2 | all | all | 2 | all but 996 |"
         );
         assert_eq!(
             Row::new("none").line(1000),

@@ -185,9 +185,10 @@ pub(super) fn forkstat(lines: impl Iterator<Item = String>, workers: usize) -> T
             _ => {}
         }
     }
+    // Where the child was gone already, it names pid 0 as the parent.
     let makers = children
         .iter()
-        .filter(|(pid, _)| names.get(*pid) == Some(&true));
+        .filter(|(pid, _)| **pid == "0" || names.get(*pid) == Some(&true));
     let made: HashSet<&str> = makers.flat_map(|(_, pids)| pids.iter().copied()).collect();
     let mut tally = Tally::new(true);
     tally.forks = made.len();

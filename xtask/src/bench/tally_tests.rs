@@ -126,8 +126,8 @@ Time     Event   PID Info   Duration Process
 06:00:18 exec   13                 bench_storm
 06:00:18 exit   13    256   0.004s bench_storm
 Time     Event   PID Info   Duration Process
-06:00:18 fork   11 parent          bench_storm
-06:00:18 fork   14 child           [bench_storm]
+06:00:18 fork   0 parent          [swapper]
+06:00:18 fork   14 child           <unknown>
 06:00:18 exec   14                 bench_tiny
 06:00:18 exit   14    512   0.004s bench_tiny
 06:00:18 exit   11      0   0.015s bench_storm
