@@ -47,16 +47,20 @@ impl Facts {
         counted
     }
 
-    /// What a journal says, in the processes' own pids: `pid_inner` where a record has it.
+    /// What a journal says of the processes below `root`, in their own pids: `pid_inner` where a
+    /// record has it. The root itself is left out: a fixture cannot log its own birth and end.
     ///
     /// # Errors
     /// A record lacks a key.
-    pub fn of_journal(records: &[Record]) -> Result<Self> {
+    pub fn below(root: i32, records: &[Record]) -> Result<Self> {
         let mut counted = Self::default();
         // Records name other processes only as the observer sees them.
         let mut inner_of = HashMap::new();
         for record in records {
+            // Alive throughout, so its pid is its own throughout; `pid` is the observer's name of it.
+            let of_root = record.value["pid"].as_i64() == Some(root.into());
             match record.kind.as_str() {
+                _ if of_root => {}
                 "fork" => {
                     inner_of.insert(record.small("pid")?, inner(record)?);
                     let own = |key| -> Result<i32> {
@@ -80,15 +84,6 @@ impl Facts {
             }
         }
         Ok(counted)
-    }
-
-    /// Without one process: a fixture cannot log its own birth and end.
-    #[must_use]
-    pub fn without(mut self, pid: i32) -> Self {
-        self.forks.retain(|&(_, child, _), _| child != pid);
-        self.execs.retain(|(of, _), _| *of != pid);
-        self.exits.retain(|&(of, _), _| of != pid);
-        self
     }
 
     /// Only execs of files that a test knows: what a shell or libc runs on its own is not in the log.

@@ -93,7 +93,7 @@ pub fn descendants(pid: i32) -> Vec<i32> {
     all
 }
 
-/// A kernel thread of this machine: `PF_KTHREAD` (0x20_0000) in field 9.
+/// A kernel thread of this machine: `PF_KTHREAD` (`0x20_0000`) in field 9.
 ///
 /// # Errors
 /// None is visible: the tests run inside a pid namespace.

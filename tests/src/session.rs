@@ -63,15 +63,15 @@ impl Session {
         self.of_kind(kind).count() as u64
     }
 
-    /// The root's pid: the first process the session speaks of.
+    /// The root's pid, from the `session` record.
     ///
     /// # Errors
-    /// The journal has no fork record.
+    /// The journal does not begin with a session record that names it.
     pub fn root(&self) -> Result<i32> {
-        self.of_kind("fork")
-            .next()
-            .context("no fork record")?
-            .small("pid")
+        let first = self.journal.first().context("the journal is empty")?;
+        let root = first.value.pointer("/root/pid").and_then(Value::as_i64);
+        let root = root.with_context(|| format!("no root in the first record: {}", first.value))?;
+        Ok(i32::try_from(root)?)
     }
 
     /// The pid that was pinned.
@@ -99,12 +99,12 @@ impl Session {
             .with_context(|| format!("summary: {pointer} is {value:?}"))
     }
 
-    /// Processes and execs of the journal, counted.
+    /// What happened below the root, counted.
     ///
     /// # Errors
     /// A record lacks a key.
     pub fn facts(&self) -> Result<Facts> {
-        Facts::of_journal(&self.journal)
+        Facts::below(self.root()?, &self.journal)
     }
 
     /// Snapshot rows of one pid.
@@ -170,17 +170,21 @@ pub fn lost_total(completeness: &Value) -> u64 {
     sum(&completeness["lost"])
 }
 
-/// Whether tracking of a running session is armed: it has a `note` with `event` = `armed`. Gives the
-/// note's time.
+/// Whether tracking of a running session is armed and, in attach, everything alive adopted: the
+/// journal has a `note` that says `armed`. Gives the note's time.
 ///
 /// # Errors
 /// The journal is broken.
 pub fn armed(folder: &Path) -> Result<Option<u64>> {
     let records = read_growing(&folder.join("journal.0.jsonl"))?;
-    let note = records
-        .iter()
-        .find(|record| record.kind == "note" && record.text("event") == "armed");
-    Ok(note.map(|record| record.t))
+    let says_armed = |record: &&Record| {
+        let value = &record.value;
+        record.kind == "note"
+            && [&value["event"], &value["topic"], &value["data"]["event"]]
+                .into_iter()
+                .any(|word| word == "armed")
+    };
+    Ok(records.iter().find(says_armed).map(|record| record.t))
 }
 
 /// Reads one JSON file.

@@ -18,7 +18,9 @@ pub struct Control {
     pub adopt_tgid: u32,
     /// Bits of the `URGENT_` constants: which events wake the reader at once.
     pub urgent: u32,
-    /// Not 0 while the reader is about to block: the next event clears it and wakes the reader.
+    /// Not 0 while the reader blocks or is about to: the next event clears it and wakes the reader. A
+    /// record that was begun before this was set wakes nobody, so the reader must set it, then ask
+    /// `poll(2)` whether the ring is empty, and only then block.
     pub reader_idle: u32,
     /// Processes, by tgid in the initial namespace, whose exit wakes the reader at once; 0 for none.
     pub watched: [u32; 2],
@@ -83,7 +85,15 @@ pub struct Tracked {
     pub flags: u32,
     /// Zero.
     pub reserved: u32,
+    /// Thread group id in the observer's pid namespace; 0 when not visible from there.
+    pub tgid: u32,
+    /// Thread group id in the process's own, innermost pid namespace.
+    pub tgid_inner: u32,
 }
 
 /// Was there before tracking began.
 pub const TRACKED_ADOPTED: u32 = 1 << 0;
+/// Made with `CLONE_VM` and still without an image of its own: its memory figures are its creator's.
+pub const TRACKED_SHARES_MM: u32 = 1 << 1;
+/// A thread came or went while the process was being adopted: the sums may lack its share.
+pub const TRACKED_TOTALS_PARTIAL: u32 = 1 << 2;

@@ -10,3 +10,5 @@ pub const ARGV_MAX: usize = 2048;
 pub const RING_BYTES: u32 = 4 << 20;
 /// Default number of processes tracked at once.
 pub const TRACKED_MAX: u32 = 65_536;
+/// The reader is woken when the ring is fuller than one part in this many.
+pub const WAKE_AT_PART: u32 = 8;

@@ -1,1 +1,50 @@
+//! tracer's kernel side: one hook a file, each a thin entry and a `try_` function.
+//!
+//! Built for `bpfel-unknown-none` by `cargo xtask ebpf`. On any other target this is an empty
+//! program, so that commands over the whole workspace need no special compiler.
+
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
+#![cfg_attr(
+    target_arch = "bpf",
+    allow(
+        clippy::inline_always,
+        reason = "the verifier judges one function; a call costs it the types of the arguments"
+    )
+)]
+
+#[cfg(target_arch = "bpf")]
+mod exec;
+#[cfg(target_arch = "bpf")]
+mod exit;
+#[cfg(target_arch = "bpf")]
+mod fork;
+#[cfg(target_arch = "bpf")]
+mod iter;
+#[cfg(target_arch = "bpf")]
+mod maps;
+#[cfg(target_arch = "bpf")]
+mod oom;
+#[cfg(target_arch = "bpf")]
+mod process;
+#[cfg(target_arch = "bpf")]
+mod read;
+#[cfg(target_arch = "bpf")]
+mod send;
+#[cfg(target_arch = "bpf")]
+mod signal;
+
+/// The kernel offers tracing helpers to GPL-compatible programs only.
+#[cfg(target_arch = "bpf")]
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "license")]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// Nothing here panics; if something did, this endless loop would make the verifier refuse it.
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
+#[cfg(not(target_arch = "bpf"))]
 fn main() {}

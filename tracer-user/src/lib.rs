@@ -4,6 +4,7 @@
 //! other module is one room off it. `ARCHITECTURE.md` has the picture.
 
 pub mod cli;
+pub mod config;
 pub mod event;
 pub mod observe;
 pub mod probe;

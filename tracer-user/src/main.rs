@@ -1,3 +1,7 @@
-//! The `tracer` program: hands over to [`tracer::cli`], prints its error, and exits.
+//! The `tracer` program: hands its arguments to [`tracer::cli`] and exits with what that returns.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(tracer::cli::main(std::env::args_os()))
+}

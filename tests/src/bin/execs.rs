@@ -8,8 +8,9 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 
 use anyhow::{Result, bail};
+use tracer_tests::exec::Argv;
 use tracer_tests::place;
-use tracer_tests::sys::{self, Argv};
+use tracer_tests::sys;
 use tracer_tests::truth::Truth;
 use tracer_tests::wait::{PATIENCE, wait_for};
 

@@ -6,8 +6,9 @@ use std::ffi::CString;
 use std::io::Read as _;
 
 use anyhow::{Context as _, Result, bail};
+use tracer_tests::exec::{self, Argv, VforkStack};
 use tracer_tests::place;
-use tracer_tests::sys::{self, Argv, VforkStack};
+use tracer_tests::sys;
 use tracer_tests::truth::Truth;
 use tracer_tests::wait::{PATIENCE, wait_for};
 
@@ -97,7 +98,7 @@ fn spawn(truth: &mut Truth, vfork: bool) -> Result<()> {
     let file = CString::new(tiny.clone())?;
     let argv = Argv::new(&file, &[c"tiny", c"31"]);
     let child = if vfork {
-        sys::vfork_exec(&mut VforkStack::default(), &argv)?
+        exec::vfork_exec(&mut VforkStack::default(), &argv)?
     } else {
         argv.posix_spawn()?
     };

@@ -7,7 +7,8 @@
 use std::ffi::{CStr, CString};
 
 use anyhow::{Context as _, Result, bail};
-use tracer_tests::sys::{self, Argv};
+use tracer_tests::exec::Argv;
+use tracer_tests::sys;
 use tracer_tests::truth::Truth;
 
 fn inside(fresh: bool, command: &[CString]) -> Result<()> {

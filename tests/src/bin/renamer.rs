@@ -6,7 +6,8 @@ use std::ffi::{CStr, CString};
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use tracer_tests::sys::{self, Argv};
+use tracer_tests::exec::Argv;
+use tracer_tests::sys;
 use tracer_tests::truth::Truth;
 use tracer_tests::{place, wait};
 

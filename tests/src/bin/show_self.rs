@@ -88,7 +88,8 @@ fn descriptor(out: &mut String, fd: i32) -> Result<()> {
     .find_map(|(is, name)| is.then_some(name));
     writeln!(
         out,
-        "fd {fd} {kind:?} {target:?} status {status:#o} flags {flags} tty {tty}"
+        "fd {fd} {kind:?} {} status {status:#o} flags {flags} tty {tty}",
+        target.display()
     )?;
     if tty == 1 {
         // SAFETY: the descriptor is open (F_GETFD has just said so) and nobody closes it meanwhile.
@@ -114,7 +115,20 @@ fn numbers(out: &mut String) -> Result<()> {
         writeln!(out, "nice {}", libc::getpriority(libc::PRIO_PROCESS, 0))?;
         writeln!(out, "policy {}", libc::sched_getscheduler(0))?;
         writeln!(out, "ioprio {}", libc::syscall(libc::SYS_ioprio_get, 1, 0))?;
-        writeln!(out, "session {} group {}", libc::getsid(0), libc::getpgrp())?;
+        let (session, group, parent) = (libc::getsid(0), libc::getpgrp(), libc::getppid());
+        writeln!(out, "number of session {session}, of group {group}")?;
+        let with_parent = (
+            libc::getsid(parent) == session,
+            libc::getpgid(parent) == group,
+        );
+        writeln!(out, "in the parent's session and group {with_parent:?}")?;
+        writeln!(
+            out,
+            "leads session {}, group {}",
+            session == libc::getpid(),
+            group == libc::getpid()
+        )?;
+        writeln!(out, "in the foreground {}", libc::tcgetpgrp(0) == group)?;
         writeln!(out, "AT_SECURE {}", libc::getauxval(libc::AT_SECURE))?;
         for timer in [libc::ITIMER_REAL, libc::ITIMER_VIRTUAL, libc::ITIMER_PROF] {
             let mut value: libc::itimerval = std::mem::zeroed();
@@ -129,7 +143,7 @@ fn numbers(out: &mut String) -> Result<()> {
     let stat = tracer_tests::proc::stat_fields(sys::getpid())?;
     for (index, name) in [
         (4, "tty_nr"),
-        (5, "terminal's foreground group"),
+        (5, "number of foreground group"),
         (35, "exit signal"),
     ] {
         writeln!(
@@ -180,7 +194,11 @@ fn report() -> Result<String> {
         )?;
     }
     for (key, value) in std::env::vars_os() {
-        writeln!(out, "environment {key:?} {value:?}")?;
+        let (key, value) = (
+            key.as_bytes().escape_ascii(),
+            value.as_bytes().escape_ascii(),
+        );
+        writeln!(out, "environment {key}={value}")?;
     }
     Ok(out)
 }

@@ -7,8 +7,9 @@
 use std::ffi::CString;
 
 use anyhow::{Context as _, Result, bail};
+use tracer_tests::exec::{self, Argv, VforkStack};
 use tracer_tests::place;
-use tracer_tests::sys::{self, Argv, VforkStack};
+use tracer_tests::sys;
 use tracer_tests::truth::Truth;
 
 const SIGNALS: [i32; 5] = [
@@ -38,7 +39,7 @@ fn worker(each: usize, vfork: bool) -> Result<()> {
         let order = order(i);
         let child = if vfork {
             let arg = CString::new(order.to_string())?;
-            let child = sys::vfork_exec(&mut stack, &Argv::new(&file, &[c"tiny", &arg]))?;
+            let child = exec::vfork_exec(&mut stack, &Argv::new(&file, &[c"tiny", &arg]))?;
             truth.fork(me, child);
             truth.exec(child, &tiny);
             child

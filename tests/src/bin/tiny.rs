@@ -10,11 +10,11 @@ use tracer_tests::sys;
 /// Called by the C library with the arguments of the process.
 // SAFETY: the only `main` of this program.
 #[unsafe(no_mangle)]
-extern "C" fn main(argc: libc::c_int, argv: *const *const libc::c_char) -> libc::c_int {
-    if argc < 2 {
+extern "C" fn main(count: libc::c_int, argv: *const *const libc::c_char) -> libc::c_int {
+    if count < 2 {
         return 0;
     }
-    // SAFETY: argc is at least 2, so argv[1] is a C string the kernel put there.
+    // SAFETY: count is at least 2, so argv[1] is a C string the kernel put there.
     let arg = unsafe { CStr::from_ptr(*argv.add(1)) };
     let code: i32 = arg
         .to_str()

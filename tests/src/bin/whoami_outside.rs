@@ -4,7 +4,8 @@
 use std::ffi::{CStr, CString};
 
 use anyhow::{Result, bail};
-use tracer_tests::sys::{self, Argv};
+use tracer_tests::exec::Argv;
+use tracer_tests::sys;
 use tracer_tests::truth::Truth;
 
 fn main() -> Result<()> {

@@ -1,1 +1,81 @@
 //! The command line: one file a subcommand, arguments checked into a configuration before any work.
+
+mod attach;
+mod options;
+mod run;
+mod show;
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+
+/// Exit code for a failure of tracer's own, as in env(1) and timeout(1).
+const OWN_FAILURE: u8 = 125;
+/// Exit code for arguments that make no sense, where no command's own code can be meant.
+const USAGE: u8 = 2;
+
+/// A flight recorder for process trees: what ran, what it cost, how it ended.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tracer",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a command and record its whole process tree.
+    Run(run::Args),
+    /// Record a process tree that is running already.
+    Attach(attach::Args),
+}
+
+/// Runs the program with these arguments and returns its exit code. The one place that prints errors.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let is_run = arguments.get(1).is_some_and(|first| first == "run");
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to tell when stderr is gone.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
+                _ if is_run => OWN_FAILURE,
+                _ => USAGE,
+            };
+        }
+    };
+    let done = match cli.command {
+        Command::Run(args) => run::main(args),
+        Command::Attach(args) => attach::main(args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) => {
+            show::failure(&failure.error);
+            failure.code
+        }
+    }
+}
+
+/// An error and the exit code it means.
+struct Failure {
+    error: anyhow::Error,
+    code: u8,
+}
+
+impl Failure {
+    fn new(code: u8, error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            error: error.into(),
+            code,
+        }
+    }
+}

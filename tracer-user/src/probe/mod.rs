@@ -1,1 +1,12 @@
 //! The kernel side as user space sees it: load it, attach it, read its ring, decode its records.
+
+pub mod attached;
+pub mod btf;
+pub mod control;
+pub mod decode;
+mod hook_types;
+pub mod loader;
+pub mod object;
+pub mod offsets;
+pub mod ring;
+pub mod support;

@@ -1,1 +1,18 @@
 //! The record of one observation: its directory, its journal, and what is derived from it.
+//!
+//! [`journal`] is the record; everything else in a session's directory is either an authoritative
+//! sidecar written once ([`enrollment`]) or rebuilt from the journal ([`derive`](mod@derive), [`index`]). One thread,
+//! started by [`recorder`], owns the journal's descriptor; everyone else hands it records.
+
+pub mod derive;
+pub mod enrollment;
+pub mod id;
+pub mod index;
+pub mod journal;
+pub mod publish;
+pub mod recorder;
+pub mod store;
+pub mod summary;
+
+pub use id::SessionId;
+pub use store::{StateDir, Store};

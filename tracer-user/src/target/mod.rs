@@ -1,1 +1,21 @@
 //! The process that is observed: started or joined, and pinned behind its wrappers.
+//!
+//! [`Resolver`] decides which process is meant, from events. [`SuspendedChild`] starts a command that
+//! waits for its tracker, [`attach`] checks a process that is joined, [`pty`] gives the command a
+//! terminal of ours, and [`signals`] decides what is passed on to it.
+
+mod exec;
+mod inherited;
+mod launch;
+pub mod pty;
+pub mod pump;
+mod resolve;
+pub mod signals;
+mod user;
+mod wrappers;
+
+pub use launch::{ChildChange, LaunchError, LaunchSpec, RunningChild, SuspendedChild};
+pub use resolve::{
+    Candidate, Existing, KEPT, Miss, Pinned, Resolver, Rule, Skipped, Spec, TraceTarget, Unresolved,
+};
+pub use user::{User, UserError};

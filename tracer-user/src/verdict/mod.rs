@@ -1,1 +1,129 @@
 //! How a process ended, and why.
+//!
+//! [`status`] reads the raw wait status; [`evidence`] keeps what may explain it; [`judge`] puts both
+//! together. All pure: a verdict read back from a journal is the verdict that was given live.
+
+pub mod evidence;
+pub mod judge;
+pub mod relation;
+pub mod signals;
+pub mod status;
+
+use serde::Serialize;
+
+pub use self::{evidence::Evidence, judge::judge, relation::relation, status::WaitStatus};
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It called exit, or returned from main.
+    Exited,
+    /// A signal ended it.
+    Signaled,
+    /// It had not ended when observation did.
+    StillRunning,
+    /// Its end was not seen.
+    Unknown,
+}
+
+/// Why it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Exit code 0.
+    Success,
+    /// Another exit code.
+    ErrorExit,
+    /// Its own fault: SIGSEGV, SIGABRT and their kind.
+    Fault,
+    /// Somebody sent a lethal signal.
+    Killed,
+    /// The kernel ran out of memory, or its cgroup did.
+    KernelOom,
+    /// A key typed at its terminal.
+    Interrupt,
+    /// Its terminal went away.
+    Hangup,
+    /// Its parent died, and it had asked to follow (`PR_SET_PDEATHSIG`).
+    ParentDeath,
+    /// `timeout(1)` ended it.
+    Timeout,
+    /// Not known.
+    Unknown,
+}
+
+/// How sure the cause is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// The records leave no other reading.
+    Certain,
+    /// The records fit, but another reading is possible.
+    Likely,
+    /// The records do not say.
+    Unknown,
+}
+
+/// What the sender of a signal is to its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Relation {
+    /// The same process.
+    #[serde(rename = "self")]
+    Itself,
+    /// Below the target.
+    Descendant,
+    /// Above the target, outside the observed tree or not a wrapper.
+    Ancestor,
+    /// Between root and workload, the root included.
+    Wrapper,
+    /// Elsewhere in the tree.
+    Sibling,
+    /// Not in the tree.
+    Outside,
+    /// The kernel by itself.
+    Kernel,
+    /// Hidden, or not seen.
+    Unknown,
+}
+
+/// Who sent the signal that ended a process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Killer {
+    /// Pid in the observer's namespace; null when not visible from there.
+    pub pid: Option<u32>,
+    /// Start time in clock ticks after boot.
+    pub starttime_ticks: u64,
+    /// Name.
+    pub comm: String,
+    /// Command line, null when it was gone before it could be read.
+    pub cmdline: Option<String>,
+    /// Real user id.
+    pub uid: u32,
+    /// What it is to the target.
+    pub relation: Relation,
+}
+
+/// How a process ended, why, and on what evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Exit code; null unless it exited.
+    pub exit_code: Option<i32>,
+    /// Name of the signal that ended it; null unless one did.
+    pub signal: Option<String>,
+    /// Whether the kernel dumped core.
+    pub core_dumped: bool,
+    /// Why.
+    pub cause: Cause,
+    /// How sure that is.
+    pub confidence: Confidence,
+    /// One plain sentence.
+    pub sentence: String,
+    /// Who did it, where somebody did.
+    pub killer: Option<Killer>,
+    /// `seq` of the records it rests on, oldest first.
+    pub evidence: Vec<u64>,
+}

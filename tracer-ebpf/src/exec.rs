@@ -1,0 +1,116 @@
+//! `sched_process_exec(task, old_pid, bprm)`: a process has replaced its image.
+//!
+//! Only successful execs come here. The record is as long as what it carries, put together in a
+//! per-CPU scratch: a fixed one would be most of the ring's traffic.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    helpers::generated::{bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_ringbuf_output},
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+use tracer_common::{
+    control::{TRACKED_SHARES_MM, URGENT_EXEC},
+    event::{
+        ExecEvent, FLAG_ARGV_TRUNCATED, FLAG_ARGV_UNREADABLE, FLAG_FILENAME_TRUNCATED, KIND_EXEC,
+    },
+    limits::{ARGV_MAX, FILENAME_MAX},
+    loss::{ARGV_UNREADABLE, RING_FULL, SENT},
+    offsets::ABSENT,
+};
+
+use crate::{
+    maps::{EVENTS, EXEC_SCRATCH, FILENAME_BUF, TRACKED},
+    process::tracked_ref,
+    read::{Direct, Object, at_most, comm_into, off},
+    send::{RECORD_HEADER, control, count, header, wake_flags, wake_if_idle},
+};
+
+#[btf_tracepoint(function = "sched_process_exec")]
+fn on_exec(ctx: BtfTracePointContext) -> i32 {
+    try_exec(&ctx);
+    0
+}
+
+#[inline(always)]
+fn try_exec(ctx: &BtfTracePointContext) -> Option<()> {
+    let task = Direct(ctx.arg(0));
+    let tgid: u32 = task.get(off!(task_tgid));
+    let entry = TRACKED.get_ptr_mut(tgid)?;
+    let control = control()?;
+    let record = EXEC_SCRATCH.get_ptr_mut(0)?;
+    let bprm = Direct(ctx.arg(2));
+    let mm = task.follow(off!(task_mm));
+
+    // SAFETY: map values. A process has one exec at a time, so nobody else writes these fields; the
+    // scratch is this CPU's, and tracepoint programs are not preempted by themselves.
+    unsafe {
+        (*entry).execs += 1;
+        (*entry).flags &= !TRACKED_SHARES_MM;
+        (*entry).maxrss_at_exec_pages = task.follow(off!(task_signal)).get(off!(signal_maxrss));
+
+        let mut flags = 0;
+        let bytes = (&raw mut (*record).bytes).cast::<u8>();
+
+        let mut filename_len = 0;
+        if off!(bprm_filename) != ABSENT {
+            let filename: u64 = bprm.get(off!(bprm_filename));
+            let got = bpf_probe_read_kernel_str(
+                bytes.cast(),
+                FILENAME_BUF as u32,
+                filename as *const c_void,
+            );
+            // The count includes the NUL.
+            if got > 0 {
+                filename_len = got as u64 - 1;
+            }
+            if filename_len > FILENAME_MAX as u64 {
+                flags |= FLAG_FILENAME_TRUNCATED;
+            }
+            filename_len = at_most::<{ FILENAME_MAX as u64 }>(filename_len);
+        }
+
+        let argv_start: u64 = mm.get(off!(mm_arg_start));
+        let argv_end: u64 = mm.get(off!(mm_arg_end));
+        let argv_total = argv_end.wrapping_sub(argv_start);
+        if argv_total > ARGV_MAX as u64 {
+            flags |= FLAG_ARGV_TRUNCATED;
+        }
+        let mut argv_len = at_most::<{ ARGV_MAX as u64 }>(argv_total);
+        let argv = bytes.add(filename_len as usize);
+        // The pages are resident: the kernel has just written them.
+        if bpf_probe_read_user(argv.cast(), argv_len as u32, argv_start as *const c_void) != 0 {
+            flags |= FLAG_ARGV_UNREADABLE;
+            argv_len = 0;
+            count(ARGV_UNREADABLE);
+        }
+
+        let event = &raw mut (*record).event;
+        (*event).header = header(KIND_EXEC, flags);
+        (*event).process = tracked_ref(&*entry, tgid, task.get(off!(task_pid)));
+        comm_into(&raw mut (*event).comm, task);
+        (*event).argv_total = argv_total;
+        (*event).old_tid_init = ctx.arg(1);
+        (*event).exec_no = (*entry).execs;
+        (*event).argc = bprm.get(off!(bprm_argc));
+        (*event).euid = task.follow(off!(task_cred)).get(off!(cred_euid));
+        (*event).filename_len = filename_len as u16;
+        (*event).argv_len = argv_len as u16;
+        (*event).reserved = 0;
+
+        let len = at_most::<{ (size_of::<ExecEvent>() + FILENAME_MAX + ARGV_MAX) as u64 }>(
+            size_of::<ExecEvent>() as u64 + filename_len + argv_len,
+        );
+        let urgent = (&raw const (*control).urgent).read_volatile() & URGENT_EXEC != 0;
+        let flags = wake_flags(len + RECORD_HEADER, urgent);
+        let ring = (&raw const EVENTS).cast_mut().cast::<c_void>();
+        if bpf_ringbuf_output(ring, record.cast(), len, flags) == 0 {
+            count(SENT + u32::from(KIND_EXEC));
+            wake_if_idle(control, flags);
+        } else {
+            count(RING_FULL + u32::from(KIND_EXEC));
+        }
+    }
+    Some(())
+}

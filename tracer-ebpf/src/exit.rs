@@ -1,0 +1,178 @@
+//! `sched_process_exit(task, group_dead)`: a thread is on its way out.
+//!
+//! Each thread leaves its totals in its process's entry; the one that ends the group sends the event.
+//! Exactly once: on kernels that do not say whether the group is dead, two threads can both find
+//! `signal->live` at zero, but only one can delete the entry.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use tracer_common::{
+    control::{TRACKED_ADOPTED, TRACKED_SHARES_MM, TRACKED_TOTALS_PARTIAL, Tracked},
+    event::{ExitEvent, FLAG_MAXRSS_UPPER_BOUND, FLAG_TOTALS_PARTIAL, FLAG_WAS_ADOPTED, KIND_EXIT},
+    loss::TOTALS_PARTIAL,
+    offsets::ABSENT,
+};
+
+use crate::{
+    maps::TRACKED,
+    process::{image_peak, proc_ref, tracked_ref},
+    read::{Direct, Object, atomic_add, comm_into, off},
+    send::{control, count, header, reserve, submit, watched},
+};
+
+/// `SIGNAL_GROUP_EXIT` of include/linux/sched/signal.h: the whole group was told to end, and
+/// `group_exit_code` is the status.
+const SIGNAL_GROUP_EXIT: u32 = 4;
+
+#[btf_tracepoint(function = "sched_process_exit")]
+fn on_exit(ctx: BtfTracePointContext) -> i32 {
+    try_exit(&ctx);
+    0
+}
+
+#[inline(always)]
+fn try_exit(ctx: &BtfTracePointContext) -> Option<()> {
+    let task = Direct(ctx.arg(0));
+    let tgid: u32 = task.get(off!(task_tgid));
+    let entry = TRACKED.get_ptr_mut(tgid)?;
+    // SAFETY: a map value.
+    unsafe { leave_totals(entry, task) };
+
+    let signal = task.follow(off!(task_signal));
+    let dead = if off!(exit_has_group_dead) == 1 {
+        ctx.arg::<u32>(1) & 0xff != 0
+    } else {
+        signal.get::<u32>(off!(signal_live)) == 0
+    };
+    if !dead {
+        return None;
+    }
+
+    let control = control()?;
+    // SAFETY: a map value. Copied before the delete: a deleted entry is free for the next process.
+    let last = unsafe { totals(entry) };
+    TRACKED.remove(tgid).ok()?;
+
+    let leader = task.follow(off!(task_group_leader));
+    let signal_flags: u32 = signal.get(off!(signal_flags));
+    let status: u32 = if signal_flags & SIGNAL_GROUP_EXIT != 0 {
+        signal.get(off!(signal_group_exit_code))
+    } else {
+        leader.get(off!(task_exit_code))
+    };
+    let maxrss: u64 = signal.get(off!(signal_maxrss));
+    let mut flags = 0;
+    if last.flags & TRACKED_SHARES_MM != 0 || maxrss <= last.maxrss_at_exec_pages {
+        flags |= FLAG_MAXRSS_UPPER_BOUND;
+    }
+    if last.flags & TRACKED_ADOPTED != 0 {
+        flags |= FLAG_WAS_ADOPTED;
+    }
+    if last.threads_ended != last.threads_made || last.flags & TRACKED_TOTALS_PARTIAL != 0 {
+        flags |= FLAG_TOTALS_PARTIAL;
+        count(TOTALS_PARTIAL);
+    }
+
+    let mut record = reserve::<ExitEvent>(KIND_EXIT)?;
+    let event = record.as_mut_ptr();
+    // SAFETY: the record is ours until submitted, and every field is written.
+    unsafe {
+        (*event).header = header(KIND_EXIT, flags);
+        (*event).process = tracked_ref(&last, tgid, task.get(off!(task_pid)));
+        (*event).parent = proc_ref(leader.follow(off!(task_real_parent)), &*control);
+        comm_into(&raw mut (*event).comm, leader);
+        (*event).cpu_ns = last.cpu_ns;
+        (*event).utime_ns = last.utime_ns;
+        (*event).stime_ns = last.stime_ns;
+        (*event).maxrss_pages = maxrss;
+        (*event).image_rss_pages = image_peak(task);
+        (*event).min_flt = last.min_flt;
+        (*event).maj_flt = last.maj_flt;
+        (*event).nvcsw = last.nvcsw;
+        (*event).nivcsw = last.nivcsw;
+        (*event).read_bytes = last.read_bytes;
+        (*event).write_bytes = last.write_bytes;
+        (*event).status = status;
+        (*event).execs = last.execs;
+        (*event).threads = last.threads_ended as u32;
+        (*event).reserved = 0;
+    }
+    submit(record, KIND_EXIT, control, watched(control, tgid));
+    Some(())
+}
+
+/// Adds what `task` has used to its process's entry.
+///
+/// # Safety
+/// `entry` is a value of TRACKED.
+#[inline(always)]
+unsafe fn leave_totals(entry: *mut Tracked, task: Direct) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        atomic_add(
+            &raw mut (*entry).cpu_ns,
+            task.get(off!(task_sum_exec_runtime)),
+        );
+        atomic_add(&raw mut (*entry).utime_ns, task.get(off!(task_utime)));
+        atomic_add(&raw mut (*entry).stime_ns, task.get(off!(task_stime)));
+        atomic_add(&raw mut (*entry).min_flt, task.get(off!(task_min_flt)));
+        atomic_add(&raw mut (*entry).maj_flt, task.get(off!(task_maj_flt)));
+        atomic_add(&raw mut (*entry).nvcsw, task.get(off!(task_nvcsw)));
+        atomic_add(&raw mut (*entry).nivcsw, task.get(off!(task_nivcsw)));
+        atomic_add(
+            &raw mut (*entry).read_bytes,
+            task.get(off!(task_read_bytes)),
+        );
+        atomic_add(
+            &raw mut (*entry).write_bytes,
+            task.get(off!(task_write_bytes)),
+        );
+        // Threads that the kernel makes for io_uring and vhost pass here, but not the fork hook.
+        if task.get::<u32>(off!(task_flags)) & off!(hidden_thread_flags) != 0 {
+            atomic_add(&raw mut (*entry).threads_made, 1);
+        }
+        // Last, so that whoever sees this thread counted finds its totals too.
+        atomic_add(&raw mut (*entry).threads_ended, 1);
+    }
+}
+
+/// A copy of the entry, the count of ended threads taken before the sums it vouches for.
+///
+/// # Safety
+/// `entry` is a value of TRACKED.
+#[inline(always)]
+unsafe fn totals(entry: *const Tracked) -> Tracked {
+    // SAFETY: the caller's promise; other CPUs only add to single words of it.
+    unsafe {
+        let threads_ended = (&raw const (*entry).threads_ended).read_volatile();
+        let io_is_known = off!(task_read_bytes) != ABSENT && off!(task_write_bytes) != ABSENT;
+        Tracked {
+            start_boottime_ns: (*entry).start_boottime_ns,
+            cpu_ns: (&raw const (*entry).cpu_ns).read_volatile(),
+            utime_ns: (&raw const (*entry).utime_ns).read_volatile(),
+            stime_ns: (&raw const (*entry).stime_ns).read_volatile(),
+            min_flt: (&raw const (*entry).min_flt).read_volatile(),
+            maj_flt: (&raw const (*entry).maj_flt).read_volatile(),
+            nvcsw: (&raw const (*entry).nvcsw).read_volatile(),
+            nivcsw: (&raw const (*entry).nivcsw).read_volatile(),
+            read_bytes: if io_is_known {
+                (&raw const (*entry).read_bytes).read_volatile()
+            } else {
+                u64::MAX
+            },
+            write_bytes: if io_is_known {
+                (&raw const (*entry).write_bytes).read_volatile()
+            } else {
+                u64::MAX
+            },
+            maxrss_at_exec_pages: (*entry).maxrss_at_exec_pages,
+            threads_made: (&raw const (*entry).threads_made).read_volatile(),
+            threads_ended,
+            depth: (*entry).depth,
+            execs: (*entry).execs,
+            flags: (*entry).flags,
+            reserved: 0,
+            tgid: (*entry).tgid,
+            tgid_inner: (*entry).tgid_inner,
+        }
+    }
+}

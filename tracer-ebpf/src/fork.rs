@@ -1,0 +1,122 @@
+//! `sched_process_fork(parent, child)`: a process or thread was made and has not run yet.
+//!
+//! This is where tracking is inherited: before the child's first instruction, so no burst of
+//! grandchildren can slip through.
+
+use aya_ebpf::{
+    bindings::{BPF_ANY, BPF_NOEXIST},
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+use tracer_common::{
+    control::{TRACKED_SHARES_MM, Tracked},
+    event::{EventHeader, ForkEvent, KIND_FORK},
+    ids::ProcRef,
+    loss::{MAP_FULL, THREADS},
+};
+
+use crate::{
+    maps::TRACKED,
+    process::{Names, proc_ref, tracked_ref},
+    read::{Direct, Object, atomic_add, comm_into, off},
+    send::{control, count, header, reserve, submit},
+};
+
+#[btf_tracepoint(function = "sched_process_fork")]
+fn on_fork(ctx: BtfTracePointContext) -> i32 {
+    try_fork(&ctx);
+    0
+}
+
+#[inline(always)]
+fn try_fork(ctx: &BtfTracePointContext) -> Option<()> {
+    // The creator, which is `current`; not the parent under CLONE_PARENT.
+    let creator = Direct(ctx.arg(0));
+    let child = Direct(ctx.arg(1));
+    let creator_tgid: u32 = creator.get(off!(task_tgid));
+    let entry = TRACKED.get_ptr_mut(creator_tgid)?;
+    let tgid: u32 = child.get(off!(task_tgid));
+    if tgid == creator_tgid {
+        // SAFETY: a map value.
+        unsafe { atomic_add(&raw mut (*entry).threads_made, 1) };
+        count(THREADS);
+        return None;
+    }
+    let control = control()?;
+    // SAFETY: map values; the entry stays, its process is running this.
+    let (creator_entry, control_now) = unsafe { (&*entry, &*control) };
+
+    let start_boottime_ns = child.get(off!(task_start_boottime));
+    let names = Names::of(child, tgid, control_now);
+    let shares_mm =
+        child.follow(off!(task_mm)).address() == creator.follow(off!(task_mm)).address();
+    let tracked = Tracked {
+        start_boottime_ns,
+        threads_made: 1,
+        depth: creator_entry.depth + 1,
+        flags: if shares_mm { TRACKED_SHARES_MM } else { 0 },
+        tgid: names.observed,
+        tgid_inner: names.inner,
+        ..Tracked::default()
+    };
+    if TRACKED
+        .insert(tgid, &tracked, u64::from(BPF_NOEXIST))
+        .is_err()
+    {
+        if let Some(there) = TRACKED.get_ptr_mut(tgid) {
+            // SAFETY: a map value.
+            if unsafe { (*there).start_boottime_ns } == start_boottime_ns {
+                // The adopt iterator saw the child before this hook ran, and has reported it.
+                return None;
+            }
+        }
+        if TRACKED.insert(tgid, &tracked, u64::from(BPF_ANY)).is_err() {
+            count(MAP_FULL);
+            return None;
+        }
+    }
+
+    let child_ref = tracked_ref(&tracked, tgid, tgid);
+    let creator_ref = tracked_ref(creator_entry, creator_tgid, creator.get(off!(task_pid)));
+    let real_parent = child.follow(off!(task_real_parent));
+    let parent_tgid: u32 = real_parent.get(off!(task_tgid));
+    let parent_ref = if parent_tgid == creator_tgid {
+        ProcRef {
+            tid_init: real_parent.get(off!(task_pid)),
+            ..creator_ref
+        }
+    } else {
+        proc_ref(real_parent, control_now)
+    };
+    let mut record = reserve::<ForkEvent>(KIND_FORK)?;
+    // SAFETY: the record is ours until submitted, and every field is written.
+    unsafe {
+        fill(
+            record.as_mut_ptr(),
+            header(KIND_FORK, 0),
+            child,
+            tracked.depth,
+        );
+        let event = record.as_mut_ptr();
+        (*event).child = child_ref;
+        (*event).creator = creator_ref;
+        (*event).parent = parent_ref;
+    }
+    submit(record, KIND_FORK, control, false);
+    Some(())
+}
+
+/// Writes what a fork record says beside the three processes; also for adopted ones.
+///
+/// # Safety
+/// `event` is writable.
+#[inline(always)]
+pub(crate) unsafe fn fill(event: *mut ForkEvent, header: EventHeader, child: Direct, depth: u32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*event).header = header;
+        comm_into(&raw mut (*event).comm, child);
+        (*event).depth = depth;
+        (*event).uid = child.follow(off!(task_cred)).get(off!(cred_uid));
+    }
+}

@@ -1,0 +1,216 @@
+//! Task iterators, which user space runs by reading a file: who is reading, and whom to adopt.
+//!
+//! aya-ebpf has no macro for iterators; the section's name makes a function one.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::{BPF_NOEXIST, BPF_RB_NO_WAKEUP, seq_file},
+    helpers::{bpf_get_current_task, generated::bpf_seq_write},
+};
+use tracer_common::{
+    control::{Control, Observer, TRACKED_ADOPTED, TRACKED_TOTALS_PARTIAL, Tracked},
+    event::{FLAG_ADOPTED, ForkEvent, KIND_FORK},
+    loss::MAP_FULL,
+};
+
+use crate::{
+    fork::fill,
+    maps::TRACKED,
+    process::{Names, proc_ref, tracked_ref, upid_at},
+    read::{Direct, Object, Probed, off},
+    send::{control, count, header, reserve, submit},
+};
+
+/// `PF_KTHREAD` of include/linux/sched.h.
+const KERNEL_THREAD: u32 = 0x0020_0000;
+const EEXIST: i32 = 17;
+
+/// `struct bpf_iter__task`.
+#[repr(C)]
+struct TaskContext {
+    meta: *const Meta,
+    task: u64,
+}
+
+/// The first field of `struct bpf_iter_meta`: the file being read.
+#[repr(C)]
+struct Meta {
+    seq: *mut seq_file,
+}
+
+/// The file being read, and the task it is at: 0 once, at the end.
+#[inline(always)]
+fn arguments(ctx: *mut c_void) -> (*mut seq_file, u64) {
+    let ctx = ctx.cast::<TaskContext>();
+    // SAFETY: the kernel passes this struct to task iterators. Read once: the verifier takes a check
+    // for 0 as said of this one value.
+    unsafe {
+        let meta = (&raw const (*ctx).meta).read_volatile();
+        (
+            (&raw const (*meta).seq).read_volatile(),
+            (&raw const (*ctx).task).read_volatile(),
+        )
+    }
+}
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+fn who_am_i(ctx: *mut c_void) -> i32 {
+    let (seq, task) = arguments(ctx);
+    if task == 0 {
+        return 0;
+    }
+    // An iterator runs in the thread that reads its file. The answer is written once for each task,
+    // and the reader takes the first.
+    // SAFETY: a helper without arguments.
+    let reader = Probed(unsafe { bpf_get_current_task() });
+    let pid = reader.follow(off!(task_thread_pid));
+    let level: u32 = pid.get(off!(pid_level));
+    let ns = pid.follow(upid_at(level) + off!(upid_ns));
+    let observer = Observer {
+        ns: ns.address(),
+        level,
+        ns_inum: ns.get(off!(ns_inum)),
+        tgid_init: reader.get(off!(task_tgid)),
+        tid_init: reader.get(off!(task_pid)),
+    };
+    // SAFETY: the iterator's own file, and a value of ours with its size.
+    unsafe {
+        bpf_seq_write(
+            seq,
+            (&raw const observer).cast(),
+            size_of::<Observer>() as u32,
+        );
+    }
+    0
+}
+
+/// Writes the tgid, in the initial namespace, of each process it has adopted.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+fn adopt(ctx: *mut c_void) -> i32 {
+    let (seq, task) = arguments(ctx);
+    if task == 0 {
+        return 0;
+    }
+    let Some(control) = control() else { return 0 };
+    let Some(tgid) = try_adopt(Direct(task), control) else {
+        return 0;
+    };
+    // SAFETY: the iterator's own file, and a value of ours with its size.
+    unsafe {
+        bpf_seq_write(seq, (&raw const tgid).cast(), size_of::<u32>() as u32);
+    }
+    0
+}
+
+#[inline(always)]
+fn try_adopt(task: Direct, control: *mut Control) -> Option<u32> {
+    let tgid: u32 = task.get(off!(task_tgid));
+    // SAFETY: the one element of CONTROL.
+    let asked = unsafe { &*control };
+    let is_leader = task.get::<u32>(off!(task_pid)) == tgid;
+    let is_kernel = task.get::<u32>(off!(task_flags)) & KERNEL_THREAD != 0;
+    if !is_leader || is_kernel || tgid == asked.observer_tgid_init {
+        return None;
+    }
+    let signal = task.follow(off!(task_signal));
+    if signal.get::<u32>(off!(signal_live)) == 0 || TRACKED.get_ptr_mut(tgid).is_some() {
+        return None;
+    }
+    let real_parent = task.follow(off!(task_real_parent));
+    let parent_tgid: u32 = real_parent.get(off!(task_tgid));
+    let names = Names::of(task, tgid, asked);
+    let depth = if asked.adopt_tgid != 0 && names.observed == asked.adopt_tgid {
+        0
+    } else {
+        let parent = TRACKED.get_ptr_mut(parent_tgid)?;
+        // SAFETY: a map value.
+        unsafe { (*parent).depth + 1 }
+    };
+
+    let threads: u32 = signal.get(off!(signal_nr_threads));
+    let released_ns: u64 = signal.get(off!(signal_sum_sched_runtime));
+    let entry = adopted(task, signal, names, depth);
+
+    // Reserved before the process is tracked, so that the fork stands before the exit in the ring.
+    let record = reserve::<ForkEvent>(KIND_FORK);
+    let inserted = TRACKED.insert(tgid, &entry, u64::from(BPF_NOEXIST));
+    // It may have ended between the first look and the insert: then its exit hook found nothing to
+    // remove, and nobody else will.
+    if inserted.is_err()
+        || (signal.get::<u32>(off!(signal_live)) == 0 && TRACKED.remove(tgid).is_ok())
+    {
+        if let Some(record) = record {
+            record.discard(u64::from(BPF_RB_NO_WAKEUP));
+        }
+        // The fork hook may have been faster; that is no loss.
+        if inserted.is_err_and(|error| error != -EEXIST) {
+            count(MAP_FULL);
+        }
+        return None;
+    }
+    if signal.get::<u32>(off!(signal_nr_threads)) != threads
+        || signal.get::<u64>(off!(signal_sum_sched_runtime)) != released_ns
+    {
+        if let Some(entry) = TRACKED.get_ptr_mut(tgid) {
+            // SAFETY: a map value.
+            unsafe { (*entry).flags |= TRACKED_TOTALS_PARTIAL };
+        }
+    }
+    if let Some(mut record) = record {
+        let event = record.as_mut_ptr();
+        // SAFETY: the record is ours until submitted, and every field is written.
+        unsafe {
+            fill(event, header(KIND_FORK, FLAG_ADOPTED), task, depth);
+            (*event).child = tracked_ref(&entry, tgid, tgid);
+            (*event).parent = proc_ref(real_parent, asked);
+            // Who made it is not known any more; the parent is the best guess there is.
+            (*event).creator = (*event).parent;
+        }
+        submit(record, KIND_FORK, control, false);
+    }
+    // Also when the record was lost: what matters to the reader is that there may be children.
+    Some(tgid)
+}
+
+/// The entry of a process that has been running for a while: its released threads are in the sums of
+/// its `signal_struct`. A leader that has ended is not released before the whole process is.
+#[inline(always)]
+fn adopted(leader: Direct, signal: Direct, names: Names, depth: u32) -> Tracked {
+    let mut entry = Tracked {
+        start_boottime_ns: leader.get(off!(task_start_boottime)),
+        cpu_ns: signal.get(off!(signal_sum_sched_runtime)),
+        utime_ns: signal.get(off!(signal_utime)),
+        stime_ns: signal.get(off!(signal_stime)),
+        min_flt: signal.get(off!(signal_min_flt)),
+        maj_flt: signal.get(off!(signal_maj_flt)),
+        nvcsw: signal.get(off!(signal_nvcsw)),
+        nivcsw: signal.get(off!(signal_nivcsw)),
+        read_bytes: signal.get(off!(signal_read_bytes)),
+        write_bytes: signal.get(off!(signal_write_bytes)),
+        maxrss_at_exec_pages: 0,
+        threads_made: u64::from(signal.get::<u32>(off!(signal_nr_threads))),
+        threads_ended: 0,
+        depth,
+        execs: 0,
+        flags: TRACKED_ADOPTED,
+        reserved: 0,
+        tgid: names.observed,
+        tgid_inner: names.inner,
+    };
+    if leader.get::<u32>(off!(task_exit_state)) != 0 {
+        entry.cpu_ns += leader.get::<u64>(off!(task_sum_exec_runtime));
+        entry.utime_ns += leader.get::<u64>(off!(task_utime));
+        entry.stime_ns += leader.get::<u64>(off!(task_stime));
+        entry.min_flt += leader.get::<u64>(off!(task_min_flt));
+        entry.maj_flt += leader.get::<u64>(off!(task_maj_flt));
+        entry.nvcsw += leader.get::<u64>(off!(task_nvcsw));
+        entry.nivcsw += leader.get::<u64>(off!(task_nivcsw));
+        entry.read_bytes += leader.get::<u64>(off!(task_read_bytes));
+        entry.write_bytes += leader.get::<u64>(off!(task_write_bytes));
+        entry.threads_ended = 1;
+    }
+    entry
+}

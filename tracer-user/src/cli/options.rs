@@ -1,0 +1,132 @@
+//! The options that `run` and `attach` share.
+
+use std::{
+    collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf, time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::config::{JsonSink, ObserveConfig, Show};
+
+/// Shortest interval between snapshots: below it a tick would not end before the next.
+const INTERVAL_MIN: Duration = Duration::from_millis(10);
+
+/// Options of every observation.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Pin the process of this name as the workload: its comm, or the file name of its program or
+    /// script
+    #[arg(long, value_name = "NAME")]
+    expect: Option<OsString>,
+
+    /// Time between snapshots, such as 500ms, 5s or 2m
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    interval: Duration,
+
+    /// Store key=value with the session; may be given again
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+
+    /// Keep sessions here [default: /var/lib/tracer for root, $XDG_STATE_HOME/tracer otherwise]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+
+    /// Write each record as a JSON line, to standard output or to FILE
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    json: Option<PathBuf>,
+
+    /// Print a line for each event
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+
+    /// Print nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// Size of the kernel's event buffer in bytes, a power of two
+    #[arg(long, value_name = "BYTES", default_value_t = tracer_common::limits::RING_BYTES, hide = true)]
+    ring_bytes: u32,
+}
+
+impl Options {
+    pub(super) fn into_config(self) -> anyhow::Result<ObserveConfig> {
+        ensure!(
+            self.interval >= INTERVAL_MIN,
+            "--interval {:?} is too short: give 10ms or more",
+            self.interval
+        );
+        ensure!(
+            self.ring_bytes.is_power_of_two() && self.ring_bytes >= 4096,
+            "--ring-bytes {} does not fit: give a power of two of at least 4096",
+            self.ring_bytes
+        );
+        let mut labels = BTreeMap::new();
+        for (key, value) in self.labels {
+            if labels.insert(key.clone(), value).is_some() {
+                bail!("--label {key} is given twice: a session has one value for each key");
+            }
+        }
+        let expect = self.expect.map(OsStringExt::into_vec);
+        if let Some(name) = &expect {
+            ensure!(
+                !name.is_empty() && !name.contains(&b'/'),
+                "--expect takes a name such as python3, not a path and not nothing"
+            );
+        }
+        Ok(ObserveConfig {
+            expect,
+            interval: self.interval,
+            labels,
+            state_dir: self.state_dir,
+            json: self
+                .json
+                .map(|path| match path.as_os_str().as_encoded_bytes() {
+                    b"-" => JsonSink::Stdout,
+                    _ => JsonSink::File(path),
+                }),
+            show: match (self.quiet, self.verbose) {
+                (true, _) => Show::Nothing,
+                (false, true) => Show::Events,
+                (false, false) => Show::Block,
+            },
+            ring_bytes: self.ring_bytes,
+        })
+    }
+}
+
+/// `500ms`, `5s`, `1m 30s`: a length of time above 0.
+pub(super) fn duration(text: &str) -> anyhow::Result<Duration> {
+    let signed: jiff::SignedDuration = text
+        .parse()
+        .with_context(|| "give a number and a unit, such as 500ms, 5s or 2m")?;
+    let length = Duration::try_from(signed).context("a length of time cannot be negative")?;
+    ensure!(!length.is_zero(), "a length of time must be above 0");
+    Ok(length)
+}
+
+fn label(text: &str) -> anyhow::Result<(String, String)> {
+    let (key, value) = text.split_once('=').context("give it as key=value")?;
+    ensure!(!key.is_empty(), "the key before = is missing");
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_need_a_unit_and_a_value() {
+        assert_eq!(duration("500ms").unwrap(), Duration::from_millis(500));
+        assert_eq!(duration("1m 30s").unwrap(), Duration::from_secs(90));
+        for wrong in ["5", "", "-5s", "0s", "5 parsecs"] {
+            assert!(duration(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_label_keeps_every_equals_sign_after_the_first() {
+        assert_eq!(label("a=b=c").unwrap(), ("a".to_owned(), "b=c".to_owned()));
+        assert!(label("a").is_err());
+        assert!(label("=b").is_err());
+    }
+}

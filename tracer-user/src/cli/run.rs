@@ -1,0 +1,67 @@
+//! `tracer run`: a command, recorded from before its first instruction.
+
+use std::ffi::OsString;
+
+use clap::ValueEnum;
+
+use super::{Failure, OWN_FAILURE, options::Options, show};
+use crate::{
+    config::{ExitFrom, RunConfig},
+    observe,
+};
+
+/// Arguments of `tracer run`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Give the command a terminal of its own, connected to this one
+    #[arg(long)]
+    pty: bool,
+
+    /// Run the command as this user, while tracer itself stays as it is
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+
+    /// Fail with exit code 125 rather than run the command untraced
+    #[arg(long)]
+    require_trace: bool,
+
+    /// Take the exit code from the command, or from the workload behind its wrappers
+    #[arg(long, value_enum, value_name = "WHOSE", default_value = "command")]
+    exit_from: Whose,
+
+    #[command(flatten)]
+    options: Options,
+
+    /// The command and its arguments, after --
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Whose {
+    Command,
+    Workload,
+}
+
+pub(super) fn main(args: Args) -> Result<u8, Failure> {
+    let config = RunConfig {
+        command: args.command,
+        pty: args.pty,
+        user: args.user,
+        exit_from: match args.exit_from {
+            Whose::Command => ExitFrom::Command,
+            Whose::Workload => ExitFrom::Workload,
+        },
+        require_trace: args.require_trace,
+        observe: args
+            .options
+            .into_config()
+            .map_err(|error| Failure::new(OWN_FAILURE, error))?,
+    };
+    let ending = observe::run(&config, &mut show::Screen::new(config.observe.show));
+    let ending = ending.map_err(|error| Failure {
+        code: error.exit_code(),
+        error: error.into(),
+    })?;
+    Ok(ending.exit_code)
+}

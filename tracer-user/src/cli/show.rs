@@ -1,0 +1,227 @@
+//! What people see, on stderr: notices, a line for each event, and one block at the end.
+//!
+//! Names and command lines are the observed program's to choose, so control characters in them are
+//! shown escaped: nothing a program calls itself can move the cursor or colour the terminal.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    path::Path,
+};
+
+use crate::{
+    config::Show,
+    event::{Event, EventKind},
+    observe::Audience,
+    session::summary::Summary,
+    units::BootNs,
+    verdict::{WaitStatus, signals},
+};
+
+/// Standard error, as much of it as the user wants.
+pub(super) struct Screen {
+    show: Show,
+    began: Option<BootNs>,
+    /// Lines end in CR LF while the terminal is raw.
+    raw: bool,
+}
+
+impl Screen {
+    pub(super) fn new(show: Show) -> Self {
+        Self {
+            show,
+            began: None,
+            raw: false,
+        }
+    }
+
+    fn line(&self, text: &str) {
+        let end = if self.raw { "\r\n" } else { "\n" };
+        // One write a line, so that the command's own output cannot come between.
+        let line = format!("{text}{end}");
+        // Nobody is left to tell when stderr is gone; the record has it all.
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+}
+
+impl Audience for Screen {
+    fn raw_terminal(&mut self, raw: bool) {
+        self.raw = raw;
+    }
+
+    fn notice(&mut self, text: &str) {
+        if self.show != Show::Nothing {
+            self.line(&format!("tracer: {}", printable(text)));
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        if self.show == Show::Events {
+            let began = *self.began.get_or_insert(event.t);
+            self.line(&event_line(event, began));
+        }
+    }
+
+    fn finished(&mut self, summary: &Summary, directory: &Path) {
+        if self.show != Show::Nothing {
+            block(summary, directory)
+                .lines()
+                .for_each(|line| self.line(line));
+        }
+    }
+}
+
+/// Prints an error with its causes.
+pub(super) fn failure(error: &anyhow::Error) {
+    let text = printable(&format!("{error:#}"));
+    // Nobody is left to tell when stderr is gone.
+    let _ = io::stderr().write_all(format!("tracer: {text}\n").as_bytes());
+}
+
+/// Text with its control characters escaped.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        // Direction marks can make a line read as another one (Unicode annex 9).
+        let reorders = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if character.is_control() || reorders {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+fn block(summary: &Summary, directory: &Path) -> String {
+    let totals = &summary.totals;
+    let completeness = &summary.completeness;
+    let mut text = format!("tracer: {}\n", printable(&summary.verdict.sentence));
+    if let Some(why) = &summary.unresolved {
+        let _ = writeln!(text, "  workload    not resolved: {}", printable(why));
+    }
+    let _ = writeln!(
+        text,
+        "  cost        {} wall, {} user + {} system CPU, peak RSS {} (tree {})",
+        length(totals.wall_us),
+        length(totals.cpu_user_us),
+        length(totals.cpu_system_us),
+        size(summary.peak_rss_kb),
+        size(totals.peak_tree_rss_kb),
+    );
+    let alive = match completeness.alive {
+        0 => String::new(),
+        alive => format!(", {alive} still alive"),
+    };
+    let missing = match completeness.reasons.as_slice() {
+        [] => "nothing lost".to_owned(),
+        reasons => format!("record incomplete: {}", printable(&reasons.join("; "))),
+    };
+    let _ = writeln!(
+        text,
+        "  processes   {} run, {} programs executed{alive}; {missing}",
+        totals.processes, completeness.execs
+    );
+    let _ = writeln!(
+        text,
+        "  record      {}",
+        printable(&directory.to_string_lossy())
+    );
+    text
+}
+
+fn event_line(event: &Event, began: BootNs) -> String {
+    let what = match &event.kind {
+        EventKind::Fork(fork) => {
+            let verb = if fork.adopted { "found" } else { "fork" };
+            format!(
+                "{verb:<6} {} by {} ({})",
+                fork.child.tgid, fork.creator.tgid, fork.comm
+            )
+        }
+        EventKind::Exec(exec) => {
+            let words: Vec<_> = exec
+                .argv
+                .iter()
+                .map(|word| String::from_utf8_lossy(word))
+                .collect();
+            let more = if exec.argv_truncated { " …" } else { "" };
+            format!("exec   {} {}{more}", exec.process.tgid, words.join(" "))
+        }
+        EventKind::Exit(exit) => {
+            let status = WaitStatus(exit.status);
+            let how = match (status.exit_code(), status.signal()) {
+                (Some(code), _) => format!("exited {code}"),
+                (None, signal) => signals::name(signal.unwrap_or(0)),
+            };
+            format!("exit   {} ({}) {how}", exit.process.tgid, exit.comm)
+        }
+        EventKind::Signal(signal) => format!(
+            "signal {} for {} from {} ({})",
+            signals::name(signal.signal),
+            signal.target.tgid,
+            signal.sender.tgid,
+            if signal.from_kernel {
+                "kernel".to_owned()
+            } else {
+                signal.sender_comm.to_text()
+            },
+        ),
+        EventKind::Oom(oom) => format!("oom    {} ({})", oom.victim.tgid, oom.comm),
+    };
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds for people")]
+    let seconds = event.t.since(began) as f64 / 1e9;
+    printable(&format!("tracer: {seconds:9.3}s {what}"))
+}
+
+/// Microseconds for people: `12 ms`, `3.42 s`, `1 h 02 min`.
+fn length(us: u64) -> String {
+    let ms = us / 1000;
+    match us {
+        0..1_000 => format!("{us} µs"),
+        1_000..10_000 => format!("{ms}.{} ms", us % 1000 / 100),
+        10_000..1_000_000 => format!("{ms} ms"),
+        1_000_000..60_000_000 => format!("{}.{:02} s", ms / 1000, ms % 1000 / 10),
+        60_000_000..3_600_000_000 => format!("{} min {:02} s", ms / 60_000, ms / 1000 % 60),
+        _ => format!("{} h {:02} min", ms / 3_600_000, ms / 60_000 % 60),
+    }
+}
+
+/// KiB for people.
+fn size(kib: u64) -> String {
+    match kib {
+        0..1024 => format!("{kib} KiB"),
+        1024..1_048_576 => format!("{}.{} MiB", kib / 1024, kib % 1024 * 10 / 1024),
+        _ => format!(
+            "{}.{:02} GiB",
+            kib / 1_048_576,
+            kib % 1_048_576 * 100 / 1_048_576
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_a_program_calls_itself_reaches_the_terminal_raw() {
+        assert_eq!(
+            printable("a\u{1b}[31mb\r\nc\u{202e}d"),
+            "a\\u{1b}[31mb\\r\\nc\\u{202e}d"
+        );
+        assert_eq!(printable("grün"), "grün");
+    }
+
+    #[test]
+    fn lengths_and_sizes_read_well() {
+        assert_eq!(length(999), "999 µs");
+        assert_eq!(length(1_234), "1.2 ms");
+        assert_eq!(length(45_678), "45 ms");
+        assert_eq!(length(3_421_000), "3.42 s");
+        assert_eq!(length(3_725_000_000), "1 h 02 min");
+        assert_eq!(size(512), "512 KiB");
+        assert_eq!(size(1536), "1.5 MiB");
+        assert_eq!(size(3 << 20), "3.00 GiB");
+    }
+}

@@ -1,0 +1,92 @@
+//! What the user asked for, checked: the arguments of [`crate::observe`].
+//!
+//! Made by `cli` from arguments before any work starts; nothing here reads the system.
+
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
+
+/// `tracer run`.
+#[derive(Debug, Clone)]
+pub struct RunConfig {
+    /// The command and its arguments; never empty.
+    pub command: Vec<OsString>,
+    /// Give it a terminal of its own.
+    pub pty: bool,
+    /// Run it as this user.
+    pub user: Option<String>,
+    /// Whose end decides the exit code.
+    pub exit_from: ExitFrom,
+    /// Fail rather than run untraced.
+    pub require_trace: bool,
+    /// What both subcommands have.
+    pub observe: ObserveConfig,
+}
+
+/// `tracer attach`.
+#[derive(Debug, Clone)]
+pub struct AttachConfig {
+    /// The root, in the observer's pid namespace.
+    pub pid: u32,
+    /// Whose end ends the session.
+    pub follow: Follow,
+    /// How long to wait for the workload to show.
+    pub timeout: Duration,
+    /// What both subcommands have.
+    pub observe: ObserveConfig,
+}
+
+/// What every observation needs to know.
+#[derive(Debug, Clone)]
+pub struct ObserveConfig {
+    /// Name of the workload, where the user gave one.
+    pub expect: Option<Vec<u8>>,
+    /// Time between snapshots.
+    pub interval: Duration,
+    /// The user's labels.
+    pub labels: BTreeMap<String, String>,
+    /// Where sessions go, where the user said so.
+    pub state_dir: Option<PathBuf>,
+    /// Live JSON lines.
+    pub json: Option<JsonSink>,
+    /// What people see.
+    pub show: Show,
+    /// Size of the ring buffer, bytes: a power of two and whole pages.
+    pub ring_bytes: u32,
+}
+
+/// Whose end decides the exit code of `tracer run`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitFrom {
+    /// The command's, so that running it under tracer changes nothing.
+    Command,
+    /// The workload's behind its wrappers, also where a wrapper hides it.
+    Workload,
+}
+
+/// Whose end ends an attached session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follow {
+    /// The process named by `--pid`.
+    Root,
+    /// The workload.
+    Workload,
+}
+
+/// Where live JSON lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JsonSink {
+    /// Standard output, between what the command prints.
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+/// What people see on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// Nothing but errors.
+    Nothing,
+    /// One block at the end.
+    Block,
+    /// Each event as well.
+    Events,
+}

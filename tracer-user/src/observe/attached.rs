@@ -1,0 +1,130 @@
+//! The tree of `tracer attach`: joined while it lives, watched until it ends or the user has enough.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::unix::AsyncFd;
+
+use super::{ObserveError, end::Stop, follower::Follower};
+use crate::{
+    config::{AttachConfig, Follow},
+    procfs::{ProcRoot, host::read_mono_ns},
+    sampler::schedule::Schedule,
+    target::{Miss, attach, signals::SignalFd},
+    units::Tgid,
+    verdict::signals,
+};
+
+/// What can be followed, and the means to.
+pub(super) struct Attachment {
+    root: Tgid,
+    uid: u32,
+    /// Tells that the root has ended even if its exit event was lost.
+    pidfd: OwnedFd,
+    signals: SignalFd,
+}
+
+impl Attachment {
+    /// Makes sure that there is something to follow, before anything is loaded.
+    pub(super) fn check(proc: &ProcRoot, config: &AttachConfig) -> Result<Self, ObserveError> {
+        let root = attach::check(proc, config.pid)?;
+        let pid = Pid::from_raw(config.pid.cast_signed());
+        let pidfd = pid.ok_or(rustix::io::Errno::SRCH).and_then(|pid| {
+            pidfd_open(pid, PidfdFlags::empty())
+        });
+        let pidfd = pidfd.map_err(|errno| ObserveError::System {
+            step: "hold the process of --pid",
+            source: errno.into(),
+        })?;
+        // The pid may have passed to another process between the two looks.
+        attach::verify(proc, &root)?;
+        Ok(Self { root: root.tgid, uid: root.uid, pidfd, signals: SignalFd::install()? })
+    }
+
+    /// The process of `--pid`.
+    pub(super) fn root(&self) -> Tgid {
+        self.root
+    }
+
+    /// Its user.
+    pub(super) fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Watches until there is a reason to stop.
+    pub(super) async fn watch(&mut self, follower: &mut Follower<'_>, config: &AttachConfig) -> Stop {
+        follower.look_at_existing();
+        match self.watch_events(follower, config).await {
+            Ok(stop) => stop,
+            Err(source) => Stop::Failed(format!("cannot wait for the target: {source}")),
+        }
+    }
+
+    async fn watch_events(
+        &self,
+        follower: &mut Follower<'_>,
+        config: &AttachConfig,
+    ) -> io::Result<Stop> {
+        let signals = AsyncFd::new(&self.signals)?;
+        let ended = AsyncFd::new(&self.pidfd)?;
+        let started = Instant::now();
+        let resolve_by = tokio::time::Instant::now() + config.timeout;
+        let mut schedule = Schedule::new(config.observe.interval);
+        loop {
+            if let Some(stop) = self.attend()? {
+                return Ok(stop);
+            }
+            if follower.root_ended() {
+                return Ok(vanished(follower, started.elapsed()));
+            }
+            if follower.target_ended() && config.follow == Follow::Workload {
+                return Ok(Stop::WorkloadEnded);
+            }
+            tokio::select! {
+                biased;
+                ready = signals.readable() => ready?.clear_ready(),
+                () = follower.readable() => {
+                    follower.take_events();
+                }
+                ready = ended.readable() => {
+                    drop(ready?);
+                    follower.take_all_events();
+                    return Ok(vanished(follower, started.elapsed()));
+                }
+                () = tokio::time::sleep(schedule.wait(read_mono_ns())) => {
+                    let missed = schedule.begin(read_mono_ns());
+                    follower.tick(missed);
+                }
+                () = tokio::time::sleep_until(resolve_by), if !follower.is_settled() => {
+                    follower.take_all_events();
+                    if let Some(why) = follower.settle_or_give_up(Miss::TimedOut, started.elapsed()) {
+                        return Ok(Stop::Unresolved(why));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks at the signals that have come: those that ask to stop stop the observation, never the
+    /// target.
+    fn attend(&self) -> io::Result<Option<Stop>> {
+        while let Some(received) = self.signals.next()? {
+            if matches!(received.signo, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT) {
+                return Ok(Some(Stop::Asked(signals::name(received.signo))));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The root has ended: with its workload found, that is the end of the session; else a miss.
+fn vanished(follower: &mut Follower<'_>, waited: Duration) -> Stop {
+    match follower.settle_or_give_up(Miss::RootVanished, waited) {
+        Some(why) => Stop::Unresolved(why),
+        None => Stop::RootEnded(None),
+    }
+}

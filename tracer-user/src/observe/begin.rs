@@ -1,0 +1,275 @@
+//! The beginning of a session: who observes whom, where and since when, on disk before anything runs.
+
+use std::{collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStringExt, time::{Duration, Instant}};
+
+use jiff::Timestamp;
+
+use crate::{
+    config::{JsonSink, ObserveConfig, RunConfig},
+    observe::{
+        Audience, ObserveError,
+        command::Command,
+        error::chain,
+        kernel::{self, Kernel},
+    },
+    probe::attached::Attached,
+    procfs::ProcRoot,
+    session::{
+        SessionId, StateDir, Store,
+        enrollment::Enrollment,
+        journal::{
+            info::{Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule},
+            record::{self, TargetBody},
+        },
+        recorder::{self, EndInfo, FinishReport, Recorder, Tee},
+        summary::{Summarizer, Summary},
+    },
+    target::Pinned,
+    units::{BootNs, Comm, Tgid, Ticks},
+};
+
+/// A session that has begun.
+pub(super) struct Session {
+    pub(super) recorder: Recorder<Summarizer>,
+    /// The root's pid.
+    pub(super) root_tgid: Tgid,
+    /// We started the root, rather than found it.
+    pub(super) started_root: bool,
+    info: SessionInfo,
+}
+
+/// Whom the session is about.
+pub(super) struct Subject {
+    pub(super) mode: Mode,
+    pub(super) root: Tgid,
+    pub(super) command: Vec<OsString>,
+    pub(super) uid: u32,
+    /// `None` when tracking could not start.
+    pub(super) kernel: Option<KernelFacts>,
+}
+
+/// What the session says of the kernel side.
+pub(super) struct KernelFacts {
+    pub(super) degraded: Vec<String>,
+    pub(super) pid_ns: u64,
+    pub(super) object: BTreeMap<String, String>,
+}
+
+/// What `run` needs before its command may begin: `/proc`, a probe or a reason for none, a session.
+pub(super) fn prepare(
+    config: &RunConfig,
+    command: &Command,
+    audience: &mut dyn Audience,
+) -> Result<(ProcRoot, Option<Attached>, Session), ObserveError> {
+    let proc = ProcRoot::open("/proc")?;
+    let probe = match kernel::load(config.observe.ring_bytes) {
+        Ok(probe) => Some(probe),
+        Err(error) if config.require_trace => return Err(error.into()),
+        Err(error) => {
+            audience.notice(&format!("running untraced: {}", chain(&error)));
+            None
+        }
+    };
+    let subject = Subject {
+        mode: Mode::Run,
+        root: command.pid(),
+        command: config.command.clone(),
+        uid: command.uid(),
+        kernel: probe.as_ref().map(kernel_facts),
+    };
+    let session = Session::begin(&proc, &config.observe, subject)?;
+    Ok((proc, probe, session))
+}
+
+/// What the session says of a probe.
+pub(super) fn kernel_facts(probe: &Attached) -> KernelFacts {
+    KernelFacts {
+        degraded: Kernel::degraded(probe),
+        pid_ns: probe.observer().ns_inum.into(),
+        object: kernel::provenance(),
+    }
+}
+
+impl Session {
+    /// Makes the session's directory and journal; the `session` record is on disk when this returns.
+    pub(super) fn begin(
+        proc: &ProcRoot,
+        config: &ObserveConfig,
+        subject: Subject,
+    ) -> Result<Self, ObserveError> {
+        let own_uid = rustix::process::getuid().as_raw();
+        let state_dir = StateDir::resolve(
+            config.state_dir.clone(),
+            |name| std::env::var_os(name),
+            own_uid,
+        );
+        let store = Store::open(&state_dir.map_err(recorder::SessionError::from)?)
+            .map_err(recorder::SessionError::from)?;
+        let clock = clock_pair(proc);
+        let session_id = store.new_session_id(clock.wall).map_err(recorder::SessionError::from)?;
+        let info = session_info(proc, config, subject, clock, session_id);
+        let options = recorder::Options { tee: tee(config)?, ..recorder::Options::default() };
+        let fold = Summarizer::new(info.clone());
+        let recorder = Recorder::create_with(&store, info.clone(), fold, options)?;
+        Ok(Self {
+            recorder,
+            root_tgid: Tgid(info.root.pid),
+            started_root: info.mode == Mode::Run,
+            info,
+        })
+    }
+
+    /// The ticks `/proc` shows for a start time.
+    pub(super) fn ticks(&self, start: BootNs) -> Ticks {
+        self.info.tick_rule.ticks(start)
+    }
+
+    /// Time between snapshots.
+    pub(super) fn interval(&self) -> Duration {
+        self.info.interval
+    }
+
+    /// When it began.
+    pub(super) fn began(&self) -> BootNs {
+        self.info.clock.boot
+    }
+
+    /// The record of the pin. `latency_ns` is the time from the exec that showed it.
+    pub(super) fn pinned(&self, pinned: &Pinned, latency_ns: u64) -> TargetBody {
+        let target = &pinned.target;
+        TargetBody::Pinned(record::Pinned {
+            process: target.process(),
+            rule: pinned.rule.name().to_owned(),
+            skipped: pinned
+                .skipped
+                .iter()
+                .map(|skipped| record::Skipped {
+                    process: skipped.process,
+                    comm: skipped.comm,
+                    reason: skipped.why.to_owned(),
+                })
+                .collect(),
+            comm: target.comm(),
+            cmdline: joined(target.argv()),
+            exe: target.exe().to_vec(),
+            pin_latency_ns: self.started_root.then_some(latency_ns),
+        })
+    }
+
+    /// Whose session it is: the workload's, or the root's when that was not found.
+    pub(super) fn enrollment(&self, pinned: Option<&Pinned>, unresolved: Option<&str>) -> Enrollment {
+        let info = &self.info;
+        let root = &info.root;
+        let root_ticks = root.starttime_ticks;
+        let own = Enrollment {
+            session_id: info.session_id.to_string(),
+            pid: root.pid,
+            boot_id: info.boot_id.clone(),
+            starttime_ticks: root_ticks,
+            comm: root.comm.as_bytes().to_vec(),
+            cmdline: root.cmdline.clone(),
+            exe: Vec::new(),
+            enrolled_at: Some(Timestamp::now()),
+            pid_ns: info.observer.pid_ns,
+            uid: Some(info.uid),
+            hostname: info.hostname.clone(),
+            root_pid: Some(root.pid),
+            root_starttime_ticks: root_ticks,
+            observer: Some(info.observer.clone()),
+            labels: info.labels.clone(),
+            unresolved: unresolved.map(str::to_owned),
+        };
+        let Some(target) = pinned.map(|pinned| &pinned.target) else { return own };
+        Enrollment {
+            pid: target.process().tgid.0,
+            starttime_ticks: Some(self.ticks(target.start())),
+            comm: target.comm().as_bytes().to_vec(),
+            cmdline: joined(target.argv()),
+            exe: target.exe().to_vec(),
+            ..own
+        }
+    }
+
+    /// Ends the session.
+    pub(super) fn finish(&self, end: EndInfo, deadline: Instant) -> FinishReport<Summary> {
+        self.recorder.finish(end, deadline)
+    }
+}
+
+fn session_info(
+    proc: &ProcRoot,
+    config: &ObserveConfig,
+    subject: Subject,
+    clock: ClockPair,
+    session_id: SessionId,
+) -> SessionInfo {
+    let host = proc.host();
+    let start_of = |tgid| Some(proc.process(tgid).ok()?.identity().ok()?.start);
+    let own = Tgid(std::process::id());
+    let root_dir = proc.process(subject.root).ok();
+    let comm = root_dir.as_ref().and_then(|dir| dir.comm().ok()).unwrap_or_default();
+    let command: Vec<Vec<u8>> = match &root_dir {
+        Some(dir) if subject.mode == Mode::Attach => dir.cmdline().unwrap_or_default(),
+        _ => subject.command.into_iter().map(OsStringExt::into_vec).collect(),
+    };
+    let cwd = std::fs::read_link(format!("/proc/{}/cwd", subject.root)).unwrap_or_default();
+    let (pid_ns, degraded, object) = match &subject.kernel {
+        Some(facts) => (Some(facts.pid_ns), facts.degraded.clone(), facts.object.clone()),
+        None => (None, Vec::new(), BTreeMap::new()),
+    };
+    SessionInfo {
+        session_id,
+        epoch: 0,
+        boot_id: host.boot_id.clone(),
+        clock,
+        tick_rule: TickRule { clk_tck: host.clk_tck, boottime_offset_ns: 0 },
+        observer: ObserverInfo {
+            pid: own.0,
+            starttime_ticks: start_of(own),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid_ns,
+        },
+        root: RootInfo {
+            pid: subject.root.0,
+            starttime_ticks: start_of(subject.root),
+            start: None,
+            comm: Comm::from_bytes(&comm),
+            cmdline: joined(&command),
+        },
+        mode: subject.mode,
+        command,
+        cwd: cwd.into_os_string().into_vec(),
+        interval: config.interval,
+        labels: config.labels.clone(),
+        backend: if subject.kernel.is_some() { Backend::Ebpf } else { Backend::None },
+        degraded,
+        hostname: host.hostname.clone(),
+        uid: subject.uid,
+        object,
+    }
+}
+
+fn clock_pair(proc: &ProcRoot) -> ClockPair {
+    let pair = proc.host().read_clock_pair();
+    let wall = Timestamp::from_microsecond(pair.wall_us).unwrap_or(Timestamp::UNIX_EPOCH);
+    ClockPair { boot: pair.boot, wall }
+}
+
+/// Where live JSON lines go.
+fn tee(config: &ObserveConfig) -> Result<Option<Tee>, ObserveError> {
+    let sink: Box<dyn std::io::Write + Send> = match &config.json {
+        None => return Ok(None),
+        Some(JsonSink::Stdout) => Box::new(std::io::stdout()),
+        Some(JsonSink::File(path)) => {
+            let open = std::fs::OpenOptions::new().append(true).create(true).open(path);
+            Box::new(open.map_err(|source| ObserveError::Json { path: path.clone(), source })?)
+        }
+    };
+    let system = |source| ObserveError::System { step: "start a thread for --json", source };
+    Tee::spawn(sink).map(Some).map_err(system)
+}
+
+/// Arguments as `/proc/<pid>/cmdline` has them.
+fn joined(argv: &[Vec<u8>]) -> Vec<u8> {
+    argv.iter().flat_map(|word| word.iter().copied().chain([0])).collect()
+}

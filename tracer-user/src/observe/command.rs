@@ -1,0 +1,224 @@
+//! The command of `tracer run`: held, released, served with signals, and reaped.
+
+use std::{io, time::Duration};
+
+use tokio::io::unix::AsyncFd;
+
+use super::{
+    Ending, ObserveError,
+    end::Stop,
+    error::chain,
+    follower::Follower,
+};
+use crate::{
+    config::{ExitFrom, RunConfig},
+    sampler::schedule::Schedule,
+    session::summary::Summary,
+    target::{
+        launch::{ChildChange, LaunchError, LaunchSpec, RunningChild, SuspendedChild},
+        signals::{Context, Decision, OnStop, Received, SignalFd, forward, on_stop, stop_self},
+        user::User,
+    },
+    units::{BootNs, Tgid},
+    verdict::WaitStatus,
+};
+
+/// How long execs are reported at once while the workload is not found: after that it is found a few
+/// milliseconds later, and a storm of execs costs less.
+const URGENT: Duration = Duration::from_secs(2);
+/// How long before a signal to tracer the same one to the command counts as the same `killpg(2)`.
+const SAME_SIGNAL: Duration = Duration::from_millis(100);
+
+/// The command.
+pub(super) struct Command {
+    held: Option<SuspendedChild>,
+    pid: Tgid,
+    uid: u32,
+    signals: SignalFd,
+}
+
+impl Command {
+    /// Forks the command and holds it before its first instruction; from then on, signals are events.
+    /// Must be called while this process has one thread.
+    pub(super) fn hold(config: &RunConfig) -> Result<Self, ObserveError> {
+        let user = config.user.as_deref().map(User::lookup).transpose()?;
+        let uid = user.as_ref().map_or(rustix::process::getuid().as_raw(), User::uid);
+        let spec = LaunchSpec { argv: config.command.clone(), pty: None, user };
+        let held = SuspendedChild::spawn(&spec)?;
+        let signals = SignalFd::install()?;
+        let pid = Tgid(held.pid().as_raw_pid().cast_unsigned());
+        Ok(Self { held: Some(held), pid, uid, signals })
+    }
+
+    /// Its pid.
+    pub(super) fn pid(&self) -> Tgid {
+        self.pid
+    }
+
+    /// The user it runs as.
+    pub(super) fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Releases the command and serves it until it ends.
+    pub(super) async fn run(&mut self, follower: &mut Follower<'_>) -> Stop {
+        let mut child = match self.release() {
+            Ok(child) => child,
+            Err(error) => return Stop::NotStarted(chain(&error), error.exit_code()),
+        };
+        let served = self.serve(&mut child, Some(follower)).await;
+        served.map_or_else(
+            |source| Stop::Failed(format!("cannot wait for the command: {source}")),
+            |status| Stop::RootEnded(Some(status)),
+        )
+    }
+
+    /// Runs the command without observing it.
+    pub(super) async fn run_alone(mut self) -> Result<Ending, ObserveError> {
+        let mut child = self.release()?;
+        let status = self.serve(&mut child, None).await;
+        let status = status.map_err(|source| ObserveError::System {
+            step: "wait for the command",
+            source,
+        })?;
+        Ok(Ending { exit_code: WaitStatus(status.cast_unsigned()).shell_code() })
+    }
+
+    /// What tracer should exit with.
+    pub(super) fn exit_code(
+        self,
+        stop: Stop,
+        summary: Option<&Summary>,
+        from: ExitFrom,
+    ) -> Result<Ending, ObserveError> {
+        match stop {
+            Stop::RootEnded(Some(status)) => {
+                let own = WaitStatus(status.cast_unsigned()).shell_code();
+                let workload = summary
+                    .filter(|_| from == ExitFrom::Workload)
+                    .and_then(|summary| u8::try_from(summary.exit_code).ok());
+                Ok(Ending { exit_code: workload.unwrap_or(own) })
+            }
+            Stop::NotStarted(why, code) => Err(ObserveError::NotStarted { why, code }),
+            Stop::Failed(why) => Err(ObserveError::NotStarted { why, code: 125 }),
+            Stop::RootEnded(None) | Stop::WorkloadEnded | Stop::Asked(_) | Stop::Unresolved(_) => {
+                Ok(Ending { exit_code: 0 })
+            }
+        }
+    }
+
+    fn release(&mut self) -> Result<RunningChild, LaunchError> {
+        match self.held.take() {
+            Some(held) => held.release(),
+            None => Err(LaunchError::Empty),
+        }
+    }
+
+    /// Waits for the command, passing signals on and observing meanwhile.
+    async fn serve(
+        &mut self,
+        child: &mut RunningChild,
+        mut follower: Option<&mut Follower<'_>>,
+    ) -> io::Result<i32> {
+        let signals = AsyncFd::new(&self.signals)?;
+        let started = tokio::time::Instant::now();
+        let mut schedule = follower.as_ref().map(|follower| Schedule::new(follower.interval()));
+        let mut urgent = true;
+        loop {
+            if let Some(status) = self.attend(child, follower.as_deref_mut())? {
+                return Ok(status);
+            }
+            let next_tick = schedule.as_ref().map(|schedule| schedule.wait(mono_ns()));
+            tokio::select! {
+                biased;
+                ready = signals.readable() => ready?.clear_ready(),
+                () = readable(follower.as_deref_mut()) => {
+                    if let Some(follower) = follower.as_deref_mut() {
+                        follower.take_events();
+                    }
+                }
+                () = pause(next_tick) => {
+                    if let (Some(follower), Some(schedule)) = (follower.as_deref_mut(), &mut schedule) {
+                        let missed = schedule.begin(mono_ns());
+                        follower.tick(missed);
+                    }
+                }
+                () = tokio::time::sleep_until(started + URGENT), if urgent => {
+                    urgent = false;
+                    if let Some(follower) = follower.as_deref_mut() {
+                        follower.relax();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Deals with every signal that has come. The command's wait status once it has ended.
+    fn attend(
+        &self,
+        child: &mut RunningChild,
+        mut follower: Option<&mut Follower<'_>>,
+    ) -> io::Result<Option<i32>> {
+        let mut continued = false;
+        while let Some(received) = self.signals.next()? {
+            continued |= received.signo == libc::SIGCONT;
+            let context = Context {
+                shares_group: true,
+                command_got_it: got_it(follower.as_deref_mut(), received),
+            };
+            match forward(received, context) {
+                // A command of another user, or one that has just ended, cannot be told any more.
+                Decision::Forward(signal) => drop(child.signal(signal)),
+                Decision::AlreadyDelivered | Decision::Child | Decision::Resize => {}
+            }
+        }
+        while let Some(change) = child.poll_change()? {
+            match change {
+                ChildChange::Exited { status } => return Ok(Some(status)),
+                ChildChange::Continued => {}
+                ChildChange::Stopped(signal) => match on_stop(signal, is_interactive(), continued) {
+                    OnStop::StopToo => {
+                        stop_self()?;
+                        child.signal(libc::SIGCONT)?;
+                    }
+                    OnStop::Continue => child.signal(libc::SIGCONT)?,
+                    OnStop::Wait => {}
+                },
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether the kernel side saw the same signal, from the same sender, reach the command.
+fn got_it(follower: Option<&mut Follower<'_>>, received: Received) -> bool {
+    let Some(follower) = follower.filter(|_| received.code <= 0) else { return false };
+    follower.take_all_events();
+    let since = u64::try_from(SAME_SIGNAL.as_nanos()).unwrap_or(u64::MAX);
+    let t = BootNs(follower.clock_now().0.saturating_sub(since));
+    follower.root_got(received.signo, Tgid(received.pid), t)
+}
+
+/// Whether a shell with job control may have started us: only then does stopping mean anything to it.
+fn is_interactive() -> bool {
+    rustix::termios::tcgetpgrp(rustix::stdio::stdin()).is_ok()
+        || rustix::termios::tcgetpgrp(rustix::stdio::stderr()).is_ok()
+}
+
+async fn readable(follower: Option<&mut Follower<'_>>) {
+    match follower {
+        Some(follower) => follower.readable().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn pause(length: Option<Duration>) {
+    match length {
+        Some(length) => tokio::time::sleep(length).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn mono_ns() -> u64 {
+    crate::procfs::host::read_mono_ns()
+}

@@ -1,0 +1,109 @@
+//! The end of a session: the last events, the verdict, the end record, and what people are told.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use super::follower::Follower;
+use crate::{
+    session::{
+        journal::record::ObserverEnding,
+        recorder::{EndInfo, EndOutcome},
+        summary::{Summary, topic},
+    },
+    target::Miss,
+};
+
+/// How long the last events may take to come after the root was seen to have ended.
+const LAST_EVENTS: Duration = Duration::from_millis(500);
+/// How long the disk may take for the end of a session.
+const FINISH: Duration = Duration::from_secs(10);
+
+/// Why observation stops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The root ended; its raw wait status where we are its parent.
+    RootEnded(Option<i32>),
+    /// The workload ended, and the user wanted no more.
+    WorkloadEnded,
+    /// The user asked for it, by this signal.
+    Asked(String),
+    /// The workload did not show, and why.
+    Unresolved(String),
+    /// The command was not started, and why.
+    NotStarted(String, u8),
+    /// tracer itself cannot go on, and why.
+    Failed(String),
+}
+
+impl Follower<'_> {
+    /// Brings the session to its end and says what it came to.
+    pub(super) async fn end(&mut self, stop: &Stop) -> Option<Summary> {
+        self.last_events(stop).await;
+        if let Some(why) = self.give_up(Miss::RootVanished, self.session_age())
+            && self.expects()
+            && !matches!(stop, Stop::NotStarted(..) | Stop::Unresolved(_))
+        {
+            self.say(&why);
+        }
+        if let Stop::RootEnded(Some(status)) = stop {
+            let status = Value::from(status.cast_unsigned());
+            let data = Map::from_iter([("status".to_owned(), status)]);
+            self.note(topic::WAITED, "the root's wait status, as its parent saw it", data);
+        }
+        self.count_losses();
+        let (cpu_us, peak_rss_kb) = own_cost();
+        let data = [("cpu_us", cpu_us), ("peak_rss_kb", peak_rss_kb)]
+            .map(|(key, value)| (key.to_owned(), Value::from(value)));
+        self.note(topic::COST, "what the observer itself used", Map::from_iter(data));
+
+        let (ending, cause) = match stop {
+            Stop::RootEnded(_) => (ObserverEnding::Completed, "the root ended".to_owned()),
+            Stop::WorkloadEnded => (ObserverEnding::Completed, "the workload ended".to_owned()),
+            Stop::Asked(signal) => (ObserverEnding::Stopped, signal.clone()),
+            Stop::Unresolved(_) => (ObserverEnding::Failed, "no workload".to_owned()),
+            Stop::NotStarted(why, _) | Stop::Failed(why) => (ObserverEnding::Failed, why.clone()),
+        };
+        let info = EndInfo { ending, cause, t: self.clock_now() };
+        let report = self.session.finish(info, Instant::now() + FINISH);
+        for notice in self.session.recorder.notices() {
+            self.say(&notice.to_string());
+        }
+        if let EndOutcome::NotWritten(why) = &report.end {
+            self.say(&format!("the record has no end: {why}"));
+        }
+        for failure in &report.failures {
+            self.say(&format!("{} could not be written: {}", failure.file, failure.error));
+        }
+        let started = !matches!(stop, Stop::NotStarted(..) | Stop::Unresolved(_));
+        if let Some(summary) = report.summary.as_ref().filter(|_| started) {
+            let directory = self.session.recorder.path().to_owned();
+            self.audience().finished(summary, &directory);
+        }
+        report.summary
+    }
+
+    /// Takes what is still on its way. The root's exit event was sent before anybody could see that it
+    /// has ended, so it is there, or it was lost.
+    async fn last_events(&mut self, stop: &Stop) {
+        self.take_all_events();
+        let root_ended = matches!(stop, Stop::RootEnded(_));
+        let deadline = tokio::time::Instant::now() + LAST_EVENTS;
+        while root_ended && self.kernel.is_some() && !self.root_ended() {
+            if tokio::time::timeout_at(deadline, self.readable()).await.is_err() {
+                break;
+            }
+            self.take_all_events();
+        }
+    }
+}
+
+/// CPU time in µs and peak resident set in KiB of this process (`getrusage(2)`).
+fn own_cost() -> (u64, u64) {
+    let Ok(usage) = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF) else {
+        return (0, 0);
+    };
+    let us = |time: nix::sys::time::TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
+    let cpu = us(usage.user_time()) + us(usage.system_time());
+    (u64::try_from(cpu).unwrap_or(0), u64::try_from(usage.max_rss()).unwrap_or(0))
+}

@@ -1,0 +1,429 @@
+//! What follows the target: each event goes to the journal, the tree and the resolver; each tick reads
+//! `/proc` for those who live.
+//!
+//! One thread does all of it, in the order of the events, so that what a record says and what the tree
+//! says never disagree. Nothing here waits.
+
+use std::{collections::HashSet, time::Duration};
+
+use serde_json::{Map, Value};
+
+use crate::{
+    config::ObserveConfig,
+    event::{Event, EventKind, Signal},
+    observe::{Audience, ObserveError, begin::Session, kernel::Kernel},
+    probe::attached::Attached,
+    procfs::ProcRoot,
+    sampler::{Sampler, Subject, SystemClock},
+    session::{
+        enrollment::Enrollment,
+        journal::record::{Body, Note, Record, SnapshotEvent, TargetBody},
+        summary::topic,
+    },
+    snapshot::Role,
+    target::{Existing, Miss, Pinned, Resolver, Spec},
+    tree::Tree,
+    units::{BootNs, ProcKey, Process, Tgid},
+    verdict::signals::is_lethal,
+};
+
+/// Records taken from the ring in one go, so that a storm cannot keep the loop from its other work.
+const DRAIN_MAX: usize = 4096;
+/// Signals remembered to tell whether the command got one already.
+const SIGNALS_MAX: usize = 64;
+
+/// Follows one target tree.
+pub(super) struct Follower<'a> {
+    pub(super) session: Session,
+    pub(super) kernel: Option<Kernel>,
+    audience: &'a mut dyn Audience,
+    tree: Tree,
+    resolver: Option<Resolver>,
+    expect: Option<Vec<u8>>,
+    sampler: Sampler,
+    clock: SystemClock,
+    root: Option<Process>,
+    root_ended: bool,
+    target: Option<Process>,
+    target_ended: bool,
+    wrappers: HashSet<ProcKey>,
+    unresolved: bool,
+    events: Vec<Event>,
+    records: Vec<Record>,
+    root_signals: Vec<(i32, Tgid, BootNs)>,
+}
+
+impl<'a> Follower<'a> {
+    pub(super) fn new(
+        session: Session,
+        proc: ProcRoot,
+        config: &ObserveConfig,
+        audience: &'a mut dyn Audience,
+    ) -> Self {
+        let clock = SystemClock::new(proc.host());
+        Self {
+            session,
+            kernel: None,
+            audience,
+            tree: Tree::new(),
+            resolver: None,
+            expect: config.expect.clone(),
+            sampler: Sampler::new(proc),
+            clock,
+            root: None,
+            root_ended: false,
+            target: None,
+            target_ended: false,
+            wrappers: HashSet::new(),
+            unresolved: false,
+            events: Vec::new(),
+            records: Vec::new(),
+            root_signals: Vec::new(),
+        }
+    }
+
+    /// Starts tracking the root and all that lives below it; without a probe, only `/proc` is read.
+    pub(super) fn track(&mut self, probe: Option<Attached>) -> Result<(), ObserveError> {
+        let Some(probe) = probe else { return Ok(()) };
+        let page_kb = self.sampler.root().host().page_size / 1024;
+        let mut kernel = Kernel::new(probe, page_kb)?;
+        let adoption = kernel.adopt(self.session.root_tgid)?;
+        self.kernel = Some(kernel);
+        self.take_all_events();
+        if !self.session.started_root {
+            let data = [
+                ("passes", Value::from(adoption.passes)),
+                ("converged", Value::from(adoption.converged)),
+                ("adopted", Value::from(adoption.adopted)),
+            ]
+            .map(|(key, value)| (key.to_owned(), value));
+            self.note(topic::ATTACHED, "joined a living tree", Map::from_iter(data));
+        }
+        self.note(topic::ARMED, "tracking is on", Map::new());
+        Ok(())
+    }
+
+    /// Shows the resolver what was there before tracking began.
+    pub(super) fn look_at_existing(&mut self) {
+        let Some(resolver) = &mut self.resolver else { return };
+        for node in self.tree.iter() {
+            let Ok(dir) = self.sampler.root().process(node.process.tgid) else { continue };
+            resolver.existing(Existing {
+                process: node.process,
+                parent_key: node.parent,
+                comm: node.comm,
+                exe: dir.exe().ok().map(|exe| exe.path),
+                argv: dir.cmdline().unwrap_or_default(),
+                start: node.process.key.start,
+            });
+        }
+        if let Some(pinned) = resolver.settle().cloned() {
+            self.pin(&pinned);
+        }
+    }
+
+    /// Decides on what there is, or gives the search up.
+    pub(super) fn settle_or_give_up(&mut self, miss: Miss, waited: Duration) -> Option<String> {
+        let settled = self.resolver.as_mut().and_then(Resolver::settle).cloned();
+        match settled {
+            Some(pinned) => {
+                self.pin(&pinned);
+                None
+            }
+            None => self.give_up(miss, waited),
+        }
+    }
+
+    /// Execs no longer need to be reported at once.
+    pub(super) fn relax(&self) {
+        if let Some(kernel) = &self.kernel {
+            kernel.urgent_exec(false);
+        }
+    }
+
+    /// Tells people something.
+    pub(super) fn say(&mut self, text: &str) {
+        self.audience.notice(text);
+    }
+
+    /// Whether the user named the workload.
+    pub(super) fn expects(&self) -> bool {
+        self.expect.is_some()
+    }
+
+    /// Time between snapshots.
+    pub(super) fn interval(&self) -> Duration {
+        self.session.interval()
+    }
+
+    /// How long this session has been going on.
+    pub(super) fn session_age(&self) -> Duration {
+        Duration::from_nanos(self.clock_now().since(self.session.began()))
+    }
+
+    /// Whether the root's end was seen.
+    pub(super) fn root_ended(&self) -> bool {
+        self.root_ended
+    }
+
+    /// Whether the workload's end was seen.
+    pub(super) fn target_ended(&self) -> bool {
+        self.target_ended
+    }
+
+    /// Whether the search for the workload is over, one way or the other.
+    pub(super) fn is_settled(&self) -> bool {
+        self.target.is_some() || self.unresolved
+    }
+
+    pub(super) fn audience(&mut self) -> &mut dyn Audience {
+        self.audience
+    }
+
+    /// Completes when there may be events to take.
+    pub(super) async fn readable(&mut self) {
+        let Some(kernel) = &mut self.kernel else { return std::future::pending().await };
+        if self.session.recorder.has_room() {
+            kernel.wait().await;
+        } else {
+            // The ring buffer holds what comes meanwhile, and the kernel side counts what it cannot.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Takes what the kernel side has sent, a bounded number at a time. True while there is more.
+    pub(super) fn take_events(&mut self) -> bool {
+        if !self.session.recorder.has_room() {
+            return true;
+        }
+        let Some(kernel) = &mut self.kernel else { return false };
+        let mut events = std::mem::take(&mut self.events);
+        let more = kernel.drain(DRAIN_MAX, &mut events);
+        for event in events.drain(..) {
+            self.take(event);
+        }
+        self.events = events;
+        self.hand_over();
+        more
+    }
+
+    /// Takes all that the kernel side has sent until now, as far as the journal has room.
+    pub(super) fn take_all_events(&mut self) {
+        while self.session.recorder.has_room() && self.take_events() {}
+    }
+
+    fn take(&mut self, mut event: Event) {
+        self.audience.event(&event);
+        match &mut event.kind {
+            EventKind::Fork(fork) => {
+                if self.root.is_none() && fork.child.tgid == self.session.root_tgid {
+                    // The command was held before its first instruction: nothing of it was missed.
+                    fork.adopted &= !self.session.started_root;
+                    self.root_found(fork.child);
+                }
+            }
+            EventKind::Signal(signal) => self.complete(event.t, signal),
+            EventKind::Exec(_) | EventKind::Exit(_) | EventKind::Oom(_) => {}
+        }
+        self.tree.apply(event.t, &event.kind);
+        let pinned = self.resolver.as_mut().and_then(|resolver| resolver.observe(&event)).cloned();
+        let ended = match &event.kind {
+            EventKind::Exit(exit) => Some(exit.process.key),
+            _ => None,
+        };
+        self.records.push(Record::from(event));
+        if let Some(pinned) = pinned {
+            self.pin(&pinned);
+        }
+        if let Some(ended) = ended {
+            self.ended(ended);
+        }
+    }
+
+    fn root_found(&mut self, root: Process) {
+        self.root = Some(root);
+        self.wrappers.insert(root.key);
+        self.resolver = Some(Resolver::new(Spec { expect: self.expect.clone(), root }));
+        if let Some(kernel) = &self.kernel {
+            kernel.watch([root.key.init, 0]);
+        }
+    }
+
+    /// Adds what only user space can know of a signal, and what the forwarding of signals needs.
+    fn complete(&mut self, t: BootNs, signal: &mut Signal) {
+        if self.root.is_some_and(|root| root.key == signal.target.key) {
+            if self.root_signals.len() == SIGNALS_MAX {
+                self.root_signals.remove(0);
+            }
+            self.root_signals.push((signal.signal, signal.sender.tgid, t));
+        }
+        let by_somebody = !signal.from_kernel && signal.sender.key != signal.target.key;
+        if by_somebody && is_lethal(signal.signal) && signal.sender.tgid.0 != 0 {
+            signal.sender_cmdline = self.cmdline(signal.sender);
+        }
+    }
+
+    /// The command line of a process, if it is still the one that is meant.
+    fn cmdline(&self, process: Process) -> Vec<u8> {
+        let read = || {
+            let dir = self.sampler.root().process(process.tgid).ok()?;
+            let words = dir.cmdline().ok()?;
+            let start = dir.stat().ok()?.start_time;
+            (start == self.session.ticks(process.key.start)).then_some(words)
+        };
+        let mut line = Vec::new();
+        for word in read().unwrap_or_default() {
+            line.extend_from_slice(&word);
+            line.push(0);
+        }
+        line
+    }
+
+    /// Whether the root got this signal from that sender since `t`.
+    pub(super) fn root_got(&self, signal: i32, sender: Tgid, t: BootNs) -> bool {
+        self.root_signals.iter().any(|&(number, from, at)| {
+            number == signal && from == sender && at >= t
+        })
+    }
+
+    fn pin(&mut self, pinned: &Pinned) {
+        let process = pinned.target.process();
+        self.target = Some(process);
+        let above = self.tree.ancestors(process.key).map(|node| node.process.key);
+        self.wrappers.extend(above.collect::<Vec<_>>());
+        let skipped = pinned.skipped.iter().filter(|skipped| skipped.wrapper);
+        self.wrappers.extend(skipped.map(|skipped| skipped.process.key));
+        self.wrappers.remove(&process.key);
+        if let Some(kernel) = &self.kernel {
+            kernel.urgent_exec(false);
+            kernel.watch([self.root.map_or(0, |root| root.key.init), process.key.init]);
+        }
+        let now = self.clock_now();
+        let latency = now.since(pinned.target.at());
+        let body = self.session.pinned(pinned, latency);
+        self.records.push(Record { t: now, body: Body::Target(Box::new(body)) });
+        let enrollment = self.session.enrollment(Some(pinned), None);
+        self.enroll(enrollment);
+        self.hand_over();
+        self.tick(0);
+    }
+
+    fn enroll(&mut self, enrollment: Enrollment) {
+        self.hand_over();
+        // False after a pin that came late, when the session is enrolled as unresolved already.
+        let _first = self.session.recorder.enroll(enrollment);
+    }
+
+    fn ended(&mut self, key: ProcKey) {
+        if self.root.is_some_and(|root| root.key == key) {
+            self.root_ended = true;
+        }
+        if let Some(target) = self.target.filter(|target| target.key == key) {
+            self.target_ended = true;
+            // It may still be a zombie, whose row says how much CPU it took and how it is waited for.
+            let subject = self.subject(target, Role::Workload);
+            if let Ok(sample) = self.sampler.one(self.clock, &subject) {
+                self.records.push(Record {
+                    t: sample.t,
+                    body: Body::Snapshot {
+                        row: Box::new(sample.row),
+                        event: SnapshotEvent::ExitSnapshot,
+                    },
+                });
+            }
+        }
+    }
+
+    fn subject(&self, process: Process, role: Role) -> Subject {
+        Subject {
+            tgid: process.tgid,
+            starttime_ticks: Some(self.session.ticks(process.key.start)),
+            role,
+        }
+    }
+
+    /// Reads every living process once.
+    pub(super) fn tick(&mut self, missed: u64) {
+        let target = self.target.map(|target| target.key);
+        let subjects: Vec<Subject> = self
+            .tree
+            .iter()
+            .map(|node| {
+                let key = node.process.key;
+                let role = if Some(key) == target {
+                    Role::Workload
+                } else if self.wrappers.contains(&key) {
+                    Role::Wrapper
+                } else {
+                    Role::Descendant
+                };
+                self.subject(node.process, role)
+            })
+            .collect();
+        let tick = self.sampler.tick(self.clock, subjects);
+        for sample in tick.rows {
+            self.records.push(Record {
+                t: sample.t,
+                body: Body::Snapshot {
+                    row: Box::new(sample.row),
+                    event: SnapshotEvent::Snapshot,
+                },
+            });
+        }
+        let mut totals = tick.totals;
+        totals.missed_ticks = missed;
+        self.records.push(Record { t: tick.t, body: Body::Tick(Box::new(totals)) });
+        self.count_losses();
+        self.hand_over();
+        for notice in self.session.recorder.notices() {
+            self.audience.notice(&notice.to_string());
+        }
+    }
+
+    /// Puts what the kernel side could not send since the last time into the record.
+    pub(super) fn count_losses(&mut self) {
+        let now = self.clock_now();
+        let losses = self.kernel.as_mut().map(Kernel::new_losses).unwrap_or_default();
+        for (reason, count) in losses {
+            self.records.push(Record { t: now, body: Body::Loss { reason, count } });
+        }
+    }
+
+    /// Adds a note.
+    pub(super) fn note(&mut self, topic: &str, text: &str, data: Map<String, Value>) {
+        let note = Note { topic: topic.to_owned(), text: text.to_owned(), data };
+        let t = self.clock_now();
+        self.records.push(Record { t, body: Body::Note(Box::new(note)) });
+        self.hand_over();
+    }
+
+    /// Gives the search for the workload up: it stays without one.
+    pub(super) fn give_up(&mut self, miss: Miss, waited: Duration) -> Option<String> {
+        if self.is_settled() {
+            return None;
+        }
+        let resolver = self.resolver.as_mut()?;
+        if let Some(pinned) = resolver.conclude().cloned() {
+            self.pin(&pinned);
+            return None;
+        }
+        let reason = resolver.failure(miss, waited).to_string();
+        self.unresolved = true;
+        let t = self.clock_now();
+        let body = TargetBody::Unresolved { reason: reason.clone() };
+        self.records.push(Record { t, body: Body::Target(Box::new(body)) });
+        let enrollment = self.session.enrollment(None, Some(&reason));
+        self.enroll(enrollment);
+        Some(reason)
+    }
+
+    /// The boot clock now.
+    pub(super) fn clock_now(&self) -> BootNs {
+        self.sampler.root().host().read_boot()
+    }
+
+    fn hand_over(&mut self) {
+        // What cannot be kept is counted there, and comes back as a gap.
+        self.session.recorder.accept_all(&mut self.records);
+    }
+}

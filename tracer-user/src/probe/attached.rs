@@ -1,0 +1,258 @@
+//! A probe that runs: whom it tracks, what it lost, and the way to its ring.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+};
+
+use aya::{
+    Ebpf,
+    maps::{HashMap, MapData, PerCpuArray, RingBuf},
+    programs::{Program, ProgramError},
+};
+use tracer_common::{
+    control::{Observer, Tracked},
+    event::KIND_MAX,
+    loss,
+    names::{MAP_COUNTERS, MAP_EVENTS, MAP_TRACKED, PROG_ADOPT},
+};
+
+use super::{control::SharedControl, loader::StartTimes, offsets::Degraded, support::ProbeError};
+use crate::units::{BootNs, ProcKey, Process, Tgid};
+
+/// Most passes of the task iterator for one adoption. Each pass finds at least one more generation;
+/// real trees are far from this deep, and two passes are the usual number.
+const PASSES_MAX: u32 = 64;
+
+/// What an adoption found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Adoption {
+    /// Times the processes of the system were gone through.
+    pub passes: u32,
+    /// The last pass found nothing new: everything alive below the root is tracked.
+    pub converged: bool,
+    /// Processes taken in, the root included.
+    pub adopted: u32,
+}
+
+/// What the kernel side counted since it was loaded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Events written to the ring, by `KIND_` number.
+    pub sent: [u64; KIND_MAX as usize],
+    /// Events lost because the ring was full, by `KIND_` number.
+    pub ring_full: [u64; KIND_MAX as usize],
+    /// Processes not tracked, and so their descendants neither, because the map was full.
+    pub map_full: u64,
+    /// Execs whose arguments could not be read.
+    pub argv_unreadable: u64,
+    /// Exits whose totals lack a thread.
+    pub totals_partial: u64,
+    /// Threads made by tracked processes.
+    pub threads: u64,
+}
+
+impl Counters {
+    fn from_indexed(counters: &[u64]) -> Self {
+        let at = |index: u32| counters.get(index as usize).copied().unwrap_or(0);
+        let kinds = |first: u32| std::array::from_fn(|kind| at(first + kind as u32));
+        Self {
+            sent: kinds(loss::SENT),
+            ring_full: kinds(loss::RING_FULL),
+            map_full: at(loss::MAP_FULL),
+            argv_unreadable: at(loss::ARGV_UNREADABLE),
+            totals_partial: at(loss::TOTALS_PARTIAL),
+            threads: at(loss::THREADS),
+        }
+    }
+
+    /// Events that did not reach the ring.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.ring_full.iter().sum::<u64>() + self.map_full
+    }
+}
+
+/// A running probe. Dropping it detaches everything.
+#[derive(Debug)]
+pub struct Attached {
+    ebpf: Ebpf,
+    control: SharedControl,
+    observer: Observer,
+    degraded: Vec<Degraded>,
+    times: StartTimes,
+}
+
+impl Attached {
+    pub(super) fn new(
+        ebpf: Ebpf,
+        control: SharedControl,
+        observer: Observer,
+        degraded: Vec<Degraded>,
+        times: StartTimes,
+    ) -> Self {
+        Self {
+            ebpf,
+            control,
+            observer,
+            degraded,
+            times,
+        }
+    }
+
+    /// This process as the kernel sees it.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        self.observer
+    }
+
+    /// What this kernel cannot tell.
+    #[must_use]
+    pub fn degraded(&self) -> &[Degraded] {
+        &self.degraded
+    }
+
+    /// How long starting took.
+    #[must_use]
+    pub fn start_times(&self) -> StartTimes {
+        self.times
+    }
+
+    /// The switches that the kernel side reads, for the ring reader and whoever waits for events.
+    #[must_use]
+    pub fn control(&self) -> SharedControl {
+        self.control.clone()
+    }
+
+    /// Starts tracking the process `root`, a tgid in this process's pid namespace, and everything that
+    /// lives below it. What is forked meanwhile is tracked by the fork hook, so the passes come to an
+    /// end when one finds nothing new. Every process taken in is reported as a fork event.
+    ///
+    /// # Errors
+    /// When the task iterator cannot be run.
+    pub fn adopt(&mut self, root: Tgid) -> Result<Adoption, ProbeError> {
+        self.control.set_adopt(root.0);
+        let result = self.adopt_passes();
+        self.control.set_adopt(0);
+        result
+    }
+
+    fn adopt_passes(&mut self) -> Result<Adoption, ProbeError> {
+        let mut adoption = Adoption::default();
+        let mut buffer = vec![0; 64 << 10];
+        while adoption.passes < PASSES_MAX {
+            let found = run_iterator(&mut self.ebpf, PROG_ADOPT, &mut buffer)
+                .map_err(|source| ProbeError::step("going through the processes", source))?;
+            adoption.passes += 1;
+            adoption.adopted += u32::try_from(found / size_of::<u32>()).unwrap_or(u32::MAX);
+            if found == 0 {
+                adoption.converged = true;
+                break;
+            }
+        }
+        Ok(adoption)
+    }
+
+    /// What was sent and lost so far.
+    ///
+    /// # Errors
+    /// When the counters cannot be read.
+    pub fn losses(&self) -> Result<Counters, ProbeError> {
+        let failed = |source| ProbeError::step("reading the counters", source);
+        let map = self
+            .ebpf
+            .map(MAP_COUNTERS)
+            .ok_or_else(|| ProbeError::step("reading the counters", "no such map"))?;
+        let map: PerCpuArray<&MapData, u64> = PerCpuArray::try_from(map).map_err(failed)?;
+        let mut sums = Vec::new();
+        for index in 0..loss::COUNTERS {
+            sums.push(map.get(&index, 0).map_err(failed)?.iter().sum());
+        }
+        Ok(Counters::from_indexed(&sums))
+    }
+
+    /// The processes that the kernel side tracks now, by tgid in the initial namespace: for resyncing
+    /// after losses, and for checking that nothing stays behind.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn tracked(&self) -> Result<Vec<Process>, ProbeError> {
+        let map = self
+            .ebpf
+            .map(MAP_TRACKED)
+            .ok_or_else(|| ProbeError::step("listing tracked processes", "no such map"))?;
+        let map: HashMap<&MapData, u32, [u64; size_of::<Tracked>() / 8]> =
+            HashMap::try_from(map)
+                .map_err(|source| ProbeError::step("listing tracked processes", source))?;
+        // A process that ends while the map is gone through can make the walk begin again.
+        let mut found = std::collections::BTreeMap::new();
+        for entry in map.iter() {
+            let (init, words) =
+                entry.map_err(|source| ProbeError::step("listing tracked processes", source))?;
+            let tracked: Tracked = bytemuck::cast(words);
+            found.insert(
+                init,
+                Process {
+                    key: ProcKey {
+                        init,
+                        start: BootNs(tracked.start_boottime_ns),
+                    },
+                    tgid: Tgid(tracked.tgid),
+                    inner: tracked.tgid_inner,
+                },
+            );
+        }
+        Ok(found.into_values().collect())
+    }
+
+    /// Takes the ring buffer out, once; `None` the second time.
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn take_ring(&mut self) -> Result<Option<RingBuf<MapData>>, ProbeError> {
+        self.ebpf
+            .take_map(MAP_EVENTS)
+            .map(RingBuf::try_from)
+            .transpose()
+            .map_err(|source| ProbeError::step("mapping the ring buffer", source))
+    }
+}
+
+/// Runs an iterator to its end and returns how many bytes it wrote.
+fn run_iterator(ebpf: &mut Ebpf, name: &str, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut file = open_iterator(ebpf, name).map_err(io::Error::other)?;
+    let mut total = 0;
+    loop {
+        match file.read(buffer) {
+            Ok(0) => return Ok(total),
+            Ok(len) => total += len,
+            // The kernel pauses after a million tasks without output, and wants to be asked again.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn open_iterator(ebpf: &mut Ebpf, name: &str) -> Result<File, ProgramError> {
+    let Some(Program::Iter(program)) = ebpf.program_mut(name) else {
+        return Err(ProgramError::UnexpectedProgramType);
+    };
+    let link = program.attach()?;
+    let link = program.take_link(link)?;
+    link.into_file().map_err(|error| match error {
+        aya::programs::links::LinkError::SyscallError(error) => error.into(),
+        _ => ProgramError::UnexpectedProgramType,
+    })
+}
+
+/// Asks the kernel who this process is, before anything is attached.
+pub(super) fn read_observer(ebpf: &mut Ebpf, name: &str) -> Result<Observer, ProbeError> {
+    let failed = |source: io::Error| ProbeError::step("asking the kernel who we are", source);
+    let mut file = open_iterator(ebpf, name)
+        .map_err(|source| ProbeError::step("asking the kernel who we are", source))?;
+    // One answer for each task, all the same: the first is enough.
+    let mut bytes = [0; size_of::<Observer>()];
+    file.read_exact(&mut bytes).map_err(failed)?;
+    Ok(bytemuck::cast(bytes))
+}

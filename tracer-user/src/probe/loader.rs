@@ -1,0 +1,439 @@
+//! Loads the kernel side: [`Loader`] → [`Loaded`] → [`Attached`].
+//!
+//! A [`Loaded`] probe is complete, verified, and sees nothing; an [`Attached`] one runs. Between the
+//! two nothing can be refused any more but the attaching itself. Start-up is what a user waits for
+//! before his command begins, so what is independent runs side by side: the kernel's types are read
+//! while aya finds out about the kernel, and each program is verified in a thread of its own.
+//!
+//! This does not pin anything: when the observer ends, however it ends, the kernel removes it all.
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, programs::Program};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracer_common::{
+    control::Observer,
+    limits::{RING_BYTES, TRACKED_MAX},
+    names::{
+        GLOBAL_OFFSETS, GLOBAL_RING_BYTES, MAP_CONTROL, MAP_EVENTS, MAP_TRACKED, PROG_ADOPT,
+        PROG_EXEC, PROG_EXIT, PROG_FORK, PROG_OOM, PROG_SIGNAL, PROG_WHO_AM_I,
+    },
+};
+
+use super::{
+    attached::{Attached, read_observer},
+    btf::Btf,
+    control::SharedControl,
+    hook_types::{HookKind, hook_types},
+    object::OBJECT,
+    offsets::{Degraded, KernelFacts, read_kernel},
+    support::{ProbeError, Situation},
+};
+
+/// Where the kernel offers its types.
+const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// Sizes of what the kernel side keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Bytes of the ring buffer: a power of two, at least a page.
+    pub ring_bytes: u32,
+    /// Most processes tracked at once.
+    pub tracked_max: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            ring_bytes: RING_BYTES,
+            tracked_max: TRACKED_MAX,
+        }
+    }
+}
+
+impl Settings {
+    fn check(self) -> Result<(), ProbeError> {
+        let page = u32::try_from(rustix::param::page_size()).unwrap_or(u32::MAX);
+        if !self.ring_bytes.is_power_of_two() || self.ring_bytes < page {
+            return Err(ProbeError::BadSetting {
+                setting: "ring buffer size",
+                value: self.ring_bytes,
+                must: "a power of two and at least one page",
+            });
+        }
+        if self.tracked_max == 0 {
+            return Err(ProbeError::BadSetting {
+                setting: "number of tracked processes",
+                value: 0,
+                must: "at least 1",
+            });
+        }
+        Ok(())
+    }
+}
+
+/// How long the steps of starting took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StartTimes {
+    /// Reading the kernel's types, and at the same time aya's look at the kernel.
+    pub types: Duration,
+    /// Making the maps.
+    pub maps: Duration,
+    /// Verifying the programs.
+    pub programs: Duration,
+    /// Attaching them, and finding out who we are.
+    pub attach: Duration,
+}
+
+/// A hook: the program, the type aya looks up, and whether anything works without it.
+#[derive(Clone, Copy)]
+struct Hook {
+    program: &'static str,
+    tracepoint: &'static str,
+    is_required: bool,
+}
+
+const HOOKS: [Hook; 5] = [
+    Hook {
+        program: PROG_EXIT,
+        tracepoint: "sched_process_exit",
+        is_required: true,
+    },
+    Hook {
+        program: PROG_FORK,
+        tracepoint: "sched_process_fork",
+        is_required: true,
+    },
+    Hook {
+        program: PROG_EXEC,
+        tracepoint: "sched_process_exec",
+        is_required: true,
+    },
+    Hook {
+        program: PROG_SIGNAL,
+        tracepoint: "signal_generate",
+        is_required: false,
+    },
+    Hook {
+        program: PROG_OOM,
+        tracepoint: "mark_victim",
+        is_required: false,
+    },
+];
+
+/// A probe with its settings, and nothing done yet.
+#[derive(Debug, Clone)]
+pub struct Loader {
+    settings: Settings,
+    object: Option<Vec<u8>>,
+}
+
+impl Loader {
+    /// Prepares to load the embedded kernel side.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            object: None,
+        }
+    }
+
+    /// Loads this object instead of the embedded one: a debug build of the same kernel side.
+    #[must_use]
+    pub fn with_object(mut self, object: Vec<u8>) -> Self {
+        self.object = Some(object);
+        self
+    }
+
+    /// Loads and verifies everything. After this the process may drop its privileges, once it has
+    /// attached.
+    ///
+    /// # Errors
+    /// [`ProbeError`] says what is missing and how to get it.
+    pub fn load(self) -> Result<Loaded, ProbeError> {
+        self.settings.check()?;
+        let begun = Instant::now();
+        // Both read all of the kernel's types, and neither can use the other's result.
+        let (mut aya, kernel) = thread::scope(|scope| {
+            let aya = scope.spawn(|| {
+                let loader = EbpfLoader::new();
+                // Found out once for the process, and needed from the first map on.
+                let _ = aya::features();
+                loader
+            });
+            let kernel = Kernel::read();
+            (join(aya), kernel)
+        });
+        let kernel = kernel?;
+        let typed = begun.elapsed();
+
+        let mut ebpf = self.make_maps(&mut aya, &kernel)?;
+        // What aya read of the kernel's types is not needed beyond its constructor.
+        drop(aya);
+        let mapped = begun.elapsed();
+
+        let mut degraded = kernel.facts.degraded;
+        let present = load_programs(&mut ebpf, &kernel.hook_types, &mut degraded)?;
+        let control = ebpf
+            .map(MAP_CONTROL)
+            .and_then(|map| match map {
+                aya::maps::Map::Array(data) => Some(data),
+                _ => None,
+            })
+            .ok_or_else(|| ProbeError::step("finding the control map", "no such array"))
+            .and_then(|data| {
+                use std::os::fd::AsFd;
+                SharedControl::map(data.fd().as_fd())
+                    .map_err(|source| ProbeError::step("mapping the control block", source))
+            })?;
+        let times = StartTimes {
+            types: typed,
+            maps: mapped.saturating_sub(typed),
+            programs: begun.elapsed().saturating_sub(mapped),
+            attach: Duration::ZERO,
+        };
+        release_memory();
+        Ok(Loaded {
+            ebpf,
+            control,
+            degraded,
+            present,
+            times,
+        })
+    }
+
+    fn make_maps<'a>(
+        &'a self,
+        aya: &mut EbpfLoader<'a>,
+        kernel: &'a Kernel,
+    ) -> Result<Ebpf, ProbeError> {
+        let offsets = bytemuck::bytes_of(&kernel.facts.offsets);
+        // Before 5.11 maps count against a limit that is 64 KiB by default; the limit is inherited, so
+        // it must not stay.
+        let _limit = kernel.is_memlock_charged.then(RaisedMemlock::new);
+        aya.btf(None)
+            .override_global(GLOBAL_OFFSETS, offsets, true)
+            .override_global(GLOBAL_RING_BYTES, &self.settings.ring_bytes, true)
+            .map_max_entries(MAP_EVENTS, self.settings.ring_bytes)
+            .map_max_entries(MAP_TRACKED, self.settings.tracked_max)
+            .load(self.object.as_deref().unwrap_or(OBJECT))
+            .map_err(|error| ProbeError::from_maps(error, Situation::read))
+    }
+}
+
+/// What is known of the running kernel.
+struct Kernel {
+    facts: KernelFacts,
+    hook_types: AyaBtf,
+    is_memlock_charged: bool,
+}
+
+impl Kernel {
+    fn read() -> Result<Self, ProbeError> {
+        let bytes = fs::read(KERNEL_BTF).map_err(ProbeError::from_btf_file)?;
+        let btf = Btf::parse(&bytes).map_err(|source| ProbeError::BadBtf { source })?;
+        let facts = read_kernel(&btf).map_err(|source| ProbeError::MissingField { source })?;
+        let hooks = facts.hooks;
+        let types: Vec<_> = [
+            (
+                hooks.fork,
+                "btf_trace_sched_process_fork",
+                HookKind::Tracepoint,
+            ),
+            (
+                hooks.exec,
+                "btf_trace_sched_process_exec",
+                HookKind::Tracepoint,
+            ),
+            (
+                hooks.exit,
+                "btf_trace_sched_process_exit",
+                HookKind::Tracepoint,
+            ),
+            (
+                hooks.signal,
+                "btf_trace_signal_generate",
+                HookKind::Tracepoint,
+            ),
+            (hooks.oom, "btf_trace_mark_victim", HookKind::Tracepoint),
+            (hooks.task_iterator, "bpf_iter_task", HookKind::Iterator),
+        ]
+        .into_iter()
+        .filter_map(|(id, name, kind)| Some((id?, name, kind)))
+        .collect();
+        let hook_types = hook_types(&types)
+            .map_err(|source| ProbeError::step("describing the hooks to aya", source))?;
+        Ok(Self {
+            facts,
+            hook_types,
+            // Memory of maps went from the limit to the memory cgroup in the release that also brought
+            // this helper.
+            is_memlock_charged: !btf.enum_has("bpf_func_id", "BPF_FUNC_get_current_task_btf"),
+        })
+    }
+}
+
+/// `RLIMIT_MEMLOCK` raised while this lives.
+struct RaisedMemlock(Rlimit);
+
+impl RaisedMemlock {
+    fn new() -> Self {
+        let before = getrlimit(Resource::Memlock);
+        // Without the privilege for it, making the maps fails and says so.
+        let _ = setrlimit(
+            Resource::Memlock,
+            Rlimit {
+                current: None,
+                maximum: None,
+            },
+        );
+        Self(before)
+    }
+}
+
+impl Drop for RaisedMemlock {
+    fn drop(&mut self) {
+        let _ = setrlimit(Resource::Memlock, self.0.clone());
+    }
+}
+
+/// Verifies all programs side by side; the hooks that are there.
+fn load_programs(
+    ebpf: &mut Ebpf,
+    types: &AyaBtf,
+    degraded: &mut Vec<Degraded>,
+) -> Result<Vec<&'static str>, ProbeError> {
+    let results: Vec<(String, Result<(), aya::programs::ProgramError>)> = thread::scope(|scope| {
+        let threads: Vec<_> = ebpf
+            .programs_mut()
+            .map(|(name, program)| {
+                let name = name.to_owned();
+                scope.spawn(move || {
+                    let result = load_program(&name, program, types);
+                    (name, result)
+                })
+            })
+            .collect();
+        threads.into_iter().map(join).collect()
+    });
+    let mut present = Vec::new();
+    for (name, result) in results {
+        let hook = HOOKS.iter().find(|hook| hook.program == name);
+        match (hook, result) {
+            (Some(hook), Ok(())) => present.push(hook.program),
+            (None, Ok(())) => {}
+            // A kernel without this tracepoint has been named already, with what follows from it.
+            (
+                Some(Hook {
+                    is_required: false, ..
+                }),
+                Err(aya::programs::ProgramError::Btf(_)),
+            ) => {}
+            (
+                Some(Hook {
+                    is_required: false,
+                    program,
+                    tracepoint,
+                }),
+                Err(error),
+            ) => {
+                degraded.push(Degraded {
+                    name: (*tracepoint).to_owned(),
+                    why: ProbeError::from_program(program, error, Situation::read).to_string(),
+                });
+            }
+            (_, Err(error)) => {
+                return Err(ProbeError::from_program(&name, error, Situation::read));
+            }
+        }
+    }
+    Ok(present)
+}
+
+fn load_program(
+    name: &str,
+    program: &mut Program,
+    types: &AyaBtf,
+) -> Result<(), aya::programs::ProgramError> {
+    match program {
+        Program::BtfTracePoint(program) => {
+            let tracepoint = HOOKS
+                .iter()
+                .find(|hook| hook.program == name)
+                .map_or(name, |hook| hook.tracepoint);
+            program.load(tracepoint, types)
+        }
+        Program::Iter(program) => program.load("task", types),
+        _ => Err(aya::programs::ProgramError::UnexpectedProgramType),
+    }
+}
+
+/// A probe whose maps exist and whose programs are verified; it sees nothing yet.
+#[derive(Debug)]
+pub struct Loaded {
+    ebpf: Ebpf,
+    control: SharedControl,
+    degraded: Vec<Degraded>,
+    present: Vec<&'static str>,
+    times: StartTimes,
+}
+
+impl Loaded {
+    /// What this kernel cannot tell.
+    #[must_use]
+    pub fn degraded(&self) -> &[Degraded] {
+        &self.degraded
+    }
+
+    /// Starts seeing. Nothing is tracked before [`Attached::adopt`].
+    ///
+    /// # Errors
+    /// [`ProbeError`] names the program that could not be attached.
+    pub fn attach(mut self) -> Result<Attached, ProbeError> {
+        let begun = Instant::now();
+        // Before the first event: pids in it are translated to the observer's namespace.
+        let observer: Observer = read_observer(&mut self.ebpf, PROG_WHO_AM_I)?;
+        self.control.set_observer(&observer);
+        for hook in HOOKS
+            .iter()
+            .filter(|hook| self.present.contains(&hook.program))
+        {
+            let program = self.ebpf.program_mut(hook.program);
+            let Some(Program::BtfTracePoint(program)) = program else {
+                return Err(ProbeError::step("finding a program", hook.program));
+            };
+            // The link stays with the program, and goes with it.
+            program.attach().map_err(|source| {
+                ProbeError::step(format!("attaching {}", hook.tracepoint), source)
+            })?;
+        }
+        self.times.attach = begun.elapsed();
+        debug_assert!(self.ebpf.program(PROG_ADOPT).is_some());
+        Ok(Attached::new(
+            self.ebpf,
+            self.control,
+            observer,
+            self.degraded,
+            self.times,
+        ))
+    }
+}
+
+/// The result of a thread, or its panic.
+fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Gives back what reading the kernel's types left behind: ten times what the observer needs later.
+fn release_memory() {
+    #[cfg(target_env = "gnu")]
+    {
+        // SAFETY: no preconditions; frees unused pages of the allocator.
+        unsafe { libc::malloc_trim(0) };
+    }
+}

@@ -1,0 +1,105 @@
+//! `sessions.jsonl`: one row a session, for listings.
+//!
+//! Derived, and so allowed to lack a row: the session directories are the truth. Rows are appended
+//! under an exclusive lock with one write each. A writer that died in the middle leaves half a row
+//! without a newline; the next one ends it, and readers take whole JSON objects only.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Write},
+    os::unix::fs::FileExt,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{self, FlockOperation, Mode, OFlags},
+    io::Errno,
+};
+use serde_json::Value;
+
+use crate::session::store::{INDEX, Store};
+
+/// Between two tries for the lock. `flock(2)` has no deadline of its own.
+const RETRY: Duration = Duration::from_millis(5);
+/// Longest row that is read.
+const ROW_MAX: u64 = 1 << 20;
+
+/// Appends a row.
+///
+/// # Errors
+/// What the system says; `TimedOut` when another process kept the lock until `deadline`.
+pub fn append(store: &Store, row: &Value, deadline: Instant) -> io::Result<()> {
+    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE;
+    let mut file = File::from(store.dir().open(INDEX, flags, Mode::RUSR | Mode::WUSR)?);
+    lock(&file, deadline)?;
+    let mut line = serde_json::to_vec(row)?;
+    line.push(b'\n');
+    if ends_torn(&file)? {
+        line.insert(0, b'\n');
+    }
+    file.write_all(&line)?;
+    // The lock goes with the descriptor, which nobody else has.
+    file.sync_data()
+}
+
+fn lock(file: &File, deadline: Instant) -> io::Result<()> {
+    loop {
+        match fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(RETRY),
+            Err(Errno::WOULDBLOCK) => return Err(io::ErrorKind::TimedOut.into()),
+            Err(Errno::INTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}
+
+fn ends_torn(file: &File) -> io::Result<bool> {
+    let length = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.read_exact_at(&mut last, length - 1)?;
+    }
+    Ok(last != *b"\n")
+}
+
+/// All rows in the order they were appended, and how many lines were none.
+///
+/// # Errors
+/// What the system says; an index that is not there is empty.
+pub fn read(store: &Store) -> io::Result<(Vec<Value>, u64)> {
+    let file = match store.dir().open(INDEX, OFlags::RDONLY, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok((Vec::new(), 0)),
+        other => BufReader::new(File::from(other?)),
+    };
+    Ok(read_rows(file))
+}
+
+fn read_rows(mut source: impl BufRead) -> (Vec<Value>, u64) {
+    let (mut rows, mut bad) = (Vec::new(), 0);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match source.by_ref().take(ROW_MAX).read_until(b'\n', &mut line) {
+            Ok(read) if read > 0 => {}
+            _ => return (rows, bad),
+        }
+        match serde_json::from_slice::<Value>(&line) {
+            // Without its newline it may still grow: not a row yet.
+            Ok(row) if row.is_object() && line.ends_with(b"\n") => rows.push(row),
+            _ => bad += u64::from(line != b"\n"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_row_is_not_a_row() {
+        let (rows, bad) = read_rows(b"{\"a\":1}\n{\"b\":\n{\"c\":3}\n[]\n{\"d\":4}".as_slice());
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[1]["c"], 3);
+        assert_eq!(bad, 3);
+    }
+}

@@ -1,0 +1,303 @@
+//! JSON text, appended to a byte buffer: the part of encoding that runs for every event.
+//!
+//! Strings a process chose may be any bytes. They are written as text with U+FFFD for what is not
+//! UTF-8, and then a key with the suffix `_hex` beside them has the whole value, so that nothing is
+//! lost. Pure.
+
+/// The key in JSON, with the comma before it and the colon after it, at compile time.
+macro_rules! key {
+    ($name:expr) => {
+        concat!(",\"", $name, "\":").as_bytes()
+    };
+}
+pub(crate) use key;
+
+/// How each byte stands in a JSON string: 0 as itself, `u` as `\u00XX`, else `\` and that letter.
+/// DEL is escaped too: it does no good on a terminal.
+const ESCAPE: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut i = 0;
+    while i < 32 {
+        table[i] = b'u';
+        i += 1;
+    }
+    table[0x7f] = b'u';
+    table[b'\n' as usize] = b'n';
+    table[b'\r' as usize] = b'r';
+    table[b'\t' as usize] = b't';
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table
+};
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+const DIGITS: &[u8; 10] = b"0123456789";
+
+/// `00` to `99`.
+const PAIRS: [u8; 200] = {
+    let mut table = [0; 200];
+    let mut i = 0;
+    while i < 100 {
+        table[2 * i] = DIGITS[i / 10];
+        table[2 * i + 1] = DIGITS[i % 10];
+        i += 1;
+    }
+    table
+};
+
+/// Appends a number.
+pub(crate) fn put_u64(out: &mut Vec<u8>, mut n: u64) {
+    if n < 10 {
+        out.push(PAIRS[2 * low(n) + 1]);
+        return;
+    }
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    while n >= 10 {
+        let pair = 2 * low(n % 100);
+        n /= 100;
+        at -= 2;
+        digits[at] = PAIRS[pair];
+        digits[at + 1] = PAIRS[pair + 1];
+    }
+    if n > 0 {
+        at -= 1;
+        digits[at] = PAIRS[2 * low(n) + 1];
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// A number below 100 as an index.
+fn low(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(0)
+}
+
+/// Appends a number that may be negative.
+pub(crate) fn put_i64(out: &mut Vec<u8>, n: i64) {
+    if n < 0 {
+        out.push(b'-');
+    }
+    put_u64(out, n.unsigned_abs());
+}
+
+/// Appends `null` or the number.
+pub(crate) fn put_opt_u64(out: &mut Vec<u8>, n: Option<u64>) {
+    match n {
+        Some(n) => put_u64(out, n),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// Appends a string.
+pub(crate) fn put_str(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    out.reserve(bytes.len() + 2);
+    out.push(b'"');
+    let mut from = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        let how = ESCAPE[usize::from(byte)];
+        if how == 0 {
+            continue;
+        }
+        out.extend_from_slice(&bytes[from..at]);
+        if how == b'u' {
+            let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+            out.extend_from_slice(b"\\u00");
+            out.extend_from_slice(&digits);
+        } else {
+            out.extend_from_slice(&[b'\\', how]);
+        }
+        from = at + 1;
+    }
+    out.extend_from_slice(&bytes[from..]);
+    out.push(b'"');
+}
+
+/// Appends bytes as a string; whether the string says everything.
+pub(crate) fn put_lossy(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        put_str(out, text);
+        true
+    } else {
+        put_str(out, &String::from_utf8_lossy(bytes));
+        false
+    }
+}
+
+/// Appends bytes as a string of hex digits.
+pub(crate) fn put_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    for byte in bytes {
+        out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    }
+    out.push(b'"');
+}
+
+/// Appends `,"key":"text"`, and `,"key_hex":"…"` when the text does not say everything. The keys
+/// come from [`key!`].
+pub(crate) fn put_bytes(out: &mut Vec<u8>, key: &[u8], hex_key: &[u8], bytes: &[u8]) {
+    out.extend_from_slice(key);
+    if !put_lossy(out, bytes) {
+        out.extend_from_slice(hex_key);
+        put_hex(out, bytes);
+    }
+}
+
+/// Appends a NUL-separated command line with blanks for NULs, and its hex beside it when blanks do
+/// not tell where the arguments end ([`cmdline_from_text`] is the way back).
+pub(crate) fn put_cmdline(out: &mut Vec<u8>, key: &[u8], hex_key: &[u8], cmdline: &[u8]) {
+    out.extend_from_slice(key);
+    let (text, plain) = cmdline_text(cmdline);
+    put_str(out, &text);
+    if !plain {
+        out.extend_from_slice(hex_key);
+        put_hex(out, cmdline);
+    }
+}
+
+/// A NUL-separated command line for people, and whether [`cmdline_from_text`] gives it back.
+#[must_use]
+pub fn cmdline_text(cmdline: &[u8]) -> (String, bool) {
+    let body = cmdline.strip_suffix(b"\0").unwrap_or(cmdline);
+    let spaced: Vec<u8> = body
+        .iter()
+        .map(|&byte| if byte == 0 { b' ' } else { byte })
+        .collect();
+    let plain = cmdline.is_empty() || (!body.is_empty() && body.len() < cmdline.len());
+    match String::from_utf8(spaced) {
+        Ok(text) => (text, plain && !body.contains(&b' ')),
+        Err(bad) => (String::from_utf8_lossy(bad.as_bytes()).into_owned(), false),
+    }
+}
+
+/// The command line that [`cmdline_text`] showed without a hex key.
+#[must_use]
+pub fn cmdline_from_text(text: &str) -> Vec<u8> {
+    let mut cmdline: Vec<u8> = text
+        .bytes()
+        .map(|byte| if byte == b' ' { 0 } else { byte })
+        .collect();
+    if !cmdline.is_empty() {
+        cmdline.push(0);
+    }
+    cmdline
+}
+
+/// Appends `,"key":[…]`, and `,"key_hex":[null,"…"]` when an element is not UTF-8.
+pub(crate) fn put_argv(out: &mut Vec<u8>, key: &[u8], hex_key: &[u8], argv: &[Vec<u8>]) {
+    let mut whole = true;
+    put_list(out, key, argv, |out, arg| whole &= put_lossy(out, arg));
+    if !whole {
+        put_list(out, hex_key, argv, |out, arg| {
+            if std::str::from_utf8(arg).is_ok() {
+                out.extend_from_slice(b"null");
+            } else {
+                put_hex(out, arg);
+            }
+        });
+    }
+}
+
+/// Appends `,"key":[…]`.
+pub(crate) fn put_list<T>(
+    out: &mut Vec<u8>,
+    key: &[u8],
+    items: &[T],
+    mut put: impl FnMut(&mut Vec<u8>, &T),
+) {
+    out.extend_from_slice(key);
+    out.push(b'[');
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        put(out, item);
+    }
+    out.push(b']');
+}
+
+/// Bytes of a string of hex digits, as [`put_hex`] wrote it; `None` for anything else.
+#[must_use]
+pub(crate) fn parse_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    pairs
+        .iter()
+        .map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(put: impl Fn(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        put(&mut out);
+        String::from_utf8(out).expect("JSON text is UTF-8")
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_standard_library_does() {
+        for n in [
+            0,
+            9,
+            10,
+            99,
+            100,
+            101,
+            1_000,
+            123_456_789,
+            u64::MAX - 1,
+            u64::MAX,
+        ] {
+            assert_eq!(written(|out| put_u64(out, n)), n.to_string());
+        }
+        for n in [0, -1, i64::MIN, i64::MAX] {
+            assert_eq!(written(|out| put_i64(out, n)), n.to_string());
+        }
+    }
+
+    #[test]
+    fn no_control_byte_reaches_a_terminal() {
+        let line = written(|out| put_str(out, "\u{1b}[2J\u{7f}\"\\\n\0é"));
+        assert_eq!(line, r#""\u001b[2J\u007f\"\\\n\u0000é""#);
+    }
+
+    proptest! {
+        #[test]
+        fn any_string_reads_back(text in any::<String>()) {
+            let json = written(|out| put_str(out, &text));
+            prop_assert_eq!(serde_json::from_str::<String>(&json).expect("JSON"), text);
+        }
+
+        #[test]
+        fn any_number_reads_back(n in any::<u64>(), shift in 0_u32..64) {
+            prop_assert_eq!(written(|out| put_u64(out, n >> shift)), (n >> shift).to_string());
+        }
+
+        #[test]
+        fn a_command_line_reads_back_whenever_it_says_so(line in "[ab \u{0}]{0,6}") {
+            let (text, plain) = cmdline_text(line.as_bytes());
+            if plain {
+                prop_assert_eq!(cmdline_from_text(&text), line.as_bytes());
+            }
+        }
+
+        #[test]
+        fn hex_reads_back(bytes in any::<Vec<u8>>()) {
+            let json = written(|out| put_hex(out, &bytes));
+            prop_assert_eq!(parse_hex(json.trim_matches('"')), Some(bytes));
+        }
+    }
+}

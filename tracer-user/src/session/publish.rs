@@ -1,0 +1,85 @@
+//! Files that appear whole or not at all: written beside, made durable, renamed into place.
+//!
+//! A reader at any moment, also after a power failure, sees the old file, the new one or none. What
+//! a crash leaves behind has a name of [`is_temporary`]'s form and no meaning.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    os::fd::AsFd,
+};
+
+use rustix::{
+    fs::{self, AtFlags, Mode, OFlags, RenameFlags},
+    io::Errno,
+    rand::{GetRandomFlags, getrandom},
+};
+
+use crate::session::store::Dir;
+
+/// Whether to write over a file that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Derived files: the newer one is as good.
+    Replace,
+    /// Authoritative files: the first one stays, and the call fails with `AlreadyExists`.
+    Keep,
+}
+
+/// Writes `name` in `dir` with what `write` produces, mode 0600.
+///
+/// # Errors
+/// What `write` or the system says; nothing is left behind then.
+pub fn publish(
+    dir: &Dir,
+    name: &str,
+    existing: Existing,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let temporary = temporary_name(name)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+    let file = File::from(dir.open(&temporary, flags, Mode::RUSR | Mode::WUSR)?);
+    let result = fill(file, write).and_then(|()| place(dir, &temporary, name, existing));
+    if result.is_err() {
+        // The temporary file may be renamed already; the first error is the one to tell.
+        let _gone = dir.remove(&temporary);
+    }
+    result?;
+    dir.sync()?;
+    Ok(())
+}
+
+/// Whether this is the name of a file that [`publish`] had not finished.
+#[must_use]
+pub fn is_temporary(name: &str) -> bool {
+    name.starts_with('.') && name.strip_suffix(".tmp").is_some()
+}
+
+fn temporary_name(name: &str) -> io::Result<String> {
+    let mut random = [0_u8; 8];
+    getrandom(&mut random, GetRandomFlags::empty())?;
+    Ok(format!(".{name}.{:016x}.tmp", u64::from_ne_bytes(random)))
+}
+
+fn fill(file: File, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(256 << 10, file);
+    write(&mut out)?;
+    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()
+}
+
+fn place(dir: &Dir, temporary: &str, name: &str, existing: Existing) -> io::Result<()> {
+    let fd = dir.as_fd();
+    if existing == Existing::Replace {
+        return Ok(fs::renameat(fd, temporary, fd, name)?);
+    }
+    match fs::renameat_with(fd, temporary, fd, name, RenameFlags::NOREPLACE) {
+        // File systems without RENAME_NOREPLACE. A hard link never replaces either.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            fs::linkat(fd, temporary, fd, name, AtFlags::empty())?;
+            dir.remove(temporary)?;
+            Ok(())
+        }
+        other => Ok(other?),
+    }
+}

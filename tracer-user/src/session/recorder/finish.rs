@@ -1,0 +1,238 @@
+//! How a recorder ends: one `end` record of constant size decides, everything derived comes after.
+
+use std::{fs::File, io, time::Instant};
+
+use rustix::fs::{Mode, OFlags};
+
+use super::{
+    notice::Notice,
+    owner::{Owner, RETRY_MAX},
+    state::{Finish, FlushReport, Idle, Item},
+};
+use crate::{
+    session::{
+        derive::{Fold, write_proc_trace},
+        index,
+        journal::record::{Body, End, ObserverEnding, Record},
+        publish::{Existing, publish},
+        store::{PROC_TRACE, SUMMARY, journal_name},
+    },
+    units::BootNs,
+};
+
+/// What the `end` record says, apart from what the recorder counts itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndInfo {
+    /// How the observer ended.
+    pub ending: ObserverEnding,
+    /// Why, in a few words; cut where the record's constant size ends.
+    pub cause: String,
+    /// When.
+    pub t: BootNs,
+}
+
+/// What became of the `end` record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndOutcome {
+    /// Not yet tried.
+    Pending,
+    /// In the file and safe from a power failure.
+    Durable,
+    /// In the file; the disk did not confirm it.
+    Written,
+    /// Not in the file, and why: the session will be found interrupted.
+    NotWritten(String),
+}
+
+/// A derived file that could not be written. It can be rebuilt from the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DerivedFailure {
+    /// Its name.
+    pub file: &'static str,
+    /// What the system said.
+    pub error: String,
+}
+
+/// How a session was brought to its end.
+#[derive(Debug, Clone)]
+pub struct FinishReport<T> {
+    /// The `end` record.
+    pub end: EndOutcome,
+    /// How far the journal has come.
+    pub progress: FlushReport,
+    /// Records left out, all of them covered by `gap` records that were written.
+    pub dropped: u64,
+    /// Records refused after the end was asked for.
+    pub late: u64,
+    /// Lines the tee's consumer never got.
+    pub tee_dropped: u64,
+    /// What the fold made of everything that is in the journal; `None` when the disk hung.
+    pub summary: Option<T>,
+    /// Derived files that are missing.
+    pub failures: Vec<DerivedFailure>,
+    /// The deadline passed before all was done.
+    pub timed_out: bool,
+}
+
+impl<T> FinishReport<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            end: EndOutcome::Pending,
+            progress: FlushReport::default(),
+            dropped: 0,
+            late: 0,
+            tee_dropped: 0,
+            summary: None,
+            failures: Vec::new(),
+            timed_out: true,
+        }
+    }
+}
+
+impl<F: Fold> Owner<F> {
+    /// Ends the journal, if someone asked for that, and writes what is derived from it.
+    pub(super) fn end(mut self, finish: Finish) {
+        let Some(info) = finish.info else { return };
+        self.leave_rest();
+        let outcome = self.append_end(info);
+        self.shared.lock().report.end = outcome;
+
+        let Self {
+            shared,
+            store,
+            dir,
+            epoch,
+            fold,
+            tee,
+            ..
+        } = self;
+        let summary = fold.finish();
+        shared.lock().report.summary = Some(summary.clone());
+
+        let deadline = shared
+            .lock()
+            .finish
+            .as_ref()
+            .map_or_else(Instant::now, |finish| finish.deadline);
+        let derive = |file, result: io::Result<()>| {
+            if let Err(error) = result {
+                let failure = DerivedFailure {
+                    file,
+                    error: error.to_string(),
+                };
+                shared.lock().report.failures.push(failure);
+            }
+        };
+        let trace = || {
+            publish(&dir, PROC_TRACE, Existing::Replace, |out| {
+                for epoch in 0..=epoch {
+                    let name = journal_name(epoch);
+                    let journal = File::from(dir.open(&name, OFlags::RDONLY, Mode::empty())?);
+                    write_proc_trace(journal, out)?;
+                }
+                Ok(())
+            })
+        };
+        derive(PROC_TRACE, shared.on_disk(trace));
+        let write_summary = || {
+            publish(&dir, SUMMARY, Existing::Replace, |out| {
+                serde_json::to_writer_pretty(&mut *out, &summary)?;
+                out.write_all(b"\n")
+            })
+        };
+        derive(SUMMARY, shared.on_disk(write_summary));
+        let row = F::index_row(&summary);
+        if row.is_object() {
+            derive(
+                crate::session::store::INDEX,
+                shared.on_disk(|| index::append(&store, &row, deadline)),
+            );
+        }
+        if let Some(tee) = tee {
+            let dropped = tee.close(deadline);
+            shared.lock().report.tee_dropped = dropped;
+        }
+    }
+
+    /// Counts what there was no time to write; an enrollment gets its last chance.
+    fn leave_rest(&mut self) {
+        let mut state = self.shared.lock();
+        let rest: Vec<Item> = self
+            .hand
+            .drain(..)
+            .chain(std::mem::take(&mut state.queue))
+            .collect();
+        let mut enrollment = None;
+        for item in rest {
+            match item {
+                Item::Record(record) => {
+                    state.drop_record(record.t, || "deadline".to_owned());
+                }
+                Item::Enroll(late) => enrollment = Some(late),
+            }
+        }
+        if let Some(gap) = state.gap.take() {
+            state.accepted += 1;
+            self.writer.push(Record {
+                t: gap.last_t,
+                body: Body::Gap(Box::new(gap)),
+            });
+        }
+        drop(state);
+        if let Some(enrollment) = enrollment
+            && let Err(error) = self.shared.on_disk(|| enrollment.write(&self.dir))
+        {
+            self.shared.lock().tell(Notice::EnrollmentFailed {
+                error: error.to_string(),
+            });
+        }
+    }
+
+    /// Appends the end record with one write, after everything else is in the file.
+    fn append_end(&mut self, info: EndInfo) -> EndOutcome {
+        if let Err(why) = self.write_until_deadline() {
+            return EndOutcome::NotWritten(why);
+        }
+        let EndInfo { ending, cause, t } = info;
+        let counts = self.writer.counts();
+        self.writer.push(Record {
+            t,
+            body: Body::End(Box::new(End {
+                ending,
+                cause,
+                counts,
+            })),
+        });
+        self.shared.lock().accepted += 1;
+        if let Err(why) = self.write_until_deadline() {
+            return EndOutcome::NotWritten(why);
+        }
+        if self.sync() {
+            EndOutcome::Durable
+        } else {
+            EndOutcome::Written
+        }
+    }
+
+    /// Writes the batch, again and again while the disk refuses.
+    fn write_until_deadline(&mut self) -> Result<(), String> {
+        while !self.write_batch() {
+            let state = self.shared.lock();
+            let deadline = state
+                .finish
+                .as_ref()
+                .map_or_else(Instant::now, |finish| finish.deadline);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(state
+                    .failing
+                    .clone()
+                    .unwrap_or_else(|| "out of time".to_owned()));
+            }
+            // A tenth of what is left: several tries, however short the deadline.
+            let wait = (left / 10).clamp(std::time::Duration::from_millis(1), RETRY_MAX);
+            drop(self.shared.sleep(state, Idle::Busy, wait));
+        }
+        Ok(())
+    }
+}

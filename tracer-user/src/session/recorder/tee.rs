@@ -1,0 +1,135 @@
+//! A second reader of the record, live: the lines as they were written, to a pipe or file.
+//!
+//! It has a thread and a bounded buffer of its own, so that a consumer that is slow or has stopped
+//! reading never holds up the journal. Lines it had no room for are counted; the consumer sees them
+//! as a jump in `seq`.
+
+use std::{
+    io::{self, Write},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Bytes that may wait for the consumer.
+pub(super) const TEE_BYTES: usize = 4 << 20;
+
+#[derive(Default)]
+struct State {
+    buffer: Vec<u8>,
+    writing: bool,
+    closed: bool,
+    broken: bool,
+    dropped: u64,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// Hands lines to a consumer.
+pub struct Tee {
+    shared: Arc<Shared>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Tee {
+    /// Writes to `sink` from a thread of its own.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub fn spawn(sink: Box<dyn Write + Send>) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("tee".to_owned())
+            .spawn(move || theirs.run(sink))?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Takes whole lines, or counts them when the consumer is too far behind.
+    pub(super) fn push(&self, lines: &[u8], count: usize) {
+        let mut state = self.shared.lock();
+        if state.broken || state.buffer.len() + lines.len() > TEE_BYTES {
+            state.dropped += count as u64;
+            return;
+        }
+        state.buffer.extend_from_slice(lines);
+        if !state.writing {
+            self.shared.changed.notify_all();
+        }
+    }
+
+    /// Waits until the consumer has everything, or until `deadline`; lines it never got.
+    pub(super) fn close(mut self, deadline: Instant) -> u64 {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        self.shared.changed.notify_all();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let empty = state.buffer.is_empty() && !state.writing;
+            if state.broken || empty || left.is_zero() {
+                let unread = count_lines(&state.buffer);
+                let dropped = state.dropped + unread;
+                drop(state);
+                // A thread that hangs in the consumer's pipe cannot be joined; it ends with us.
+                if empty && let Some(thread) = self.thread.take() {
+                    let _panicked = thread.join();
+                }
+                return dropped;
+            }
+            let waited = self.shared.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+fn count_lines(bytes: &[u8]) -> u64 {
+    bytes.split_inclusive(|&byte| byte == b'\n').count() as u64
+}
+
+impl Drop for Tee {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, mut sink: Box<dyn Write + Send>) {
+        let mut lines = Vec::new();
+        loop {
+            let mut state = self.lock();
+            state.writing = false;
+            self.changed.notify_all();
+            while state.buffer.is_empty() {
+                if state.closed {
+                    return;
+                }
+                let waited = self.changed.wait_timeout(state, Duration::from_secs(60));
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+            std::mem::swap(&mut lines, &mut state.buffer);
+            state.writing = true;
+            drop(state);
+            let result = sink.write_all(&lines).and_then(|()| sink.flush());
+            if result.is_err() {
+                let mut state = self.lock();
+                state.broken = true;
+                state.writing = false;
+                state.dropped += count_lines(&lines);
+                self.changed.notify_all();
+                return;
+            }
+            lines.clear();
+        }
+    }
+}

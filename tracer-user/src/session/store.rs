@@ -1,0 +1,389 @@
+//! Where sessions live on disk, and the only place that opens them.
+//!
+//! ```text
+//! <state>/sessions/<session id>/journal.<epoch>.jsonl  the record: appended, never changed
+//!                               enrollment.json        written once, when the workload is pinned
+//!                               proc_trace.jsonl  summary.json       derived
+//!                               lease  attachments/    the observer's lock; the caller's own files
+//! <state>/sessions.jsonl                               one row a session
+//! ```
+//!
+//! Everything below the state directory is opened relative to a held descriptor, one name at a time,
+//! never through a symbolic link. Every directory must be ours alone to write. No name comes from a
+//! user or a target: names are constants and [`SessionId`]s.
+
+use std::{
+    ffi::OsString,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+use rustix::{
+    fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags},
+    io::Errno,
+    rand::{GetRandomFlags, getrandom},
+};
+use thiserror::Error;
+
+use crate::session::id::SessionId;
+
+/// The observer's lock in a session's directory.
+pub const LEASE: &str = "lease";
+/// The sidecar that says whose session it is.
+pub const ENROLLMENT: &str = "enrollment.json";
+/// Snapshot rows, derived.
+pub const PROC_TRACE: &str = "proc_trace.jsonl";
+/// The summary, derived.
+pub const SUMMARY: &str = "summary.json";
+/// The caller's own files.
+pub const ATTACHMENTS: &str = "attachments";
+/// The index beside the sessions.
+pub const INDEX: &str = "sessions.jsonl";
+/// The directory of sessions.
+const SESSIONS: &str = "sessions";
+/// Set by test harnesses: the default state directory is then refused.
+pub const REFUSE_DEFAULT: &str = "TRACER_REFUSE_DEFAULT_STATE";
+
+/// Name of the journal of an epoch.
+#[must_use]
+pub fn journal_name(epoch: u32) -> String {
+    format!("journal.{epoch}.jsonl")
+}
+
+/// Why a directory or file of the store cannot be used.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// No default place.
+    #[error(
+        "no state directory: neither XDG_STATE_HOME nor HOME is set to an absolute path; give --state-dir DIR"
+    )]
+    NoDefault,
+    /// A test forgot to name its own.
+    #[error("the default state directory {} is refused here ({REFUSE_DEFAULT}); give --state-dir DIR", path.display())]
+    DefaultRefused {
+        /// Which would have been used.
+        path: PathBuf,
+    },
+    /// A system call failed.
+    #[error("cannot {step} {}", path.display())]
+    Io {
+        /// What was tried.
+        step: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: Errno,
+    },
+    /// Not a directory, or reached through a symbolic link.
+    #[error("{} is not a directory, or is a symbolic link; give --state-dir the real path", path.display())]
+    NotADirectory {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Someone else could write or replace what we keep there.
+    #[error("{} belongs to uid {owner}, not to uid {uid}: use --state-dir with a directory of your own", path.display())]
+    WrongOwner {
+        /// Which.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Whose it must be.
+        uid: u32,
+    },
+    /// Group or world may write.
+    #[error("{} may be written by others (mode {mode:04o}): chmod go-w it", path.display())]
+    TooOpen {
+        /// Which.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+}
+
+/// The state directory's path, not yet looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateDir(PathBuf);
+
+impl StateDir {
+    /// `flag` if given, else `/var/lib/tracer` for root and `$XDG_STATE_HOME/tracer` (or
+    /// `~/.local/state/tracer`) for everyone else. Touches nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NoDefault`] and [`StoreError::DefaultRefused`].
+    pub fn resolve(
+        flag: Option<PathBuf>,
+        env: impl Fn(&str) -> Option<OsString>,
+        uid: u32,
+    ) -> Result<Self, StoreError> {
+        if let Some(path) = flag {
+            return Ok(Self(path));
+        }
+        let absolute = |name| {
+            env(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+        let path = if uid == 0 {
+            PathBuf::from("/var/lib/tracer")
+        } else if let Some(state) = absolute("XDG_STATE_HOME") {
+            state.join("tracer")
+        } else {
+            absolute("HOME")
+                .ok_or(StoreError::NoDefault)?
+                .join(".local/state/tracer")
+        };
+        if cfg!(test) || env(REFUSE_DEFAULT).is_some() {
+            return Err(StoreError::DefaultRefused { path });
+        }
+        Ok(Self(path))
+    }
+
+    /// The path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// A held directory, with the path people know it by.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Dir {
+    /// For messages; everything is opened through the descriptor.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn error(&self, step: &'static str, name: &str, source: Errno) -> StoreError {
+        StoreError::Io {
+            step,
+            path: self.path.join(name),
+            source,
+        }
+    }
+
+    /// Opens a file or directory directly below, never through a symbolic link.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(&self, name: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+        if name.is_empty() || name.contains('/') || name == "." || name == ".." {
+            return Err(Errno::INVAL);
+        }
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        match fs::openat2(&self.fd, name, flags, mode, resolve) {
+            // Sandboxes answer openat2 with either; a single name and O_NOFOLLOW bind as well.
+            Err(Errno::NOSYS | Errno::PERM) => fs::openat(&self.fd, name, flags, mode),
+            other => other,
+        }
+    }
+
+    /// Opens a directory below that is ours alone to write, making it first if it is not there.
+    fn private_child(&self, name: &str) -> Result<Self, StoreError> {
+        match fs::mkdirat(&self.fd, name, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => self.existing_child(name),
+            Err(source) => Err(self.error("make directory", name, source)),
+        }
+    }
+
+    fn existing_child(&self, name: &str) -> Result<Self, StoreError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let path = self.path.join(name);
+        let fd = match self.open(name, flags, Mode::empty()) {
+            Err(Errno::NOTDIR | Errno::LOOP) => return Err(StoreError::NotADirectory { path }),
+            other => other.map_err(|source| self.error("open directory", name, source))?,
+        };
+        let dir = Self { fd, path };
+        dir.check_private()?;
+        Ok(dir)
+    }
+
+    /// Ours, and not for others to write.
+    fn check_private(&self) -> Result<(), StoreError> {
+        let stat = fs::fstat(&self.fd).map_err(|source| self.error("examine", "", source))?;
+        let uid = rustix::process::geteuid().as_raw();
+        if stat.st_uid != uid {
+            return Err(StoreError::WrongOwner {
+                path: self.path.clone(),
+                owner: stat.st_uid,
+                uid,
+            });
+        }
+        let mode = stat.st_mode & 0o7777;
+        if mode & 0o022 != 0 {
+            return Err(StoreError::TooOpen {
+                path: self.path.clone(),
+                mode,
+            });
+        }
+        Ok(())
+    }
+
+    /// Makes what was created, renamed or removed in it durable.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync(&self) -> Result<(), Errno> {
+        fs::fsync(&self.fd)
+    }
+
+    /// Removes a file directly below.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn remove(&self, name: &str) -> Result<(), Errno> {
+        fs::unlinkat(&self.fd, name, AtFlags::empty())
+    }
+
+    /// A second descriptor for the same directory.
+    fn duplicate(&self) -> Result<Self, StoreError> {
+        let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 3)
+            .map_err(|source| self.error("keep open", "", source))?;
+        Ok(Self {
+            fd,
+            path: self.path.clone(),
+        })
+    }
+}
+
+/// An open state directory.
+#[derive(Debug)]
+pub struct Store {
+    state: Dir,
+    sessions: Dir,
+}
+
+impl Store {
+    /// Opens the state directory, making it and its missing parents.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be made, is a symbolic link, is someone else's, or others may
+    /// write to it.
+    pub fn open(state: &StateDir) -> Result<Self, StoreError> {
+        let path = std::path::absolute(state.path()).unwrap_or_else(|_| state.path().to_path_buf());
+        let error = |step, source| StoreError::Io {
+            step,
+            path: path.clone(),
+            source,
+        };
+        make_dirs(&path).map_err(|source| error("make directory", source))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let fd = match fs::open(&path, flags, Mode::empty()) {
+            Err(Errno::NOTDIR | Errno::LOOP) => return Err(StoreError::NotADirectory { path }),
+            other => other.map_err(|source| error("open directory", source))?,
+        };
+        let state = Dir { fd, path };
+        state.check_private()?;
+        let sessions = state.private_child(SESSIONS)?;
+        Ok(Self { state, sessions })
+    }
+
+    /// The state directory, where `sessions.jsonl` is.
+    #[must_use]
+    pub fn dir(&self) -> &Dir {
+        &self.state
+    }
+
+    /// A second handle to the same directories, for the recorder's thread.
+    pub(crate) fn duplicate(&self) -> Result<Self, StoreError> {
+        Ok(Self {
+            state: self.state.duplicate()?,
+            sessions: self.sessions.duplicate()?,
+        })
+    }
+
+    /// An id for a session that starts at `at`. Two calls never give the same in practice;
+    /// [`Self::create_session`] refuses it if they do.
+    ///
+    /// # Errors
+    /// When the kernel has no random bytes.
+    pub fn new_session_id(&self, at: Timestamp) -> Result<SessionId, StoreError> {
+        let mut random = [0_u8; 4];
+        getrandom(&mut random, GetRandomFlags::empty())
+            .map_err(|source| self.state.error("draw a session id for", "", source))?;
+        Ok(SessionId::new(at, random))
+    }
+
+    /// Path of a session's directory, for people.
+    #[must_use]
+    pub fn session_path(&self, id: &SessionId) -> PathBuf {
+        self.sessions.path.join(id.as_str())
+    }
+
+    /// Makes the directory of a new session. One that is already there is an error.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn create_session(&self, id: &SessionId) -> Result<Dir, StoreError> {
+        fs::mkdirat(&self.sessions, id.as_str(), Mode::RWXU)
+            .map_err(|source| self.sessions.error("make directory", id.as_str(), source))?;
+        self.existing_session(id)
+    }
+
+    /// Opens the directory of a session.
+    ///
+    /// # Errors
+    /// [`StoreError`], also when others may write to it.
+    pub fn existing_session(&self, id: &SessionId) -> Result<Dir, StoreError> {
+        self.sessions.existing_child(id.as_str())
+    }
+
+    /// Removes the empty directory of a session that could not begin.
+    pub(crate) fn discard(&self, id: &SessionId) -> Result<(), Errno> {
+        fs::unlinkat(&self.sessions, id.as_str(), AtFlags::REMOVEDIR)
+    }
+
+    /// Makes the directory entries of new sessions durable.
+    pub(crate) fn sync_sessions(&self) -> Result<(), Errno> {
+        self.sessions.sync()
+    }
+
+    /// Ids of all sessions, oldest first. What is no directory or has another name is left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the directory cannot be read.
+    pub fn session_ids(&self) -> Result<Vec<SessionId>, StoreError> {
+        let error = |source| self.sessions.error("list", "", source);
+        let mut ids = Vec::new();
+        for entry in fs::Dir::read_from(&self.sessions).map_err(error)? {
+            let entry = entry.map_err(error)?;
+            // Some file systems do not say the type; a session that is none fails when opened.
+            if matches!(entry.file_type(), FileType::Directory | FileType::Unknown)
+                && let Ok(name) = entry.file_name().to_str()
+            {
+                ids.extend(name.parse::<SessionId>());
+            }
+        }
+        ids.sort_unstable();
+        Ok(ids)
+    }
+}
+
+/// `mkdir -p`, private from the first one made.
+fn make_dirs(path: &Path) -> Result<(), Errno> {
+    match fs::mkdir(path, Mode::RWXU) {
+        Err(Errno::NOENT) => {
+            make_dirs(path.parent().ok_or(Errno::NOENT)?)?;
+            match fs::mkdir(path, Mode::RWXU) {
+                Err(Errno::EXIST) => Ok(()),
+                other => other,
+            }
+        }
+        Err(Errno::EXIST) => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,309 @@
+//! What a session comes to: the fold of its records, which becomes `summary.json`.
+//!
+//! Pure. The recorder folds each record when it is on its way to disk, a rebuild folds the same
+//! records read back: both give the same summary, to the byte.
+
+mod output;
+
+use std::collections::{BTreeMap, VecDeque};
+
+pub use self::output::Summary;
+use super::{
+    derive::Fold,
+    journal::{
+        info::SessionInfo,
+        record::{Body, End as EndRecord, Note, Pinned, TargetBody},
+    },
+};
+use crate::{
+    event::{EventKind, Exit, ExitTotals, Signal},
+    snapshot::{Role, SnapshotRow, TreeTotals},
+    tree::{Effect, Tree, accounting::Accounting},
+    units::{BootNs, Comm, ProcKey, Process},
+    verdict::{Evidence, Relation, WaitStatus, evidence::Case, relation},
+};
+
+/// Ended processes remembered for a target that is named only after its end.
+const RECENT_MAX: usize = 64;
+
+/// Topics of the notes that the fold reads.
+pub mod topic {
+    /// How the attach to a living tree went: `passes`, `converged`.
+    pub const ATTACHED: &str = "attached";
+    /// The root's wait status as tracer, its parent, saw it: `status`.
+    pub const WAITED: &str = "waited";
+    /// What the observer itself cost: `cpu_us`, `peak_rss_kb`.
+    pub const COST: &str = "observer_cost";
+    /// Tracking is on, and everything that was to be found has been found.
+    pub const ARMED: &str = "armed";
+}
+
+/// The fold.
+#[derive(Debug)]
+pub struct Summarizer {
+    session: SessionInfo,
+    tree: Tree,
+    accounting: Accounting,
+    evidence: Evidence,
+    target: Option<Pinned>,
+    unresolved: Option<String>,
+    root: Option<Process>,
+    recent: VecDeque<Ended>,
+    ended_target: Option<Ended>,
+    ended_root: Option<Ended>,
+    comm_now: Option<Comm>,
+    rows: Rows,
+    lost: BTreeMap<String, u64>,
+    reasons: BTreeMap<String, u64>,
+    attach: Option<(u64, bool)>,
+    last: BootNs,
+    end: Option<EndRecord>,
+    /// Wait status of the root as its parent saw it, where that was us.
+    waited: Option<(u64, WaitStatus)>,
+    cost: (Option<u64>, Option<u64>),
+    anomalies: u64,
+}
+
+impl Fold for Summarizer {
+    type Output = Summary;
+
+    fn apply(&mut self, seq: u64, t: BootNs, body: &Body) {
+        // The first end decides; what follows is counted by the reader, never obeyed.
+        if self.end.is_none() {
+            self.take(seq, t, body);
+        }
+    }
+
+    fn finish(self) -> Summary {
+        output::build(&self)
+    }
+
+    fn index_row(summary: &Summary) -> serde_json::Value {
+        output::index_row(summary)
+    }
+}
+
+/// A process that has ended, with what explains it; judged only when somebody asks.
+#[derive(Debug, Clone)]
+struct Ended {
+    process: Process,
+    comm: Comm,
+    seq: u64,
+    t: BootNs,
+    status: WaitStatus,
+    totals: ExitTotals,
+    case: Case,
+}
+
+#[derive(Debug, Default)]
+struct Rows {
+    count: u64,
+    peak_rss_kb: u64,
+    peak_tree_rss_kb: u64,
+    peak_oom_score: i64,
+    peak_fd_ratio: f64,
+    drift: bool,
+}
+
+impl Summarizer {
+    /// Starts with what the `session` record says.
+    #[must_use]
+    pub fn new(session: SessionInfo) -> Self {
+        Self {
+            session,
+            tree: Tree::new(),
+            accounting: Accounting::default(),
+            evidence: Evidence::default(),
+            target: None,
+            unresolved: None,
+            root: None,
+            recent: VecDeque::new(),
+            ended_target: None,
+            ended_root: None,
+            comm_now: None,
+            rows: Rows::default(),
+            lost: BTreeMap::new(),
+            reasons: BTreeMap::new(),
+            attach: None,
+            last: BootNs(0),
+            end: None,
+            waited: None,
+            cost: (None, None),
+            anomalies: 0,
+        }
+    }
+
+    fn take(&mut self, seq: u64, t: BootNs, body: &Body) {
+        self.last = self.last.max(t);
+        match body {
+            Body::Event(event) => self.event(seq, t, event),
+            Body::Target(target) => self.target(target),
+            Body::Snapshot { row, .. } => self.snapshot(row),
+            Body::Tick(totals) => self.tick(totals),
+            Body::Anomaly(_) => self.anomalies += 1,
+            Body::Loss { reason, count } => {
+                let lost = self.lost.entry(reason.clone()).or_default();
+                *lost = lost.saturating_add(*count);
+            }
+            Body::Gap(gap) => {
+                let lost = self
+                    .lost
+                    .entry(format!("records: {}", gap.reason))
+                    .or_default();
+                *lost = lost.saturating_add(gap.dropped);
+                self.reason("gap in the journal");
+            }
+            Body::Note(note) => self.note(seq, note),
+            Body::End(end) => self.end = Some((**end).clone()),
+            Body::Session(_) | Body::Crash(_) | Body::Unknown { .. } => {}
+        }
+    }
+
+    fn event(&mut self, seq: u64, t: BootNs, event: &EventKind) {
+        self.accounting.apply(event);
+        match event {
+            EventKind::Fork(fork) => {
+                if self.root.is_none() {
+                    self.root = Some(fork.child);
+                }
+            }
+            EventKind::Exec(exec) => {
+                if self.target_key() == Some(exec.process.key) {
+                    self.comm_now = Some(exec.comm);
+                }
+            }
+            EventKind::Exit(exit) => self.exit(seq, t, exit),
+            EventKind::Signal(signal) => self.signal(seq, t, signal),
+            EventKind::Oom(oom) => self.evidence.oom(seq, oom),
+        }
+        match self.tree.apply(t, event) {
+            Effect::BirthLost => self.reason("event of a process whose fork was lost"),
+            Effect::ExitLost(key) => {
+                self.evidence.take(key);
+                self.reason("process whose exit was lost");
+            }
+            Effect::Applied | Effect::Duplicate | Effect::Untouched => {}
+        }
+    }
+
+    fn target(&mut self, target: &TargetBody) {
+        match target {
+            TargetBody::Pinned(pinned) => {
+                let key = pinned.process.key;
+                self.comm_now = Some(pinned.comm);
+                self.ended_target = self
+                    .recent
+                    .iter()
+                    .find(|ended| ended.process.key == key)
+                    .cloned();
+                self.unresolved = None;
+                self.target = Some(pinned.clone());
+            }
+            TargetBody::Unresolved { reason } => {
+                if self.target.is_none() {
+                    self.unresolved = Some(reason.clone());
+                }
+            }
+        }
+    }
+
+    fn snapshot(&mut self, row: &SnapshotRow) {
+        let rows = &mut self.rows;
+        rows.count += 1;
+        if row.role != Role::Workload {
+            return;
+        }
+        let rss = row.vm_hwm_kb.max(row.vm_rss_kb).unwrap_or(0);
+        rows.peak_rss_kb = rows.peak_rss_kb.max(rss);
+        rows.peak_oom_score = rows.peak_oom_score.max(row.oom_score.unwrap_or(0));
+        if let (Some(fds), Some(limit @ 1..)) = (row.fd_count, row.fd_soft_limit) {
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "descriptor counts are below 2^52"
+            )]
+            let ratio = fds as f64 / limit as f64;
+            rows.peak_fd_ratio = rows.peak_fd_ratio.max(ratio);
+        }
+        if let (Some(comm), Some(expected)) = (&row.comm, self.comm_now) {
+            rows.drift |= *comm != expected.to_text();
+        }
+    }
+
+    fn tick(&mut self, totals: &TreeTotals) {
+        self.rows.peak_tree_rss_kb = self.rows.peak_tree_rss_kb.max(totals.rss_kb);
+    }
+
+    fn note(&mut self, seq: u64, note: &Note) {
+        let number = |key: &str| note.data.get(key).and_then(serde_json::Value::as_u64);
+        match note.topic.as_str() {
+            topic::ATTACHED => {
+                let converged = note.data.get("converged") == Some(&serde_json::Value::Bool(true));
+                self.attach = Some((number("passes").unwrap_or(0), converged));
+                if !converged {
+                    self.reason("attach that did not converge");
+                }
+            }
+            topic::WAITED => {
+                let status = number("status").and_then(|status| u32::try_from(status).ok());
+                self.waited = status.map(|status| (seq, WaitStatus(status)));
+            }
+            topic::COST => self.cost = (number("cpu_us"), number("peak_rss_kb")),
+            _ => {}
+        }
+    }
+
+    fn target_key(&self) -> Option<ProcKey> {
+        self.target.as_ref().map(|target| target.process.key)
+    }
+
+    fn reason(&mut self, reason: &str) {
+        *self.reasons.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    fn exit(&mut self, seq: u64, t: BootNs, exit: &Exit) {
+        let key = exit.process.key;
+        let orphans: Vec<_> = self
+            .tree
+            .children(key)
+            .map(|child| child.process.key)
+            .collect();
+        for orphan in orphans {
+            self.evidence.parent_ended(orphan, seq, key);
+        }
+        let ended = Ended {
+            process: exit.process,
+            comm: exit.comm,
+            seq,
+            t,
+            status: WaitStatus(exit.status),
+            totals: exit.totals,
+            case: self.evidence.take(key),
+        };
+        if self.target_key() == Some(key) {
+            self.ended_target = Some(ended.clone());
+        }
+        if self.root.is_some_and(|root| root.key == key) {
+            self.ended_root = Some(ended.clone());
+        }
+        if self.recent.len() == RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(ended);
+    }
+
+    fn signal(&mut self, seq: u64, t: BootNs, signal: &Signal) {
+        let place = match relation(&self.tree, self.target_key(), signal) {
+            // A parent that died a moment ago is off the tree already.
+            Relation::Outside
+                if self
+                    .evidence
+                    .parent_of(signal.target.key, signal.sender.key) =>
+            {
+                Relation::Ancestor
+            }
+            place => place,
+        };
+        let start = self.session.tick_rule.ticks(signal.sender.key.start);
+        self.evidence.signal(seq, t, signal, place, start);
+    }
+}

@@ -1,0 +1,408 @@
+//! The shape of `summary.json`, a public interface (docs/records.md), and how the fold fills it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Ended, Summarizer};
+use crate::{
+    session::journal::info::{Backend, SessionInfo},
+    units::BootNs,
+    verdict::{Verdict, WaitStatus, judge, judge::End},
+};
+
+/// `summary.json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// The session.
+    pub session_id: String,
+    /// Name of its directory.
+    pub dir_name: String,
+    /// The workload's pid, the root's while there is none.
+    pub pid: u32,
+    /// Working directory at the start.
+    pub cwd: String,
+    /// The command as it was given, quoted as a shell would need it.
+    pub command: String,
+    /// Whether the workload exited 0.
+    pub success: bool,
+    /// success, error, killed, detached or crashed.
+    pub subtype: String,
+    /// The workload's exit code, 128 + n for signal n, -1 only when unknown.
+    pub exit_code: i32,
+    /// When the session began: RFC 3339 UTC.
+    pub start_ts: String,
+    /// When it ended.
+    pub end_ts: String,
+    /// Seconds between.
+    pub duration_seconds: f64,
+    /// Seconds between snapshots.
+    pub snapshot_interval_seconds: f64,
+    /// Rows.
+    pub snapshot_count: u64,
+    /// Anomalies.
+    pub anomaly_count: u64,
+    /// Peak resident set of the workload, KiB: exact when its end was seen.
+    pub peak_rss_kb: u64,
+    /// Highest badness of the workload, on the kernel's scale.
+    pub peak_oom_score: i64,
+    /// Highest share of its descriptor limit that the workload used.
+    pub peak_fd_ratio: f64,
+    /// Why the session ended.
+    pub termination_reason: String,
+    /// Name of the pinned workload; null when there is none.
+    pub tracked_comm: Option<String>,
+    /// Whether a row bears another name than the workload's.
+    pub tracked_comm_drift: bool,
+    /// How the workload was found: 3 is by events.
+    pub tracer_target_resolution_version: u32,
+    /// The user's labels.
+    pub labels: BTreeMap<String, String>,
+    /// How the workload ended.
+    pub verdict: Verdict,
+    /// Why there is no workload; null when there is one.
+    pub unresolved: Option<String>,
+    /// Whether anything is missing.
+    pub completeness: Completeness,
+    /// What it cost.
+    pub totals: Totals,
+    /// How the observer fared.
+    pub observer: Observer,
+}
+
+/// Whether anything is missing from the record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Completeness {
+    /// complete or incomplete.
+    pub status: &'static str,
+    /// What is missing; empty when complete.
+    pub reasons: Vec<String>,
+    /// Processes made or adopted.
+    pub forks: u64,
+    /// Images executed.
+    pub execs: u64,
+    /// Processes ended.
+    pub exits: u64,
+    /// Processes still alive at the end.
+    pub alive: u64,
+    /// Events lost, by reason.
+    pub lost: BTreeMap<String, u64>,
+    /// Passes the attach took; null for `run`.
+    pub attach_passes: Option<u64>,
+    /// Whether the last pass found nothing new; null for `run`.
+    pub attach_converged: Option<bool>,
+}
+
+/// What the tree cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Processes seen.
+    pub processes: u64,
+    /// CPU time in user mode of the ended, µs.
+    pub cpu_user_us: u64,
+    /// CPU time in the kernel of the ended, µs.
+    pub cpu_system_us: u64,
+    /// Largest peak of one ended process, KiB.
+    pub peak_process_rss_kb: u64,
+    /// Largest sum over the tree in one tick, KiB.
+    pub peak_tree_rss_kb: u64,
+    /// Bytes read from the block layer; null when this kernel does not account it.
+    pub io_read_bytes: Option<u64>,
+    /// Bytes written to the block layer; null when this kernel does not account it.
+    pub io_write_bytes: Option<u64>,
+    /// Page faults with I/O.
+    pub faults_major: u64,
+    /// Page faults without.
+    pub faults_minor: u64,
+    /// The root's start to its end, or to the end of observation, µs.
+    pub wall_us: u64,
+}
+
+/// How the observer fared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Observer {
+    /// How observation ended; null while it has not.
+    pub ending: Option<String>,
+    /// Why.
+    pub cause: Option<String>,
+    /// tracer's version.
+    pub version: String,
+    /// Its CPU time, µs.
+    pub cpu_us: Option<u64>,
+    /// Its peak resident set, KiB.
+    pub peak_rss_kb: Option<u64>,
+    /// ebpf, or none when tracking could not start.
+    pub backend: &'static str,
+    /// What could not be observed.
+    pub degraded: Vec<String>,
+}
+
+pub(super) fn build(fold: &Summarizer) -> Summary {
+    let session = &fold.session;
+    let ended = if fold.target.is_some() {
+        &fold.ended_target
+    } else {
+        &fold.ended_root
+    };
+    let verdict = verdict(fold, ended.as_ref());
+    let status = ended
+        .as_ref()
+        .map(|ended| ended.status)
+        .or(waited(fold).map(|(_, status)| status));
+    let target = fold.target.as_ref();
+    let subject = target.map(|target| target.process).or(fold.root);
+    let start = session.clock.boot;
+    let duration_ns = fold.last.since(start);
+    let end = fold.end.as_ref();
+    let ending = end.map(|end| end.ending.as_str());
+    Summary {
+        session_id: session.session_id.to_string(),
+        dir_name: session.session_id.to_string(),
+        pid: subject.map_or(session.root.pid, |process| process.tgid.0),
+        cwd: String::from_utf8_lossy(&session.cwd).into_owned(),
+        command: quote(&session.command),
+        success: verdict.exit_code == Some(0),
+        subtype: subtype(status, ending.is_some()).to_owned(),
+        exit_code: status.map_or(-1, |status| i32::from(status.shell_code())),
+        start_ts: wall(session, start),
+        end_ts: wall(session, fold.last),
+        duration_seconds: seconds(duration_ns, 6),
+        snapshot_interval_seconds: session.interval.as_secs_f64(),
+        snapshot_count: fold.rows.count,
+        anomaly_count: fold.anomalies,
+        peak_rss_kb: ended
+            .as_ref()
+            .filter(|ended| !ended.totals.peak_rss_upper_bound)
+            .map_or(fold.rows.peak_rss_kb, |ended| ended.totals.peak_rss_kb),
+        peak_oom_score: fold.rows.peak_oom_score,
+        peak_fd_ratio: (fold.rows.peak_fd_ratio * 1000.0).round() / 1000.0,
+        termination_reason: termination_reason(status, ending).to_owned(),
+        tracked_comm: target.map(|target| target.comm.to_text()),
+        tracked_comm_drift: fold.rows.drift,
+        tracer_target_resolution_version: 3,
+        labels: session.labels.clone(),
+        verdict,
+        unresolved: fold.unresolved.clone(),
+        completeness: completeness(fold),
+        totals: totals(fold),
+        observer: Observer {
+            ending: ending.map(str::to_owned),
+            cause: end
+                .map(|end| end.cause.clone())
+                .filter(|cause| !cause.is_empty()),
+            version: session.observer.version.clone(),
+            cpu_us: fold.cost.0,
+            peak_rss_kb: fold.cost.1,
+            backend: match session.backend {
+                Backend::Ebpf => "ebpf",
+                Backend::None => "none",
+            },
+            degraded: session.degraded.clone(),
+        },
+    }
+}
+
+/// The root's status as its parent saw it, where no exit event tells and nobody else is the subject.
+fn waited(fold: &Summarizer) -> Option<(u64, WaitStatus)> {
+    let about_root = match (&fold.target, fold.root) {
+        (Some(target), Some(root)) => target.process.key == root.key,
+        _ => fold.target.is_none(),
+    };
+    fold.waited.filter(|_| about_root)
+}
+
+/// The session's row in `sessions.jsonl`: the summary without its long parts.
+pub(super) fn index_row(summary: &Summary) -> Value {
+    json!({
+        "session_id": summary.session_id,
+        "dir_name": summary.dir_name,
+        "pid": summary.pid,
+        "command": summary.command,
+        "tracked_comm": summary.tracked_comm,
+        "success": summary.success,
+        "subtype": summary.subtype,
+        "exit_code": summary.exit_code,
+        "cause": summary.verdict.cause,
+        "start_ts": summary.start_ts,
+        "end_ts": summary.end_ts,
+        "duration_seconds": summary.duration_seconds,
+        "peak_rss_kb": summary.peak_rss_kb,
+        "processes": summary.totals.processes,
+        "anomaly_count": summary.anomaly_count,
+        "completeness": summary.completeness.status,
+        "termination_reason": summary.termination_reason,
+        "labels": summary.labels,
+    })
+}
+
+fn verdict(fold: &Summarizer, ended: Option<&Ended>) -> Verdict {
+    let named = |comm: String, pid: u32| format!("{comm} (pid {pid})");
+    let subject = fold
+        .target
+        .as_ref()
+        .map(|target| target.process)
+        .or(fold.root);
+    match (ended, subject) {
+        (Some(ended), _) => judge(
+            &named(ended.comm.to_text(), ended.process.tgid.0),
+            End::Seen(ended.seq, ended.status),
+            &ended.case,
+        ),
+        (None, Some(subject)) => {
+            let comm = fold
+                .comm_now
+                .or(fold.tree.get(subject.key).map(|node| node.comm));
+            let comm = comm.map_or_else(|| "the process".to_owned(), |comm| comm.to_text());
+            let end = match (waited(fold), fold.tree.get(subject.key)) {
+                (Some((seq, status)), _) => End::Seen(seq, status),
+                (None, Some(_)) => End::StillRunning,
+                (None, None) => End::NotSeen("its exit event was lost"),
+            };
+            judge(&named(comm, subject.tgid.0), end, &super::Case::default())
+        }
+        (None, None) => {
+            let end = waited(fold).map_or(End::NotSeen("it was not traced"), |(seq, status)| {
+                End::Seen(seq, status)
+            });
+            judge(
+                &format!("pid {}", fold.session.root.pid),
+                end,
+                &super::Case::default(),
+            )
+        }
+    }
+}
+
+fn subtype(status: Option<WaitStatus>, ended: bool) -> &'static str {
+    match status {
+        _ if !ended => "crashed",
+        Some(WaitStatus(0)) => "success",
+        Some(status) if status.signal().is_some() => "killed",
+        Some(_) => "error",
+        None => "detached",
+    }
+}
+
+fn termination_reason(status: Option<WaitStatus>, ending: Option<&str>) -> &'static str {
+    match (ending, status) {
+        (None, _) => "CRASHED",
+        (Some(_), Some(_)) => "natural_exit",
+        (Some("stopped"), None) => "CANCELLED",
+        (Some(_), None) => "completed",
+    }
+}
+
+fn completeness(fold: &Summarizer) -> Completeness {
+    let accounting = &fold.accounting;
+    let alive = fold.tree.len() as u64;
+    let mut reasons: Vec<String> = fold
+        .lost
+        .iter()
+        .filter(|&(_, &count)| count > 0)
+        .map(|(reason, count)| format!("{count} lost: {reason}"))
+        .chain(
+            fold.reasons
+                .iter()
+                .map(|(reason, count)| format!("{count} × {reason}")),
+        )
+        .collect();
+    if fold.session.backend == Backend::None {
+        reasons.push("tracking could not start".to_owned());
+    }
+    if accounting.forks != accounting.exits + alive {
+        reasons.push(format!(
+            "{} processes began, {} ended and {alive} live",
+            accounting.forks, accounting.exits
+        ));
+    }
+    Completeness {
+        status: if reasons.is_empty() {
+            "complete"
+        } else {
+            "incomplete"
+        },
+        reasons,
+        forks: accounting.forks,
+        execs: accounting.execs,
+        exits: accounting.exits,
+        alive,
+        lost: fold.lost.clone(),
+        attach_passes: fold.attach.map(|(passes, _)| passes),
+        attach_converged: fold.attach.map(|(_, converged)| converged),
+    }
+}
+
+fn totals(fold: &Summarizer) -> Totals {
+    let accounting = &fold.accounting;
+    let io_known = accounting.io_unknown == 0;
+    let began = fold
+        .root
+        .map_or(fold.session.clock.boot, |root| root.key.start);
+    let ended = fold.ended_root.as_ref().map_or(fold.last, |ended| ended.t);
+    Totals {
+        processes: accounting.forks,
+        cpu_user_us: accounting.cpu_user_us,
+        cpu_system_us: accounting.cpu_system_us,
+        peak_process_rss_kb: accounting.peak_process_rss_kb,
+        // A tick can miss the peak that one process is known to have had.
+        peak_tree_rss_kb: fold
+            .rows
+            .peak_tree_rss_kb
+            .max(accounting.peak_process_rss_kb),
+        io_read_bytes: io_known.then_some(accounting.io_read_bytes),
+        io_write_bytes: io_known.then_some(accounting.io_write_bytes),
+        faults_major: accounting.faults_major,
+        faults_minor: accounting.faults_minor,
+        wall_us: ended.since(began) / 1000,
+    }
+}
+
+/// RFC 3339 UTC with µs.
+fn wall(session: &SessionInfo, t: BootNs) -> String {
+    format!("{:.6}", session.clock.wall_of(t))
+}
+
+/// Words as a shell would need them to get the same ones.
+fn quote(words: &[Vec<u8>]) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-./=:,@%+".contains(c);
+    let quoted: Vec<String> = words
+        .iter()
+        .map(|word| {
+            let word = String::from_utf8_lossy(word);
+            if !word.is_empty() && word.chars().all(plain) {
+                word.into_owned()
+            } else {
+                format!("'{}'", word.replace('\'', r"'\''"))
+            }
+        })
+        .collect();
+    quoted.join(" ")
+}
+
+/// Nanoseconds as seconds, rounded to so many decimals.
+fn seconds(ns: u64, decimals: i32) -> f64 {
+    let scale = 10_f64.powi(decimals);
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "microseconds of a century fit in 2^52"
+    )]
+    let seconds = ns as f64 / 1e9;
+    (seconds * scale).round() / scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_keep_six_decimals() {
+        assert!((seconds(1_234_567_891, 6) - 1.234_568).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_quoted_command_can_be_pasted_into_a_shell() {
+        let words = ["sh", "-c", "echo 'a b'", ""].map(|word| word.as_bytes().to_vec());
+        assert_eq!(quote(&words), r"sh -c 'echo '\''a b'\''' ''");
+    }
+}

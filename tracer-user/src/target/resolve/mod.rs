@@ -1,0 +1,477 @@
+//! From events to the workload: which process the user means.
+//!
+//! Facts come from exec events (or, at an attach, from what `/proc` showed of each process), so a
+//! workload that has ended before anyone looks is found like any other. Pure: no `/proc`, no clock.
+//! Refuses to fall back to a wrapper; a miss is an error that says what was seen.
+//!
+//! Every process carries the [`Want`] of the wrapper it descends from. A wrapper that only runs its
+//! command wants anything; one that also runs other programs (`sudo`, a login shell, a version
+//! manager) wants the name it was given, and what else runs below it is remembered and passed over.
+
+mod pinned;
+mod unresolved;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use pinned::{Pinned, Rule, Skipped, TraceTarget};
+pub use unresolved::{Candidate, Miss, Unresolved};
+
+use super::wrappers::{self, Image, Part, Want};
+use crate::event::{Event, EventKind, Exec, Exit, Fork};
+use crate::units::{BootNs, Comm, ProcKey, Process};
+
+/// How many candidates and passed-over images are kept; the rest are counted.
+pub const KEPT: usize = 64;
+/// Living processes followed at most; matches the kernel side's map. Those beyond want anything.
+const FOLLOWED: usize = 65_536;
+
+const NOT_NAMED: &str = "has another name";
+const NOT_ASKED: &str = "is not what the wrapper above it was asked to run";
+const COPY: &str = "is a copy of the wrapper above it";
+
+/// What to look for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Spec {
+    /// The workload's name; a path stands for its last component.
+    pub expect: Option<Vec<u8>>,
+    /// The process the user named.
+    pub root: Process,
+}
+
+/// A process that was there when an attach began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Existing {
+    /// The process.
+    pub process: Process,
+    /// Its parent, where that is in the tree.
+    pub parent_key: Option<ProcKey>,
+    /// `/proc/<pid>/comm`.
+    pub comm: Comm,
+    /// `/proc/<pid>/exe`, if it could be read.
+    pub exe: Option<Vec<u8>>,
+    /// `/proc/<pid>/cmdline`.
+    pub argv: Vec<Vec<u8>>,
+    /// When it started.
+    pub start: BootNs,
+}
+
+/// Finds the workload below one root. See the module's text.
+#[derive(Debug)]
+pub struct Resolver {
+    expect: Option<Vec<u8>>,
+    root: Process,
+    root_comm: Option<Comm>,
+    nodes: HashMap<ProcKey, Node>,
+    existing: Vec<Existing>,
+    candidates: Vec<Candidate>,
+    candidates_more: u64,
+    skipped: Vec<Skipped>,
+    skipped_more: u64,
+    /// Executed below a wrapper that did not ask for it, in order.
+    doubtful: Vec<Pending>,
+    /// The innermost wrapper so far, while it is a shell and nothing else ran.
+    lone_shell: Option<Pending>,
+    pinned: Option<Pinned>,
+}
+
+/// A living process of the tree.
+#[derive(Debug, Clone, Default)]
+struct Node {
+    /// What the wrapper above asked for; `None`: anything will do.
+    want: Option<Arc<Want>>,
+    goes_on: bool,
+    /// An `env` of the expected name, which becomes something else in the same process.
+    held: Option<Box<Pending>>,
+    /// Its image came from an event: newer than what `/proc` showed.
+    exec_seen: bool,
+}
+
+/// A target that may be pinned later.
+#[derive(Debug, Clone)]
+struct Pending {
+    target: TraceTarget,
+    rule: Rule,
+    goes_on: bool,
+}
+
+impl Resolver {
+    /// Begins with nothing but the root known.
+    #[must_use]
+    pub fn new(spec: Spec) -> Self {
+        let expect = spec.expect.map(|name| wrappers::basename(&name).to_vec());
+        Self {
+            expect,
+            root: spec.root,
+            root_comm: None,
+            nodes: HashMap::from([(spec.root.key, Node::default())]),
+            existing: Vec::new(),
+            candidates: Vec::new(),
+            candidates_more: 0,
+            skipped: Vec::new(),
+            skipped_more: 0,
+            doubtful: Vec::new(),
+            lone_shell: None,
+            pinned: None,
+        }
+    }
+
+    /// The workload, once found.
+    #[must_use]
+    pub fn pinned(&self) -> Option<&Pinned> {
+        self.pinned.as_ref()
+    }
+
+    /// Takes the next event; the workload at the very event that shows it, and never again.
+    pub fn observe(&mut self, event: &Event) -> Option<&Pinned> {
+        if self.pinned.is_some() {
+            return None;
+        }
+        match &event.kind {
+            EventKind::Fork(fork) => self.fork(fork),
+            EventKind::Exec(exec) => self.exec(exec, event.t),
+            EventKind::Exit(exit) => self.exit(exit),
+            EventKind::Signal(_) | EventKind::Oom(_) => {}
+        }
+        self.pinned.as_ref()
+    }
+
+    /// Adds a process that was there before tracking began. [`Self::settle`] looks at them.
+    pub fn existing(&mut self, process: Existing) {
+        // No image and no arguments: a zombie.
+        let shows = process.exe.is_some() || !process.argv.is_empty();
+        if self.pinned.is_none() && shows && self.existing.len() < FOLLOWED {
+            self.existing.push(process);
+        }
+    }
+
+    /// Looks at what is there: the processes given to [`Self::existing`], parents first, and then
+    /// those that ran below a wrapper without having been asked for. Call it once all existing
+    /// processes are in, and again when waiting for a better one should end. `Some` once.
+    pub fn settle(&mut self) -> Option<&Pinned> {
+        if self.pinned.is_some() {
+            return None;
+        }
+        let first_look = !self.existing.is_empty();
+        let mut existing = std::mem::take(&mut self.existing);
+        existing.sort_by_key(|process| (process.start, process.process.key));
+        let images: HashMap<ProcKey, usize> = existing
+            .iter()
+            .enumerate()
+            .map(|(at, process)| (process.process.key, at))
+            .collect();
+        for process in &existing {
+            let parent = process.parent_key.and_then(|key| images.get(&key));
+            self.look_at(process, parent.map(|&at| &existing[at]));
+            if self.pinned.is_some() {
+                return self.pinned.as_ref();
+            }
+        }
+        let alive = |pending: &Pending| self.nodes.contains_key(&pending.target.process.key);
+        let held = self.nodes.values().find_map(|node| node.held.as_deref());
+        let doubtful = self.doubtful.iter().find(|pending| alive(pending));
+        // Fresh doubts of a first look are given until the next call to clear up.
+        let choice = held.or(doubtful.filter(|_| !first_look)).cloned();
+        choice.and_then(|pending| self.pin(pending))
+    }
+
+    /// The whole tree has ended: decides on what was left open. `Some` once.
+    ///
+    /// A shell with `-c` below which nothing was ever executed did the work itself (a function, a
+    /// builtin behind a condition), so it is the workload. No other wrapper is ever taken: a
+    /// `timeout` whose command does not exist ran nothing.
+    pub fn conclude(&mut self) -> Option<&Pinned> {
+        if self.pinned.is_some() {
+            return None;
+        }
+        // Start-up files run first, so the last one is the likeliest command.
+        let choice = self.doubtful.pop().or(self.lone_shell.take());
+        choice.and_then(|pending| self.pin(pending))
+    }
+
+    /// The error of a search that ended without a workload.
+    #[must_use]
+    pub fn failure(&self, miss: Miss, waited: Duration) -> Unresolved {
+        Unresolved {
+            miss,
+            root: self.root,
+            root_comm: self.root_comm,
+            expect: self.expect.clone(),
+            waited,
+            candidates: self.candidates.clone(),
+            more: self.candidates_more,
+        }
+    }
+
+    fn fork(&mut self, fork: &Fork) {
+        if self.nodes.len() < FOLLOWED {
+            let creator = self.nodes.get(&fork.creator.key);
+            let node = Node {
+                want: creator.and_then(|node| node.want.clone()),
+                goes_on: creator.is_some_and(|node| node.goes_on),
+                ..Node::default()
+            };
+            self.nodes.entry(fork.child.key).or_insert(node);
+        }
+        if fork.child.key == self.root.key {
+            self.root_comm.get_or_insert(fork.comm);
+        }
+    }
+
+    fn exec(&mut self, exec: &Exec, t: BootNs) {
+        let image = Image {
+            comm: exec.comm.as_bytes(),
+            filename: &exec.filename,
+            filename_cut: exec.filename_truncated,
+            argv: &exec.argv,
+            argv_cut: exec.argv_truncated,
+        };
+        self.node(exec.process.key).exec_seen = true;
+        let seen = Seen {
+            process: exec.process,
+            exec_no: exec.exec_no,
+            comm: exec.comm,
+            at: t,
+        };
+        self.consider(seen, &image);
+    }
+
+    fn exit(&mut self, exit: &Exit) {
+        let held = self
+            .nodes
+            .remove(&exit.process.key)
+            .and_then(|node| node.held);
+        if exit.process.key == self.root.key {
+            self.root_comm = Some(exit.comm);
+        }
+        // `env` of the expected name that could not run what it should.
+        if let Some(held) = held {
+            self.pin(*held);
+        }
+    }
+
+    fn look_at(&mut self, process: &Existing, parent: Option<&Existing>) {
+        let parent_node = process
+            .parent_key
+            .and_then(|key| self.nodes.get(&key))
+            .cloned();
+        let known = self.nodes.get(&process.process.key);
+        if known.is_some_and(|node| node.exec_seen) {
+            return;
+        }
+        if let Some(parent_node) = parent_node {
+            let node = self.node(process.process.key);
+            node.want = parent_node.want;
+            node.goes_on = parent_node.goes_on;
+        }
+        let seen = Seen {
+            process: process.process,
+            exec_no: 0,
+            comm: process.comm,
+            at: process.start,
+        };
+        let image = Image {
+            comm: process.comm.as_bytes(),
+            filename: process.exe.as_deref().unwrap_or_default(),
+            filename_cut: false,
+            argv: &process.argv,
+            argv_cut: false,
+        };
+        let copy =
+            parent.is_some_and(|parent| parent.argv == process.argv && parent.exe == process.exe);
+        if copy && self.expect.is_none() {
+            self.pass_over(seen, &image, COPY, true);
+        } else {
+            self.consider(seen, &image);
+        }
+    }
+
+    /// An image, newly there: pins it or passes it over.
+    fn consider(&mut self, seen: Seen, image: &Image<'_>) {
+        if seen.process.key == self.root.key {
+            self.root_comm = Some(seen.comm);
+        }
+        let node = self.node(seen.process.key).clone();
+        match self.expect.clone() {
+            Some(name) => self.consider_named(&name, &node, seen, image),
+            None => self.consider_any(&node, seen, image),
+        }
+    }
+
+    fn consider_named(&mut self, name: &[u8], node: &Node, seen: Seen, image: &Image<'_>) {
+        let (why, goes_on) = match wrappers::part(image) {
+            Part::Wrapper { why, goes_on, .. } => (Some(why), goes_on),
+            Part::Program | Part::ShellText => (None, false),
+        };
+        let rule = matches(name, image).or_else(|| {
+            // The same process under another name: it was recognised before.
+            node.held.as_ref().map(|held| held.rule)
+        });
+        if let Some(rule) = rule {
+            let pending = Pending {
+                target: seen.target(image),
+                rule,
+                goes_on: node.goes_on,
+            };
+            // Also the `env` of a `#!` line, which bears the script's name for a moment.
+            if image.argv0() == Some(b"env") && why.is_some() {
+                self.node(seen.process.key).held = Some(Box::new(pending));
+                self.pass_over(seen, image, why.unwrap_or(NOT_NAMED), true);
+            } else {
+                self.pin(pending);
+            }
+            return;
+        }
+        self.node(seen.process.key).goes_on |= goes_on;
+        self.pass_over(seen, image, why.unwrap_or(NOT_NAMED), why.is_some());
+    }
+
+    fn consider_any(&mut self, node: &Node, seen: Seen, image: &Image<'_>) {
+        let asked_for = node.want.as_ref().is_none_or(|want| want.is(image));
+        let part = wrappers::part(image);
+        if !asked_for {
+            self.not_asked_for(&part, node.goes_on, seen, image);
+            return;
+        }
+        let rule = match part {
+            Part::Wrapper { why, want, goes_on } => {
+                let shell = why == wrappers::SHELL;
+                self.lone_shell = shell.then(|| Pending {
+                    target: seen.target(image),
+                    rule: Rule::OnlyProcess,
+                    goes_on: node.goes_on,
+                });
+                let inner = self.node(seen.process.key);
+                inner.want = want.map(Arc::new);
+                inner.goes_on |= goes_on;
+                self.pass_over(seen, image, why, true);
+                return;
+            }
+            Part::Program => Rule::FirstProgram,
+            Part::ShellText => Rule::ShellText,
+        };
+        self.pin(Pending {
+            target: seen.target(image),
+            rule,
+            goes_on: node.goes_on,
+        });
+    }
+
+    /// Run on the side by a wrapper, or under a name of its own making (a shell's function).
+    fn not_asked_for(&mut self, part: &Part, goes_on: bool, seen: Seen, image: &Image<'_>) {
+        self.lone_shell = None;
+        // Whatever a further wrapper runs stays in doubt, but the wrapper itself is not meant.
+        if let Part::Wrapper { why, .. } = part {
+            self.pass_over(seen, image, why, true);
+            return;
+        }
+        let on_the_side = wrappers::is_housekeeping(image.program().name);
+        if !on_the_side && self.doubtful.len() < KEPT {
+            self.doubtful.push(Pending {
+                target: seen.target(image),
+                rule: Rule::OnlyCandidate,
+                goes_on,
+            });
+        }
+        self.pass_over(seen, image, NOT_ASKED, false);
+    }
+
+    fn pass_over(&mut self, seen: Seen, image: &Image<'_>, why: &'static str, wrapper: bool) {
+        if self.skipped.len() < KEPT {
+            self.skipped.push(Skipped {
+                process: seen.process,
+                exec_no: seen.exec_no,
+                comm: seen.comm,
+                why,
+                wrapper,
+            });
+        } else {
+            self.skipped_more += 1;
+        }
+        if self.candidates.len() < KEPT {
+            self.candidates.push(Candidate {
+                process: seen.process,
+                comm: seen.comm,
+                filename: image.filename.to_vec(),
+                argv: image
+                    .argv
+                    .iter()
+                    .take(3)
+                    .map(|arg| arg[..arg.len().min(64)].to_vec())
+                    .collect(),
+                why,
+            });
+        } else {
+            self.candidates_more += 1;
+        }
+    }
+
+    fn pin(&mut self, pending: Pending) -> Option<&Pinned> {
+        self.pinned = Some(Pinned {
+            target: pending.target,
+            rule: pending.rule,
+            skipped: std::mem::take(&mut self.skipped),
+            skipped_more: self.skipped_more,
+            shell_goes_on: pending.goes_on,
+        });
+        // Nothing more is decided: a long session does not carry the search's memory along.
+        self.nodes = HashMap::new();
+        self.doubtful = Vec::new();
+        self.candidates = Vec::new();
+        self.pinned.as_ref()
+    }
+
+    fn node(&mut self, key: ProcKey) -> &mut Node {
+        self.nodes.entry(key).or_default()
+    }
+}
+
+/// When and where an image was seen.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    process: Process,
+    exec_no: u32,
+    comm: Comm,
+    at: BootNs,
+}
+
+impl Seen {
+    fn target(self, image: &Image<'_>) -> TraceTarget {
+        TraceTarget {
+            process: self.process,
+            comm: self.comm,
+            exe: image.filename.to_vec(),
+            argv: image.argv.to_vec(),
+            argv_complete: !image.argv_cut,
+            exec_no: self.exec_no,
+            at: self.at,
+        }
+    }
+}
+
+/// The rule by which an image bears the expected name.
+fn matches(name: &[u8], image: &Image<'_>) -> Option<Rule> {
+    const COMM_MAX: usize = 15;
+    let comm_is = if name.len() > COMM_MAX {
+        // The kernel cut the comm; the file's whole name, where known, decides between programs
+        // that begin alike.
+        let other_file = image
+            .file()
+            .is_some_and(|file| file != name && file.starts_with(image.comm));
+        image.comm == &name[..COMM_MAX] && !other_file
+    } else {
+        image.comm == name
+    };
+    if comm_is {
+        Some(Rule::Comm)
+    } else if image.file() == Some(name) {
+        Some(Rule::Exe)
+    } else if image.argv0() == Some(name) {
+        Some(Rule::Argv0)
+    } else if image.script() == Some(name) {
+        Some(Rule::Script)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,330 @@
+//! From a wait status and its evidence to a verdict.
+
+use super::{
+    Cause, Confidence, Killer, Outcome, Relation, Verdict,
+    evidence::{Case, SignalSeen},
+    signals,
+    status::WaitStatus,
+};
+
+/// What became of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Its exit record: `seq` and raw wait status.
+    Seen(u64, WaitStatus),
+    /// It lived when observation ended.
+    StillRunning,
+    /// Its end was not seen, and why.
+    NotSeen(&'static str),
+}
+
+/// Judges one process. `name` is what people call it, for the sentence.
+#[must_use]
+pub fn judge(name: &str, end: End, case: &Case) -> Verdict {
+    match end {
+        End::StillRunning => {
+            let sentence = format!("{name} was still running when observation ended");
+            open(Outcome::StillRunning, sentence)
+        }
+        End::NotSeen(why) => open(
+            Outcome::Unknown,
+            format!("how {name} ended is unknown: {why}"),
+        ),
+        End::Seen(seq, status) => match (status.signal(), status.exit_code()) {
+            (Some(signal), _) => signaled(name, seq, signal, status.core_dumped(), case),
+            (None, code) => exited(name, seq, code.unwrap_or(0)),
+        },
+    }
+}
+
+fn open(outcome: Outcome, sentence: String) -> Verdict {
+    Verdict {
+        outcome,
+        exit_code: None,
+        signal: None,
+        core_dumped: false,
+        cause: Cause::Unknown,
+        confidence: Confidence::Unknown,
+        sentence,
+        killer: None,
+        evidence: Vec::new(),
+    }
+}
+
+fn exited(name: &str, seq: u64, code: i32) -> Verdict {
+    let (cause, sentence) = match code {
+        0 => (Cause::Success, format!("{name} exited 0")),
+        code => (Cause::ErrorExit, format!("{name} exited {code}")),
+    };
+    Verdict {
+        outcome: Outcome::Exited,
+        exit_code: Some(code),
+        signal: None,
+        core_dumped: false,
+        cause,
+        confidence: Confidence::Certain,
+        sentence,
+        killer: None,
+        evidence: vec![seq],
+    }
+}
+
+fn signaled(name: &str, seq: u64, signal: i32, core_dumped: bool, case: &Case) -> Verdict {
+    // Only a delivered signal of that number can have done it; the last one did.
+    let sent = case
+        .signals
+        .iter()
+        .rev()
+        .find(|seen| seen.signal == signal && seen.result == 0);
+    let (cause, confidence, detail) = explain(signal, sent, case);
+    let signal_name = signals::name(signal);
+    let core = if core_dumped { " (core dumped)" } else { "" };
+    let sentence = match detail {
+        Some(detail) => format!("{name} ended by {signal_name}{core}: {detail}"),
+        None => format!("{name} ended by {signal_name}{core}"),
+    };
+    let mut evidence = vec![seq];
+    evidence.extend(sent.map(|seen| seen.seq));
+    evidence.extend(case.oom.as_ref().map(|oom| oom.seq));
+    if cause == Cause::ParentDeath {
+        evidence.extend(case.parent_exit.map(|(seq, _)| seq));
+    }
+    evidence.sort_unstable();
+    Verdict {
+        outcome: Outcome::Signaled,
+        exit_code: None,
+        signal: Some(signal_name),
+        core_dumped,
+        cause,
+        confidence,
+        sentence,
+        killer: sent
+            .filter(|_| cause != Cause::KernelOom)
+            .map(|seen| seen.killer.clone()),
+        evidence,
+    }
+}
+
+fn explain(
+    signal: i32,
+    sent: Option<&SignalSeen>,
+    case: &Case,
+) -> (Cause, Confidence, Option<String>) {
+    if signal == 9
+        && let Some(oom) = &case.oom
+    {
+        let held = oom
+            .anon_rss_kb
+            .map_or(String::new(), |kb| format!(", holding {kb} KiB"));
+        let why = format!("the kernel ran out of memory and chose it{held}");
+        return (Cause::KernelOom, Confidence::Certain, Some(why));
+    }
+    let Some(sent) = sent else {
+        // A group exit kills the other threads without a signal record, and what was sent before
+        // tracking began was not seen.
+        return (
+            Cause::Unknown,
+            Confidence::Unknown,
+            Some("who sent it was not seen".to_owned()),
+        );
+    };
+    if signals::is_fault(signal) && (sent.from_kernel || sent.code > 0 || is_self(&sent.killer)) {
+        return (Cause::Fault, Confidence::Certain, None);
+    }
+    if sent.from_kernel {
+        return match signal {
+            2 | 3 => (
+                Cause::Interrupt,
+                Confidence::Likely,
+                Some("typed at its terminal".to_owned()),
+            ),
+            1 => {
+                let why = format!("its terminal went away, with {}", who(&sent.killer));
+                (Cause::Hangup, Confidence::Likely, Some(why))
+            }
+            // The kernel kills the OOM victim before it reports the kill; if that report was lost,
+            // this is what is left of it.
+            9 if is_self(&sent.killer) => {
+                let why = "the kernel killed it, most likely for want of memory".to_owned();
+                (Cause::KernelOom, Confidence::Likely, Some(why))
+            }
+            _ => (
+                Cause::Killed,
+                Confidence::Likely,
+                Some("sent by the kernel".to_owned()),
+            ),
+        };
+    }
+    if let Some((_, parent)) = case.parent_exit
+        && parent == sent.sender.key
+    {
+        let why = format!("its parent {} ended first", who(&sent.killer));
+        return (Cause::ParentDeath, Confidence::Certain, Some(why));
+    }
+    if sent.killer.comm == "timeout" && sent.killer.relation == Relation::Wrapper {
+        let why = format!("{} ran out of time", who(&sent.killer));
+        return (Cause::Timeout, Confidence::Certain, Some(why));
+    }
+    (
+        Cause::Killed,
+        Confidence::Certain,
+        Some(format!("sent by {}", who(&sent.killer))),
+    )
+}
+
+fn is_self(killer: &Killer) -> bool {
+    killer.relation == Relation::Itself
+}
+
+/// `pkill (pid 4711, "pkill -f python", uid 0, outside the tree)`.
+fn who(killer: &Killer) -> String {
+    let mut facts = Vec::new();
+    match killer.pid {
+        Some(pid) => facts.push(format!("pid {pid}")),
+        None => facts.push("pid hidden by a pid namespace".to_owned()),
+    }
+    facts.extend(
+        killer
+            .cmdline
+            .as_ref()
+            .map(|cmdline| format!("\"{cmdline}\"")),
+    );
+    facts.push(format!("uid {}", killer.uid));
+    facts.push(
+        match killer.relation {
+            Relation::Itself => "itself",
+            Relation::Descendant => "below it",
+            Relation::Ancestor => "above it",
+            Relation::Wrapper => "its wrapper",
+            Relation::Sibling => "in its tree",
+            Relation::Outside => "outside the tree",
+            Relation::Kernel => "the kernel",
+            Relation::Unknown => "relation unknown",
+        }
+        .to_owned(),
+    );
+    format!("{} ({})", killer.comm, facts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::Signal,
+        units::{BootNs, Comm, ProcKey, Process, Tgid, Ticks},
+        verdict::Evidence,
+    };
+
+    fn process(pid: u32) -> Process {
+        Process {
+            key: ProcKey {
+                init: pid,
+                start: BootNs(1),
+            },
+            tgid: Tgid(pid),
+            inner: pid,
+        }
+    }
+
+    fn signal(number: i32, code: i32, sender: &str, from_kernel: bool) -> Signal {
+        Signal {
+            target: process(5),
+            signal: number,
+            code,
+            result: 0,
+            group: true,
+            from_kernel,
+            sender: process(6),
+            sender_comm: Comm::from_bytes(sender.as_bytes()),
+            sender_uid: 0,
+            sender_cmdline: b"pkill\0-f\0python\0".to_vec(),
+        }
+    }
+
+    fn verdict(status: u32, records: &[(Signal, Relation)]) -> Verdict {
+        let mut evidence = Evidence::default();
+        for (seq, (signal, relation)) in (10..).zip(records) {
+            evidence.signal(seq, BootNs(seq), signal, *relation, Ticks(1));
+        }
+        let case = evidence.take(process(5).key);
+        judge("python3 (pid 5)", End::Seen(99, WaitStatus(status)), &case)
+    }
+
+    #[test]
+    fn a_code_of_128_and_more_is_still_an_exit() {
+        let verdict = verdict(137 << 8, &[]);
+        assert_eq!(
+            (verdict.outcome, verdict.exit_code),
+            (Outcome::Exited, Some(137))
+        );
+        assert_eq!(verdict.cause, Cause::ErrorExit);
+    }
+
+    #[test]
+    fn the_killer_is_named_with_its_command_line() {
+        let verdict = verdict(9, &[(signal(9, 0, "pkill", false), Relation::Outside)]);
+        assert_eq!(verdict.cause, Cause::Killed);
+        assert_eq!(
+            verdict.sentence,
+            "python3 (pid 5) ended by SIGKILL: sent by pkill (pid 6, \"pkill -f python\", uid 0, \
+             outside the tree)"
+        );
+        assert_eq!(verdict.evidence, [10, 99]);
+    }
+
+    #[test]
+    fn a_signal_that_was_not_delivered_is_never_the_cause() {
+        let ignored = Signal {
+            result: 1,
+            ..signal(9, 0, "kill", false)
+        };
+        let verdict = verdict(9, &[(ignored, Relation::Outside)]);
+        assert_eq!((verdict.cause, verdict.killer), (Cause::Unknown, None));
+    }
+
+    #[test]
+    fn a_signal_of_another_number_is_never_the_cause() {
+        let verdict = verdict(
+            15,
+            &[
+                (signal(15, 0, "kill", false), Relation::Outside),
+                (signal(10, 0, "other", false), Relation::Sibling),
+            ],
+        );
+        assert_eq!(verdict.killer.unwrap().comm, "kill");
+    }
+
+    #[test]
+    fn keys_at_the_terminal_faults_and_timeouts_are_told_apart() {
+        let cause = |status, signal, relation| verdict(status, &[(signal, relation)]).cause;
+        let outside = Relation::Outside;
+        assert_eq!(
+            cause(2, signal(2, 0x80, "kworker/u4:1", true), outside),
+            Cause::Interrupt
+        );
+        assert_eq!(
+            cause(2, signal(2, 0, "kill", false), outside),
+            Cause::Killed
+        );
+        assert_eq!(
+            cause(1, signal(1, 0x80, "tmux", true), outside),
+            Cause::Hangup
+        );
+        assert_eq!(
+            cause(0x8b, signal(11, 1, "python3", false), Relation::Itself),
+            Cause::Fault
+        );
+        assert_eq!(
+            cause(11, signal(11, 0, "kill", false), outside),
+            Cause::Killed
+        );
+        assert_eq!(
+            cause(15, signal(15, 0, "timeout", false), Relation::Wrapper),
+            Cause::Timeout
+        );
+        assert_eq!(
+            cause(15, signal(15, 0, "timeout", false), outside),
+            Cause::Killed
+        );
+    }
+}

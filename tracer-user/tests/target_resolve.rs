@@ -1,0 +1,560 @@
+//! Which process is pinned behind which wrappers, told as streams of events.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tracer::event::{Event, EventKind, Exec, Exit, ExitTotals, Fork};
+use tracer::target::{Existing, KEPT, Miss, Pinned, Resolver, Rule, Spec};
+use tracer::units::{BootNs, Comm, ProcKey, Process, Tgid};
+
+fn process(pid: u32) -> Process {
+    Process {
+        key: ProcKey {
+            init: pid,
+            start: BootNs(u64::from(pid) * 1000),
+        },
+        tgid: Tgid(pid),
+        inner: pid,
+    }
+}
+
+/// A tree told by its events.
+struct Story {
+    resolver: Resolver,
+    t: u64,
+    pinned: Vec<Pinned>,
+}
+
+const ROOT: u32 = 100;
+
+impl Story {
+    fn new(expect: Option<&str>) -> Self {
+        let spec = Spec {
+            expect: expect.map(|name| name.as_bytes().to_vec()),
+            root: process(ROOT),
+        };
+        Self {
+            resolver: Resolver::new(spec),
+            t: 0,
+            pinned: Vec::new(),
+        }
+    }
+
+    fn event(&mut self, kind: EventKind) -> &mut Self {
+        self.t += 1;
+        let event = Event {
+            t: BootNs(self.t),
+            kind,
+        };
+        self.pinned.extend(self.resolver.observe(&event).cloned());
+        self
+    }
+
+    fn fork(&mut self, creator: u32, child: u32) -> &mut Self {
+        self.event(EventKind::Fork(Fork {
+            child: process(child),
+            creator: process(creator),
+            parent: process(creator),
+            comm: Comm::default(),
+            depth: 1,
+            uid: 0,
+            adopted: false,
+        }))
+    }
+
+    /// `line` is the argument list, separated by `|`; comm is the file's name.
+    fn exec_file(&mut self, pid: u32, file: &str, line: &str) -> &mut Self {
+        let base = file.rsplit('/').next().unwrap_or(file);
+        let argv: Vec<Vec<u8>> = line.split('|').map(|arg| arg.as_bytes().to_vec()).collect();
+        self.event(EventKind::Exec(Box::new(Exec {
+            process: process(pid),
+            comm: Comm::from_bytes(base.as_bytes()),
+            filename: file.as_bytes().to_vec(),
+            filename_truncated: false,
+            argc: u32::try_from(argv.len()).unwrap(),
+            argv_bytes: 0,
+            argv,
+            argv_truncated: false,
+            argv_unreadable: false,
+            exec_no: 1,
+            euid: 0,
+            caller_tid: pid,
+        })))
+    }
+
+    fn exec(&mut self, pid: u32, line: &str) -> &mut Self {
+        let first = line.split('|').next().unwrap_or_default();
+        let file = format!("/usr/bin/{first}");
+        let file = if first.contains('/') { first } else { &file };
+        self.exec_file(pid, file, line)
+    }
+
+    fn exit(&mut self, pid: u32) -> &mut Self {
+        self.event(EventKind::Exit(Box::new(Exit {
+            process: process(pid),
+            parent: process(1),
+            comm: Comm::default(),
+            status: 0,
+            totals: ExitTotals::default(),
+            execs: 1,
+            threads: 1,
+        })))
+    }
+
+    fn pid(&self) -> Option<u32> {
+        self.pinned
+            .first()
+            .map(|pinned| pinned.target.process().tgid.0)
+    }
+
+    fn found(&self) -> Option<(u32, Rule)> {
+        self.pid()
+            .zip(self.pinned.first().map(|pinned| pinned.rule))
+    }
+
+    fn wrappers(&self) -> Vec<String> {
+        let skipped = self.pinned[0].skipped.iter();
+        skipped
+            .filter(|one| one.wrapper)
+            .map(|one| one.comm.to_text())
+            .collect()
+    }
+}
+
+#[test]
+fn a_plain_program_is_pinned_at_its_own_exec() {
+    let mut story = Story::new(None);
+    story.exec(ROOT, "python3|x.py");
+    assert_eq!(story.found(), Some((ROOT, Rule::FirstProgram)));
+    let target = &story.pinned[0].target;
+    assert_eq!(
+        (target.exe(), target.at()),
+        (&b"/usr/bin/python3"[..], BootNs(1))
+    );
+}
+
+#[test]
+fn script_with_a_command_gives_the_program_inside_and_pins_once() {
+    let mut story = Story::new(None);
+    story
+        .exec(
+            ROOT,
+            "script|-qefc|python3 -c 'x = bytearray(60<<20)'|/dev/null",
+        )
+        .fork(ROOT, 101)
+        .exec_file(101, "/bin/sh", "sh|-c|python3 -c 'x = bytearray(60<<20)'")
+        .exec(101, "python3|-c|x = bytearray(60<<20)")
+        .exec(101, "late");
+    assert_eq!(story.pinned.len(), 1);
+    assert_eq!(story.pid(), Some(101));
+    assert_eq!(story.wrappers(), ["script", "sh"]);
+}
+
+#[test]
+fn sudo_that_forks_a_monitor_and_a_password_check_gives_its_command() {
+    let mut story = Story::new(None);
+    story
+        .exec(ROOT, "sudo|-u|www|A=1|/opt/prog|-x")
+        .fork(ROOT, 101)
+        .exec(101, "/usr/sbin/unix_chkpwd|www|nullok")
+        .exit(101)
+        .fork(ROOT, 102)
+        .fork(102, 103)
+        .exec(103, "/opt/prog|-x");
+    assert_eq!(story.pid(), Some(103));
+    assert_eq!(story.wrappers(), ["sudo"]);
+}
+
+#[test]
+fn a_login_shells_start_up_files_are_not_the_workload() {
+    let mut story = Story::new(None);
+    story.exec(ROOT, "bash|-lc|python3 x.py");
+    for (pid, line) in [
+        (101, "id|-u"),
+        (102, "locale-check|C.UTF-8"),
+        (103, "motd-tool"),
+    ] {
+        story.fork(ROOT, pid).exec(pid, line).exit(pid);
+    }
+    story.exec(ROOT, "python3|x.py");
+    assert_eq!(story.found(), Some((ROOT, Rule::FirstProgram)));
+}
+
+#[test]
+fn npx_gives_the_packages_script() {
+    let mut story = Story::new(None);
+    story
+        .exec_file(
+            ROOT,
+            "/usr/bin/npx",
+            "/usr/bin/env|node|/usr/bin/npx|cowsay|hi",
+        )
+        .exec(ROOT, "node|/usr/bin/npx|cowsay|hi")
+        .fork(ROOT, 101)
+        .exec(101, "sh|-c|cowsay hi")
+        .exec_file(101, "/x/.bin/cowsay", "/usr/bin/env|node|/x/.bin/cowsay|hi")
+        .exec(101, "node|/x/.bin/cowsay|hi");
+    assert_eq!(story.pid(), Some(101));
+    assert_eq!(story.pinned[0].target.argv()[0], b"node");
+}
+
+#[test]
+fn pyenv_shims_give_the_real_python_and_not_its_helpers() {
+    let mut story = Story::new(None);
+    let shim = "/root/.pyenv/shims/python3";
+    let pyenv = "/root/.pyenv/bin/pyenv";
+    story
+        .exec_file(ROOT, shim, &format!("/usr/bin/env|bash|{shim}|x.py"))
+        .exec(ROOT, &format!("bash|{shim}|x.py"))
+        .exec_file(
+            ROOT,
+            pyenv,
+            &format!("/usr/bin/env|bash|{pyenv}|exec|python3|x.py"),
+        )
+        .fork(ROOT, 101)
+        .exec(101, "/root/.pyenv/libexec/pyenv-version-name")
+        .exec(101, "bash|/root/.pyenv/libexec/pyenv-version-name")
+        .exit(101)
+        .exec(ROOT, "/root/.pyenv/versions/3.11/bin/python3|x.py");
+    assert_eq!(story.found(), Some((ROOT, Rule::FirstProgram)));
+    assert!(story.pinned[0].target.exe().ends_with(b"3.11/bin/python3"));
+}
+
+#[test]
+fn uv_run_is_not_fooled_by_its_interpreter_query() {
+    let mut story = Story::new(None);
+    story
+        .exec(ROOT, "uv|run|python|x.py")
+        .fork(ROOT, 101)
+        .exec(101, "/usr/bin/python|-I|-B|-c|import sys")
+        .exit(101)
+        .fork(ROOT, 102)
+        .exec(102, "/srv/.venv/bin/python|x.py");
+    assert_eq!(story.pid(), Some(102));
+}
+
+#[test]
+fn an_env_script_is_pinned_as_the_program_that_runs_it() {
+    for expect in [None, Some("tool"), Some("python3")] {
+        let mut story = Story::new(expect);
+        story.exec_file(ROOT, "./tool", "/usr/bin/env|python3|./tool|a");
+        assert_eq!(
+            story.pid(),
+            None,
+            "{expect:?}: env is there only for a moment"
+        );
+        story.exec(ROOT, "python3|./tool|a");
+        assert_eq!(story.pid(), Some(ROOT), "{expect:?}");
+        assert_eq!(story.pinned[0].target.comm().as_bytes(), b"python3");
+    }
+}
+
+#[test]
+fn an_env_script_of_the_expected_name_that_cannot_run_is_still_the_one() {
+    let mut story = Story::new(Some("tool"));
+    story
+        .exec_file(ROOT, "./tool", "/usr/bin/env|no-such|./tool")
+        .exit(ROOT);
+    assert_eq!(story.found(), Some((ROOT, Rule::Comm)));
+}
+
+#[test]
+fn the_expected_name_may_be_comm_file_argv0_or_script() {
+    for (expect, file, line, rule) in [
+        ("claude", "/usr/bin/claude", "claude", Rule::Comm),
+        ("claude", "/usr/bin/python3", "/x/claude|x.py", Rule::Argv0),
+        (
+            "run.sh",
+            "/bin/bash",
+            "bash|-eu|/srv/run.sh|x",
+            Rule::Script,
+        ),
+        (
+            "pytest",
+            "/usr/bin/python3",
+            "python3|-m|pytest|-x",
+            Rule::Script,
+        ),
+        (
+            "cli.js",
+            "/usr/bin/node",
+            "node|--max-old-space-size=4096|/x/cli.js",
+            Rule::Script,
+        ),
+        ("/opt/claude", "/usr/bin/claude", "claude", Rule::Comm),
+        (
+            "a-name-longer-than-fifteen",
+            "/x/a-name-longer-than-fifteen",
+            "x",
+            Rule::Comm,
+        ),
+    ] {
+        let mut story = Story::new(Some(expect));
+        story.exec_file(ROOT, file, line);
+        assert_eq!(story.found(), Some((ROOT, rule)), "{expect} {line}");
+    }
+}
+
+#[test]
+fn names_cut_at_fifteen_bytes_do_not_confuse_programs_that_begin_alike() {
+    let mut story = Story::new(Some("very-long-program-b"));
+    story.exec(ROOT, "/x/very-long-program-a");
+    assert_eq!(story.pid(), None);
+    story.fork(ROOT, 101).exec(101, "/x/very-long-program-b");
+    assert_eq!(story.pid(), Some(101));
+}
+
+#[test]
+fn a_wrapper_whose_arguments_hold_the_name_is_not_it() {
+    let mut story = Story::new(Some("python3"));
+    story
+        .exec(ROOT, "timeout|5|script|-qefc|python3 x.py|/dev/null")
+        .exec(ROOT, "script|-qefc|python3 x.py|/dev/null")
+        .fork(ROOT, 101)
+        .exec(101, "sh|-c|python3 x.py");
+    assert_eq!(story.pid(), None);
+    story.exec(101, "python3|x.py");
+    assert_eq!(story.found(), Some((101, Rule::Comm)));
+    assert_eq!(story.wrappers(), ["timeout", "script", "sh"]);
+}
+
+#[test]
+fn a_shell_whose_text_is_the_program_is_the_workload() {
+    for text in [
+        "exit 3",
+        "kill -9 $$",
+        "make; ./run",
+        "for i in 1 2; do /bin/true; done",
+    ] {
+        let mut story = Story::new(None);
+        story
+            .exec(ROOT, "timeout|5|bash")
+            .fork(ROOT, 101)
+            .exec(101, &format!("bash|-c|{text}"));
+        assert_eq!(story.found(), Some((101, Rule::ShellText)), "{text}");
+    }
+}
+
+#[test]
+fn a_shell_that_goes_on_after_its_program_is_said_to() {
+    let mut story = Story::new(None);
+    story
+        .exec(ROOT, "sh|-c|python3 x; exit 7")
+        .fork(ROOT, 101)
+        .exec(101, "python3|x");
+    assert_eq!(story.pid(), Some(101));
+    assert!(story.pinned[0].shell_goes_on);
+}
+
+#[test]
+fn a_shell_that_started_nothing_is_the_workload_once_it_has_ended() {
+    let mut story = Story::new(None);
+    story.exec(ROOT, "bash|-c|[ -e /none ] && prog").exit(ROOT);
+    assert_eq!(story.pid(), None);
+    let rule = story.resolver.conclude().map(|pinned| pinned.rule);
+    assert_eq!(rule, Some(Rule::OnlyProcess));
+    assert_eq!(story.resolver.conclude(), None, "once");
+}
+
+#[test]
+fn a_wrapper_whose_command_does_not_exist_is_never_the_workload() {
+    let mut story = Story::new(None);
+    story
+        .exec(ROOT, "timeout|5|no-such")
+        .fork(ROOT, 101)
+        .exit(101)
+        .exit(ROOT);
+    assert_eq!(story.resolver.conclude(), None);
+}
+
+#[test]
+fn what_a_shell_function_ran_is_taken_when_nothing_better_came() {
+    let mut story = Story::new(None);
+    story
+        .exec(ROOT, "bash|-lc|deploy")
+        .fork(ROOT, 101)
+        .exec(101, "id")
+        .exit(101);
+    story.fork(ROOT, 102).exec(102, "python3|deploy.py");
+    assert_eq!(story.pid(), None);
+    let pinned = story.resolver.settle().unwrap();
+    assert_eq!(
+        (pinned.target.process(), pinned.rule),
+        (process(102), Rule::OnlyCandidate)
+    );
+}
+
+#[test]
+fn a_workload_of_two_milliseconds_under_three_wrappers_is_found_in_one_batch() {
+    let mut story = Story::new(None);
+    story
+        .exec(ROOT, "timeout|5|nice|setsid|sleep|0.002")
+        .fork(ROOT, 101)
+        .exec(101, "nice|setsid|sleep|0.002")
+        .exec(101, "setsid|sleep|0.002")
+        .fork(101, 102)
+        .exec(102, "sleep|0.002")
+        .exit(102)
+        .exit(101)
+        .exit(ROOT);
+    assert_eq!(story.pid(), Some(102));
+}
+
+#[test]
+fn a_name_that_never_comes_is_an_error_that_tells_everything_seen() {
+    let mut story = Story::new(Some("claude"));
+    story
+        .exec(ROOT, "script|-qefc|codex")
+        .fork(ROOT, 101)
+        .exec(101, "codex|--fast")
+        .exit(101);
+    assert_eq!(story.resolver.conclude(), None);
+    let gone = story
+        .resolver
+        .failure(Miss::RootVanished, Duration::from_millis(12))
+        .to_string();
+    let late = story
+        .resolver
+        .failure(Miss::TimedOut, Duration::from_secs(2))
+        .to_string();
+    for part in [
+        "100",
+        "claude",
+        "(script)",
+        "101 (codex) /usr/bin/codex [codex --fast]: has another name",
+    ] {
+        assert!(
+            gone.contains(part) && late.contains(part),
+            "{part} in\n{gone}\n{late}"
+        );
+    }
+    assert!(gone.contains("ended after 12ms") && late.contains("timed out after 2s"));
+}
+
+#[test]
+fn a_storm_of_candidates_is_counted_and_not_kept() {
+    let mut story = Story::new(Some("none"));
+    for pid in 101..20_101 {
+        story.fork(ROOT, pid).exec(pid, "true").exit(pid);
+    }
+    let error = story.resolver.failure(Miss::TimedOut, Duration::ZERO);
+    assert_eq!(error.candidates.len(), KEPT);
+    assert_eq!(error.more, 20_000 - u64::try_from(KEPT).unwrap());
+}
+
+fn existing(pid: u32, parent: Option<u32>, exe: &str, line: &str) -> Existing {
+    let base = exe.rsplit('/').next().unwrap_or(exe);
+    Existing {
+        process: process(pid),
+        parent_key: parent.map(|pid| process(pid).key),
+        comm: Comm::from_bytes(base.as_bytes()),
+        exe: Some(exe.as_bytes().to_vec()),
+        argv: line.split('|').map(|arg| arg.as_bytes().to_vec()).collect(),
+        start: process(pid).key.start,
+    }
+}
+
+#[test]
+fn attaching_to_a_plain_process_pins_that() {
+    let mut story = Story::new(None);
+    story
+        .resolver
+        .existing(existing(101, Some(ROOT), "/bin/cat", "cat"));
+    story
+        .resolver
+        .existing(existing(ROOT, None, "/usr/bin/python3.11", "python3|x.py"));
+    let pinned = story.resolver.settle().unwrap();
+    assert_eq!(
+        (pinned.target.process(), pinned.target.exec_no()),
+        (process(ROOT), 0)
+    );
+}
+
+#[test]
+fn attaching_to_a_wrapper_goes_down_to_its_command_past_the_monitor() {
+    for expect in [None, Some("python3")] {
+        let mut story = Story::new(expect);
+        let sudo = "sudo|script|-qefc|python3 x.py|/dev/null";
+        for one in [
+            existing(104, Some(103), "/usr/bin/python3.11", "python3|x.py"),
+            existing(103, Some(102), "/usr/bin/dash", "sh|-c|python3 x.py"),
+            existing(102, Some(101), "/usr/bin/script", &sudo[5..]),
+            existing(101, Some(ROOT), "/usr/bin/sudo", sudo),
+            existing(ROOT, None, "/usr/bin/sudo", sudo),
+        ] {
+            story.resolver.existing(one);
+        }
+        let pinned = story.resolver.settle().unwrap();
+        assert_eq!(pinned.target.process(), process(104), "{expect:?}");
+    }
+}
+
+#[test]
+fn attaching_before_the_command_was_started_waits_for_its_exec() {
+    let mut story = Story::new(None);
+    story.resolver.existing(existing(
+        ROOT,
+        None,
+        "/usr/bin/timeout",
+        "timeout|5|python3",
+    ));
+    assert_eq!(story.resolver.settle(), None);
+    story.fork(ROOT, 101).exec(101, "python3");
+    assert_eq!(story.pid(), Some(101));
+}
+
+/// One wrapper around a command, and whether it forks before the command runs.
+fn wrap(kind: usize, inner: &str) -> (String, bool) {
+    match kind {
+        0 => (format!("timeout|-k|1|5|{inner}"), true),
+        1 => (format!("env|A=1|{inner}"), false),
+        2 => (format!("nice|-n|5|{inner}"), false),
+        3 => (format!("setsid|{inner}"), true),
+        4 => (format!("stdbuf|-oL|{inner}"), false),
+        5 => (format!("sudo|-n|{inner}"), true),
+        6 => (format!("tini|--|{inner}"), true),
+        7 => (format!("sh|-c|exec {}", quoted(inner)), false),
+        8 => (format!("bash|-lc|{}", quoted(inner)), true),
+        9 => (format!("script|-qefc|{}|/dev/null", quoted(inner)), true),
+        10 => (format!("uv|run|{inner}"), true),
+        11 => (format!("busybox|nice|{inner}"), false),
+        _ => (format!("xvfb-run|-a|{inner}"), true),
+    }
+}
+
+/// A command as shell text.
+fn quoted(line: &str) -> String {
+    let words = line
+        .split('|')
+        .map(|word| format!("'{}'", word.replace('\'', r"'\''")));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+proptest! {
+    #[test]
+    fn any_nest_of_wrappers_pins_the_workload(
+        kinds in prop::collection::vec(0_usize..13, 0..8),
+        named: bool,
+    ) {
+        let mut lines = vec![("workload|--flag".to_owned(), false)];
+        for kind in kinds {
+            let line = wrap(kind, &lines[lines.len() - 1].0);
+            lines.push(line);
+        }
+        let mut story = Story::new(named.then_some("workload"));
+        let mut pid = ROOT;
+        for (line, forks) in lines.iter().rev() {
+            prop_assert_eq!(story.pid(), None, "pinned too early, before {}", line);
+            story.exec(pid, line);
+            if *forks {
+                story.fork(pid, pid + 1);
+                pid += 1;
+            }
+            if line.starts_with("script|") {
+                let text = line.split('|').nth(2).unwrap_or_default();
+                story.exec(pid, &format!("sh|-c|{text}"));
+            }
+        }
+        prop_assert_eq!(story.pid(), Some(pid));
+    }
+}
