@@ -33,16 +33,21 @@ impl Attachment {
     pub(super) fn check(proc: &ProcRoot, config: &AttachConfig) -> Result<Self, ObserveError> {
         let root = attach::check(proc, config.pid)?;
         let pid = Pid::from_raw(config.pid.cast_signed());
-        let pidfd = pid.ok_or(rustix::io::Errno::SRCH).and_then(|pid| {
-            pidfd_open(pid, PidfdFlags::empty())
-        });
+        let pidfd = pid
+            .ok_or(rustix::io::Errno::SRCH)
+            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
         let pidfd = pidfd.map_err(|errno| ObserveError::System {
             step: "hold the process of --pid",
             source: errno.into(),
         })?;
         // The pid may have passed to another process between the two looks.
         attach::verify(proc, &root)?;
-        Ok(Self { root: root.tgid, uid: root.uid, pidfd, signals: SignalFd::install()? })
+        Ok(Self {
+            root: root.tgid,
+            uid: root.uid,
+            pidfd,
+            signals: SignalFd::install()?,
+        })
     }
 
     /// The process of `--pid`.
@@ -56,7 +61,11 @@ impl Attachment {
     }
 
     /// Watches until there is a reason to stop.
-    pub(super) async fn watch(&mut self, follower: &mut Follower<'_>, config: &AttachConfig) -> Stop {
+    pub(super) async fn watch(
+        &mut self,
+        follower: &mut Follower<'_>,
+        config: &AttachConfig,
+    ) -> Stop {
         follower.look_at_existing();
         match self.watch_events(follower, config).await {
             Ok(stop) => stop,
@@ -113,7 +122,10 @@ impl Attachment {
     /// target.
     fn attend(&self) -> io::Result<Option<Stop>> {
         while let Some(received) = self.signals.next()? {
-            if matches!(received.signo, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT) {
+            if matches!(
+                received.signo,
+                libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT
+            ) {
                 return Ok(Some(Stop::Asked(signals::name(received.signo))));
             }
         }

@@ -1,6 +1,11 @@
 //! The beginning of a session: who observes whom, where and since when, on disk before anything runs.
 
-use std::{collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStringExt, time::{Duration, Instant}};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    os::unix::ffi::OsStringExt,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 
@@ -106,9 +111,14 @@ impl Session {
         let store = Store::open(&state_dir.map_err(recorder::SessionError::from)?)
             .map_err(recorder::SessionError::from)?;
         let clock = clock_pair(proc);
-        let session_id = store.new_session_id(clock.wall).map_err(recorder::SessionError::from)?;
+        let session_id = store
+            .new_session_id(clock.wall)
+            .map_err(recorder::SessionError::from)?;
         let info = session_info(proc, config, subject, clock, session_id);
-        let options = recorder::Options { tee: tee(config)?, ..recorder::Options::default() };
+        let options = recorder::Options {
+            tee: tee(config)?,
+            ..recorder::Options::default()
+        };
         let fold = Summarizer::new(info.clone());
         let recorder = Recorder::create_with(&store, info.clone(), fold, options)?;
         Ok(Self {
@@ -157,7 +167,11 @@ impl Session {
     }
 
     /// Whose session it is: the workload's, or the root's when that was not found.
-    pub(super) fn enrollment(&self, pinned: Option<&Pinned>, unresolved: Option<&str>) -> Enrollment {
+    pub(super) fn enrollment(
+        &self,
+        pinned: Option<&Pinned>,
+        unresolved: Option<&str>,
+    ) -> Enrollment {
         let info = &self.info;
         let root = &info.root;
         let root_ticks = root.starttime_ticks;
@@ -179,7 +193,9 @@ impl Session {
             labels: info.labels.clone(),
             unresolved: unresolved.map(str::to_owned),
         };
-        let Some(target) = pinned.map(|pinned| &pinned.target) else { return own };
+        let Some(target) = pinned.map(|pinned| &pinned.target) else {
+            return own;
+        };
         Enrollment {
             pid: target.process().tgid.0,
             starttime_ticks: Some(self.ticks(target.start())),
@@ -207,14 +223,25 @@ fn session_info(
     let start_of = |tgid| Some(proc.process(tgid).ok()?.identity().ok()?.start);
     let own = Tgid(std::process::id());
     let root_dir = proc.process(subject.root).ok();
-    let comm = root_dir.as_ref().and_then(|dir| dir.comm().ok()).unwrap_or_default();
+    let comm = root_dir
+        .as_ref()
+        .and_then(|dir| dir.comm().ok())
+        .unwrap_or_default();
     let command: Vec<Vec<u8>> = match &root_dir {
         Some(dir) if subject.mode == Mode::Attach => dir.cmdline().unwrap_or_default(),
-        _ => subject.command.into_iter().map(OsStringExt::into_vec).collect(),
+        _ => subject
+            .command
+            .into_iter()
+            .map(OsStringExt::into_vec)
+            .collect(),
     };
     let cwd = std::fs::read_link(format!("/proc/{}/cwd", subject.root)).unwrap_or_default();
     let (pid_ns, degraded, object) = match &subject.kernel {
-        Some(facts) => (Some(facts.pid_ns), facts.degraded.clone(), facts.object.clone()),
+        Some(facts) => (
+            Some(facts.pid_ns),
+            facts.degraded.clone(),
+            facts.object.clone(),
+        ),
         None => (None, Vec::new(), BTreeMap::new()),
     };
     SessionInfo {
@@ -222,7 +249,10 @@ fn session_info(
         epoch: 0,
         boot_id: host.boot_id.clone(),
         clock,
-        tick_rule: TickRule { clk_tck: host.clk_tck, boottime_offset_ns: 0 },
+        tick_rule: TickRule {
+            clk_tck: host.clk_tck,
+            boottime_offset_ns: 0,
+        },
         observer: ObserverInfo {
             pid: own.0,
             starttime_ticks: start_of(own),
@@ -241,7 +271,11 @@ fn session_info(
         cwd: cwd.into_os_string().into_vec(),
         interval: config.interval,
         labels: config.labels.clone(),
-        backend: if subject.kernel.is_some() { Backend::Ebpf } else { Backend::None },
+        backend: if subject.kernel.is_some() {
+            Backend::Ebpf
+        } else {
+            Backend::None
+        },
         degraded,
         hostname: host.hostname.clone(),
         uid: subject.uid,
@@ -252,7 +286,10 @@ fn session_info(
 fn clock_pair(proc: &ProcRoot) -> ClockPair {
     let pair = proc.host().read_clock_pair();
     let wall = Timestamp::from_microsecond(pair.wall_us).unwrap_or(Timestamp::UNIX_EPOCH);
-    ClockPair { boot: pair.boot, wall }
+    ClockPair {
+        boot: pair.boot,
+        wall,
+    }
 }
 
 /// Where live JSON lines go.
@@ -261,15 +298,26 @@ fn tee(config: &ObserveConfig) -> Result<Option<Tee>, ObserveError> {
         None => return Ok(None),
         Some(JsonSink::Stdout) => Box::new(std::io::stdout()),
         Some(JsonSink::File(path)) => {
-            let open = std::fs::OpenOptions::new().append(true).create(true).open(path);
-            Box::new(open.map_err(|source| ObserveError::Json { path: path.clone(), source })?)
+            let open = std::fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(path);
+            Box::new(open.map_err(|source| ObserveError::Json {
+                path: path.clone(),
+                source,
+            })?)
         }
     };
-    let system = |source| ObserveError::System { step: "start a thread for --json", source };
+    let system = |source| ObserveError::System {
+        step: "start a thread for --json",
+        source,
+    };
     Tee::spawn(sink).map(Some).map_err(system)
 }
 
 /// Arguments as `/proc/<pid>/cmdline` has them.
 fn joined(argv: &[Vec<u8>]) -> Vec<u8> {
-    argv.iter().flat_map(|word| word.iter().copied().chain([0])).collect()
+    argv.iter()
+        .flat_map(|word| word.iter().copied().chain([0]))
+        .collect()
 }

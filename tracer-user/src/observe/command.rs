@@ -4,12 +4,7 @@ use std::{io, time::Duration};
 
 use tokio::io::unix::AsyncFd;
 
-use super::{
-    Ending, ObserveError,
-    end::Stop,
-    error::chain,
-    follower::Follower,
-};
+use super::{Ending, ObserveError, end::Stop, error::chain, follower::Follower};
 use crate::{
     config::{ExitFrom, RunConfig},
     sampler::schedule::Schedule,
@@ -42,12 +37,23 @@ impl Command {
     /// Must be called while this process has one thread.
     pub(super) fn hold(config: &RunConfig) -> Result<Self, ObserveError> {
         let user = config.user.as_deref().map(User::lookup).transpose()?;
-        let uid = user.as_ref().map_or(rustix::process::getuid().as_raw(), User::uid);
-        let spec = LaunchSpec { argv: config.command.clone(), pty: None, user };
+        let uid = user
+            .as_ref()
+            .map_or(rustix::process::getuid().as_raw(), User::uid);
+        let spec = LaunchSpec {
+            argv: config.command.clone(),
+            pty: None,
+            user,
+        };
         let held = SuspendedChild::spawn(&spec)?;
         let signals = SignalFd::install()?;
         let pid = Tgid(held.pid().as_raw_pid().cast_unsigned());
-        Ok(Self { held: Some(held), pid, uid, signals })
+        Ok(Self {
+            held: Some(held),
+            pid,
+            uid,
+            signals,
+        })
     }
 
     /// Its pid.
@@ -81,7 +87,9 @@ impl Command {
             step: "wait for the command",
             source,
         })?;
-        Ok(Ending { exit_code: WaitStatus(status.cast_unsigned()).shell_code() })
+        Ok(Ending {
+            exit_code: WaitStatus(status.cast_unsigned()).shell_code(),
+        })
     }
 
     /// What tracer should exit with.
@@ -97,7 +105,9 @@ impl Command {
                 let workload = summary
                     .filter(|_| from == ExitFrom::Workload)
                     .and_then(|summary| u8::try_from(summary.exit_code).ok());
-                Ok(Ending { exit_code: workload.unwrap_or(own) })
+                Ok(Ending {
+                    exit_code: workload.unwrap_or(own),
+                })
             }
             Stop::NotStarted(why, code) => Err(ObserveError::NotStarted { why, code }),
             Stop::Failed(why) => Err(ObserveError::NotStarted { why, code: 125 }),
@@ -122,7 +132,9 @@ impl Command {
     ) -> io::Result<i32> {
         let signals = AsyncFd::new(&self.signals)?;
         let started = tokio::time::Instant::now();
-        let mut schedule = follower.as_ref().map(|follower| Schedule::new(follower.interval()));
+        let mut schedule = follower
+            .as_ref()
+            .map(|follower| Schedule::new(follower.interval()));
         let mut urgent = true;
         loop {
             if let Some(status) = self.attend(child, follower.as_deref_mut())? {
@@ -176,14 +188,16 @@ impl Command {
             match change {
                 ChildChange::Exited { status } => return Ok(Some(status)),
                 ChildChange::Continued => {}
-                ChildChange::Stopped(signal) => match on_stop(signal, is_interactive(), continued) {
-                    OnStop::StopToo => {
-                        stop_self()?;
-                        child.signal(libc::SIGCONT)?;
+                ChildChange::Stopped(signal) => {
+                    match on_stop(signal, is_interactive(), continued) {
+                        OnStop::StopToo => {
+                            stop_self()?;
+                            child.signal(libc::SIGCONT)?;
+                        }
+                        OnStop::Continue => child.signal(libc::SIGCONT)?,
+                        OnStop::Wait => {}
                     }
-                    OnStop::Continue => child.signal(libc::SIGCONT)?,
-                    OnStop::Wait => {}
-                },
+                }
             }
         }
         Ok(None)
@@ -192,7 +206,9 @@ impl Command {
 
 /// Whether the kernel side saw the same signal, from the same sender, reach the command.
 fn got_it(follower: Option<&mut Follower<'_>>, received: Received) -> bool {
-    let Some(follower) = follower.filter(|_| received.code <= 0) else { return false };
+    let Some(follower) = follower.filter(|_| received.code <= 0) else {
+        return false;
+    };
     follower.take_all_events();
     let since = u64::try_from(SAME_SIGNAL.as_nanos()).unwrap_or(u64::MAX);
     let t = BootNs(follower.clock_now().0.saturating_sub(since));

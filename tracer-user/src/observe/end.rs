@@ -49,13 +49,21 @@ impl Follower<'_> {
         if let Stop::RootEnded(Some(status)) = stop {
             let status = Value::from(status.cast_unsigned());
             let data = Map::from_iter([("status".to_owned(), status)]);
-            self.note(topic::WAITED, "the root's wait status, as its parent saw it", data);
+            self.note(
+                topic::WAITED,
+                "the root's wait status, as its parent saw it",
+                data,
+            );
         }
         self.count_losses();
         let (cpu_us, peak_rss_kb) = own_cost();
         let data = [("cpu_us", cpu_us), ("peak_rss_kb", peak_rss_kb)]
             .map(|(key, value)| (key.to_owned(), Value::from(value)));
-        self.note(topic::COST, "what the observer itself used", Map::from_iter(data));
+        self.note(
+            topic::COST,
+            "what the observer itself used",
+            Map::from_iter(data),
+        );
 
         let (ending, cause) = match stop {
             Stop::RootEnded(_) => (ObserverEnding::Completed, "the root ended".to_owned()),
@@ -64,7 +72,11 @@ impl Follower<'_> {
             Stop::Unresolved(_) => (ObserverEnding::Failed, "no workload".to_owned()),
             Stop::NotStarted(why, _) | Stop::Failed(why) => (ObserverEnding::Failed, why.clone()),
         };
-        let info = EndInfo { ending, cause, t: self.clock_now() };
+        let info = EndInfo {
+            ending,
+            cause,
+            t: self.clock_now(),
+        };
         let report = self.session.finish(info, Instant::now() + FINISH);
         for notice in self.session.recorder.notices() {
             self.say(&notice.to_string());
@@ -73,7 +85,10 @@ impl Follower<'_> {
             self.say(&format!("the record has no end: {why}"));
         }
         for failure in &report.failures {
-            self.say(&format!("{} could not be written: {}", failure.file, failure.error));
+            self.say(&format!(
+                "{} could not be written: {}",
+                failure.file, failure.error
+            ));
         }
         let started = !matches!(stop, Stop::NotStarted(..) | Stop::Unresolved(_));
         if let Some(summary) = report.summary.as_ref().filter(|_| started) {
@@ -90,7 +105,10 @@ impl Follower<'_> {
         let root_ended = matches!(stop, Stop::RootEnded(_));
         let deadline = tokio::time::Instant::now() + LAST_EVENTS;
         while root_ended && self.kernel.is_some() && !self.root_ended() {
-            if tokio::time::timeout_at(deadline, self.readable()).await.is_err() {
+            if tokio::time::timeout_at(deadline, self.readable())
+                .await
+                .is_err()
+            {
                 break;
             }
             self.take_all_events();
@@ -105,5 +123,8 @@ fn own_cost() -> (u64, u64) {
     };
     let us = |time: nix::sys::time::TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
     let cpu = us(usage.user_time()) + us(usage.system_time());
-    (u64::try_from(cpu).unwrap_or(0), u64::try_from(usage.max_rss()).unwrap_or(0))
+    (
+        u64::try_from(cpu).unwrap_or(0),
+        u64::try_from(usage.max_rss()).unwrap_or(0),
+    )
 }

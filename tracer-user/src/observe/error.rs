@@ -8,9 +8,7 @@ use crate::{
     probe::support::ProbeError,
     procfs::ProcError,
     session::recorder::SessionError,
-    target::{
-        attach::AttachError, launch::LaunchError, signals::SignalError, user::UserError,
-    },
+    target::{attach::AttachError, launch::LaunchError, signals::SignalError, user::UserError},
 };
 
 /// Why there is no observation.

@@ -97,7 +97,11 @@ impl<'a> Follower<'a> {
                 ("adopted", Value::from(adoption.adopted)),
             ]
             .map(|(key, value)| (key.to_owned(), value));
-            self.note(topic::ATTACHED, "joined a living tree", Map::from_iter(data));
+            self.note(
+                topic::ATTACHED,
+                "joined a living tree",
+                Map::from_iter(data),
+            );
         }
         self.note(topic::ARMED, "tracking is on", Map::new());
         Ok(())
@@ -105,9 +109,13 @@ impl<'a> Follower<'a> {
 
     /// Shows the resolver what was there before tracking began.
     pub(super) fn look_at_existing(&mut self) {
-        let Some(resolver) = &mut self.resolver else { return };
+        let Some(resolver) = &mut self.resolver else {
+            return;
+        };
         for node in self.tree.iter() {
-            let Ok(dir) = self.sampler.root().process(node.process.tgid) else { continue };
+            let Ok(dir) = self.sampler.root().process(node.process.tgid) else {
+                continue;
+            };
             resolver.existing(Existing {
                 process: node.process,
                 parent_key: node.parent,
@@ -182,7 +190,9 @@ impl<'a> Follower<'a> {
 
     /// Completes when there may be events to take.
     pub(super) async fn readable(&mut self) {
-        let Some(kernel) = &mut self.kernel else { return std::future::pending().await };
+        let Some(kernel) = &mut self.kernel else {
+            return std::future::pending().await;
+        };
         if self.session.recorder.has_room() {
             kernel.wait().await;
         } else {
@@ -196,7 +206,9 @@ impl<'a> Follower<'a> {
         if !self.session.recorder.has_room() {
             return true;
         }
-        let Some(kernel) = &mut self.kernel else { return false };
+        let Some(kernel) = &mut self.kernel else {
+            return false;
+        };
         let mut events = std::mem::take(&mut self.events);
         let more = kernel.drain(DRAIN_MAX, &mut events);
         for event in events.drain(..) {
@@ -226,7 +238,11 @@ impl<'a> Follower<'a> {
             EventKind::Exec(_) | EventKind::Exit(_) | EventKind::Oom(_) => {}
         }
         self.tree.apply(event.t, &event.kind);
-        let pinned = self.resolver.as_mut().and_then(|resolver| resolver.observe(&event)).cloned();
+        let pinned = self
+            .resolver
+            .as_mut()
+            .and_then(|resolver| resolver.observe(&event))
+            .cloned();
         let ended = match &event.kind {
             EventKind::Exit(exit) => Some(exit.process.key),
             _ => None,
@@ -243,7 +259,10 @@ impl<'a> Follower<'a> {
     fn root_found(&mut self, root: Process) {
         self.root = Some(root);
         self.wrappers.insert(root.key);
-        self.resolver = Some(Resolver::new(Spec { expect: self.expect.clone(), root }));
+        self.resolver = Some(Resolver::new(Spec {
+            expect: self.expect.clone(),
+            root,
+        }));
         if let Some(kernel) = &self.kernel {
             kernel.watch([root.key.init, 0]);
         }
@@ -255,7 +274,8 @@ impl<'a> Follower<'a> {
             if self.root_signals.len() == SIGNALS_MAX {
                 self.root_signals.remove(0);
             }
-            self.root_signals.push((signal.signal, signal.sender.tgid, t));
+            self.root_signals
+                .push((signal.signal, signal.sender.tgid, t));
         }
         let by_somebody = !signal.from_kernel && signal.sender.key != signal.target.key;
         if by_somebody && is_lethal(signal.signal) && signal.sender.tgid.0 != 0 {
@@ -281,18 +301,22 @@ impl<'a> Follower<'a> {
 
     /// Whether the root got this signal from that sender since `t`.
     pub(super) fn root_got(&self, signal: i32, sender: Tgid, t: BootNs) -> bool {
-        self.root_signals.iter().any(|&(number, from, at)| {
-            number == signal && from == sender && at >= t
-        })
+        self.root_signals
+            .iter()
+            .any(|&(number, from, at)| number == signal && from == sender && at >= t)
     }
 
     fn pin(&mut self, pinned: &Pinned) {
         let process = pinned.target.process();
         self.target = Some(process);
-        let above = self.tree.ancestors(process.key).map(|node| node.process.key);
+        let above = self
+            .tree
+            .ancestors(process.key)
+            .map(|node| node.process.key);
         self.wrappers.extend(above.collect::<Vec<_>>());
         let skipped = pinned.skipped.iter().filter(|skipped| skipped.wrapper);
-        self.wrappers.extend(skipped.map(|skipped| skipped.process.key));
+        self.wrappers
+            .extend(skipped.map(|skipped| skipped.process.key));
         self.wrappers.remove(&process.key);
         if let Some(kernel) = &self.kernel {
             kernel.urgent_exec(false);
@@ -301,7 +325,10 @@ impl<'a> Follower<'a> {
         let now = self.clock_now();
         let latency = now.since(pinned.target.at());
         let body = self.session.pinned(pinned, latency);
-        self.records.push(Record { t: now, body: Body::Target(Box::new(body)) });
+        self.records.push(Record {
+            t: now,
+            body: Body::Target(Box::new(body)),
+        });
         let enrollment = self.session.enrollment(Some(pinned), None);
         self.enroll(enrollment);
         self.hand_over();
@@ -372,7 +399,10 @@ impl<'a> Follower<'a> {
         }
         let mut totals = tick.totals;
         totals.missed_ticks = missed;
-        self.records.push(Record { t: tick.t, body: Body::Tick(Box::new(totals)) });
+        self.records.push(Record {
+            t: tick.t,
+            body: Body::Tick(Box::new(totals)),
+        });
         self.count_losses();
         self.hand_over();
         for notice in self.session.recorder.notices() {
@@ -383,17 +413,31 @@ impl<'a> Follower<'a> {
     /// Puts what the kernel side could not send since the last time into the record.
     pub(super) fn count_losses(&mut self) {
         let now = self.clock_now();
-        let losses = self.kernel.as_mut().map(Kernel::new_losses).unwrap_or_default();
+        let losses = self
+            .kernel
+            .as_mut()
+            .map(Kernel::new_losses)
+            .unwrap_or_default();
         for (reason, count) in losses {
-            self.records.push(Record { t: now, body: Body::Loss { reason, count } });
+            self.records.push(Record {
+                t: now,
+                body: Body::Loss { reason, count },
+            });
         }
     }
 
     /// Adds a note.
     pub(super) fn note(&mut self, topic: &str, text: &str, data: Map<String, Value>) {
-        let note = Note { topic: topic.to_owned(), text: text.to_owned(), data };
+        let note = Note {
+            topic: topic.to_owned(),
+            text: text.to_owned(),
+            data,
+        };
         let t = self.clock_now();
-        self.records.push(Record { t, body: Body::Note(Box::new(note)) });
+        self.records.push(Record {
+            t,
+            body: Body::Note(Box::new(note)),
+        });
         self.hand_over();
     }
 
@@ -410,8 +454,13 @@ impl<'a> Follower<'a> {
         let reason = resolver.failure(miss, waited).to_string();
         self.unresolved = true;
         let t = self.clock_now();
-        let body = TargetBody::Unresolved { reason: reason.clone() };
-        self.records.push(Record { t, body: Body::Target(Box::new(body)) });
+        let body = TargetBody::Unresolved {
+            reason: reason.clone(),
+        };
+        self.records.push(Record {
+            t,
+            body: Body::Target(Box::new(body)),
+        });
         let enrollment = self.session.enrollment(None, Some(&reason));
         self.enroll(enrollment);
         Some(reason)

@@ -40,7 +40,10 @@ impl IdleFlag for SharedControl {
 
 /// Loads and attaches the kernel side. Needs no event loop yet.
 pub(super) fn load(ring_bytes: u32) -> Result<Attached, ProbeError> {
-    let settings = Settings { ring_bytes, ..Settings::default() };
+    let settings = Settings {
+        ring_bytes,
+        ..Settings::default()
+    };
     Loader::new(settings).load()?.attach()
 }
 
@@ -113,10 +116,12 @@ impl Kernel {
     /// Appends at most `limit` events. True when there are more.
     pub(super) fn drain(&mut self, limit: usize, events: &mut Vec<Event>) -> bool {
         let (units, undecodable) = (self.units, &mut self.undecodable);
-        let drained = self.ring.drain(limit, |record| match decode(record, units) {
-            Ok(event) => events.push(event),
-            Err(_) => *undecodable += 1,
-        });
+        let drained = self
+            .ring
+            .drain(limit, |record| match decode(record, units) {
+                Ok(event) => events.push(event),
+                Err(_) => *undecodable += 1,
+            });
         drained.more
     }
 
@@ -138,10 +143,16 @@ impl Kernel {
                 let count = now.ring_full[at].saturating_sub(before.ring_full[at]);
                 losses.push((format!("ring_full_{name}"), count));
             }
-            losses.push(("map_full".to_owned(), now.map_full.saturating_sub(before.map_full)));
+            losses.push((
+                "map_full".to_owned(),
+                now.map_full.saturating_sub(before.map_full),
+            ));
             self.counted = now;
         }
-        losses.push(("undecodable".to_owned(), self.undecodable - self.undecodable_told));
+        losses.push((
+            "undecodable".to_owned(),
+            self.undecodable - self.undecodable_told,
+        ));
         self.undecodable_told = self.undecodable;
         losses.retain(|&(_, count)| count > 0);
         losses

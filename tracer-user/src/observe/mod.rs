@@ -127,5 +127,8 @@ fn event_loop() -> Result<tokio::runtime::Runtime, ObserveError> {
         .enable_io()
         .enable_time()
         .build()
-        .map_err(|source| ObserveError::System { step: "start the event loop", source })
+        .map_err(|source| ObserveError::System {
+            step: "start the event loop",
+            source,
+        })
 }

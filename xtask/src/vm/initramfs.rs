@@ -157,6 +157,7 @@ mod tests {
             package_dir: "/w/tests".into(),
             name: "core".to_owned(),
             is_test: true,
+            is_integration: true,
             executable: "/w/core".into(),
         };
         let args = ["--test-threads=1".to_owned(), "it's".to_owned()];
