@@ -11,7 +11,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
-use tracer_tests::sys::{self, Argv, VforkStack};
+use tracer_tests::exec::{Argv, VforkStack, vfork_exec};
+use tracer_tests::sys;
 
 /// TINY exits with the first byte of its argument, or with 0 when it has none.
 fn arguments(code: u8) -> Vec<CString> {
@@ -29,7 +30,7 @@ fn worker(file: &CStr, each: usize, vfork: bool) -> usize {
         let words: Vec<&CStr> = arguments.iter().map(CString::as_c_str).collect();
         let argv = Argv::new(file, &words);
         let child = if vfork {
-            sys::vfork_exec(&mut stack, &argv)
+            vfork_exec(&mut stack, &argv)
         } else {
             sys::fork(|| {
                 let _ = argv.exec();

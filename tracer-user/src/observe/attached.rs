@@ -2,19 +2,22 @@
 
 use std::{
     io,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
     time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::io::unix::AsyncFd;
 
-use super::{ObserveError, end::Stop, follower::Follower};
+use super::{ObserveError, end::Stop, follower::Follower, ready::Ready};
 use crate::{
     config::{AttachConfig, Follow},
     procfs::{ProcRoot, host::read_mono_ns},
     sampler::schedule::Schedule,
-    target::{Miss, attach, signals::SignalFd},
+    target::{
+        Miss,
+        attach::{self, AttachError},
+        signals::SignalFd,
+    },
     units::Tgid,
     verdict::signals,
 };
@@ -31,7 +34,7 @@ pub(super) struct Attachment {
 impl Attachment {
     /// Makes sure that there is something to follow, before anything is loaded.
     pub(super) fn check(proc: &ProcRoot, config: &AttachConfig) -> Result<Self, ObserveError> {
-        let root = attach::check(proc, config.pid)?;
+        let root = attach::find(proc, config.pid)?;
         let pid = Pid::from_raw(config.pid.cast_signed());
         let pidfd = pid
             .ok_or(rustix::io::Errno::SRCH)
@@ -40,11 +43,21 @@ impl Attachment {
             step: "hold the process of --pid",
             source: errno.into(),
         })?;
-        // The pid may have passed to another process between the two looks.
-        attach::verify(proc, &root)?;
+        // The pid may have passed to another process between the two looks: the directory is still
+        // the first one's, and can only be read while that lives.
+        let status = root
+            .dir
+            .status()
+            .map_err(|source| AttachError::Unreadable {
+                pid: config.pid,
+                source,
+            })?;
+        let uid = status
+            .uid
+            .unwrap_or_else(|| rustix::process::getuid().as_raw());
         Ok(Self {
-            root: root.tgid,
-            uid: root.uid,
+            root: root.identity.tgid,
+            uid,
             pidfd,
             signals: SignalFd::install()?,
         })
@@ -78,8 +91,8 @@ impl Attachment {
         follower: &mut Follower<'_>,
         config: &AttachConfig,
     ) -> io::Result<Stop> {
-        let signals = AsyncFd::new(&self.signals)?;
-        let ended = AsyncFd::new(&self.pidfd)?;
+        let signals = Ready::new(self.signals.as_fd())?;
+        let ended = Ready::new(self.pidfd.as_fd())?;
         let started = Instant::now();
         let resolve_by = tokio::time::Instant::now() + config.timeout;
         let mut schedule = Schedule::new(config.observe.interval);
@@ -95,12 +108,12 @@ impl Attachment {
             }
             tokio::select! {
                 biased;
-                ready = signals.readable() => ready?.clear_ready(),
+                ready = signals.wait() => ready?,
                 () = follower.readable() => {
                     follower.take_events();
                 }
-                ready = ended.readable() => {
-                    drop(ready?);
+                ready = ended.wait() => {
+                    ready?;
                     follower.take_all_events();
                     return Ok(vanished(follower, started.elapsed()));
                 }

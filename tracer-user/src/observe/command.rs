@@ -1,18 +1,15 @@
 //! The command of `tracer run`: held, released, served with signals, and reaped.
 
-use std::{io, time::Duration};
+use std::{io, os::fd::AsFd, time::Duration};
 
-use tokio::io::unix::AsyncFd;
-
-use super::{Ending, ObserveError, end::Stop, error::chain, follower::Follower};
+use super::{Ending, ObserveError, end::Stop, error::chain, follower::Follower, ready::Ready};
 use crate::{
     config::{ExitFrom, RunConfig},
     sampler::schedule::Schedule,
     session::summary::Summary,
     target::{
-        launch::{ChildChange, LaunchError, LaunchSpec, RunningChild, SuspendedChild},
+        ChildChange, LaunchError, LaunchSpec, RunningChild, SuspendedChild, User,
         signals::{Context, Decision, OnStop, Received, SignalFd, forward, on_stop, stop_self},
-        user::User,
     },
     units::{BootNs, Tgid},
     verdict::WaitStatus,
@@ -130,7 +127,7 @@ impl Command {
         child: &mut RunningChild,
         mut follower: Option<&mut Follower<'_>>,
     ) -> io::Result<i32> {
-        let signals = AsyncFd::new(&self.signals)?;
+        let signals = Ready::new(self.signals.as_fd())?;
         let started = tokio::time::Instant::now();
         let mut schedule = follower
             .as_ref()
@@ -143,7 +140,7 @@ impl Command {
             let next_tick = schedule.as_ref().map(|schedule| schedule.wait(mono_ns()));
             tokio::select! {
                 biased;
-                ready = signals.readable() => ready?.clear_ready(),
+                ready = signals.wait() => ready?,
                 () = readable(follower.as_deref_mut()) => {
                     if let Some(follower) = follower.as_deref_mut() {
                         follower.take_events();

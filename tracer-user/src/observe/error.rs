@@ -8,7 +8,7 @@ use crate::{
     probe::support::ProbeError,
     procfs::ProcError,
     session::recorder::SessionError,
-    target::{attach::AttachError, launch::LaunchError, signals::SignalError, user::UserError},
+    target::{LaunchError, UserError, attach::AttachError, signals::SignalError},
 };
 
 /// Why there is no observation.

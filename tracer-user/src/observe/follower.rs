@@ -4,7 +4,7 @@
 //! One thread does all of it, in the order of the events, so that what a record says and what the tree
 //! says never disagree. Nothing here waits.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, os::unix::ffi::OsStringExt, time::Duration};
 
 use serde_json::{Map, Value};
 
@@ -13,7 +13,7 @@ use crate::{
     event::{Event, EventKind, Signal},
     observe::{Audience, ObserveError, begin::Session, kernel::Kernel},
     probe::attached::Attached,
-    procfs::ProcRoot,
+    procfs::{ProcRoot, host::read_boot},
     sampler::{Sampler, Subject, SystemClock},
     session::{
         enrollment::Enrollment,
@@ -120,7 +120,10 @@ impl<'a> Follower<'a> {
                 process: node.process,
                 parent_key: node.parent,
                 comm: node.comm,
-                exe: dir.exe().ok().map(|exe| exe.path),
+                exe: dir
+                    .exe()
+                    .ok()
+                    .map(|exe| exe.path.into_os_string().into_vec()),
                 argv: dir.cmdline().unwrap_or_default(),
                 start: node.process.key.start,
             });
@@ -468,7 +471,7 @@ impl<'a> Follower<'a> {
 
     /// The boot clock now.
     pub(super) fn clock_now(&self) -> BootNs {
-        self.sampler.root().host().read_boot()
+        read_boot(self.sampler.root().host().boot_offset)
     }
 
     fn hand_over(&mut self) {

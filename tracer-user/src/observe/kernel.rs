@@ -1,6 +1,6 @@
 //! The kernel side while it runs: its ring, its switches and its counters, as the main path uses them.
 
-use std::{collections::BTreeMap, io};
+use std::collections::BTreeMap;
 
 use tracer_common::event::{KIND_EXEC, KIND_EXIT, KIND_FORK, KIND_OOM, KIND_SIGNAL};
 
@@ -11,8 +11,9 @@ use crate::{
         control::SharedControl,
         decode::{DecodeUnits, decode},
         loader::{Loader, Settings},
+        object::built_by,
         offsets::Degraded,
-        ring::{IdleFlag, KernelRing, RingReader},
+        ring::{KernelRing, RingReader},
         support::ProbeError,
     },
     units::Tgid,
@@ -31,13 +32,6 @@ pub(super) struct Kernel {
     broken: bool,
 }
 
-impl IdleFlag for SharedControl {
-    fn set_idle(&self, idle: bool) -> io::Result<()> {
-        self.set_reader_idle(idle);
-        Ok(())
-    }
-}
-
 /// Loads and attaches the kernel side. Needs no event loop yet.
 pub(super) fn load(ring_bytes: u32) -> Result<Attached, ProbeError> {
     let settings = Settings {
@@ -49,7 +43,9 @@ pub(super) fn load(ring_bytes: u32) -> Result<Attached, ProbeError> {
 
 /// What built the kernel side that is loaded.
 pub(super) fn provenance() -> BTreeMap<String, String> {
-    let built = built_by();
+    let Some(built) = built_by() else {
+        return BTreeMap::new();
+    };
     [
         ("compiler", built.compiler),
         ("linker", built.linker),

@@ -19,6 +19,7 @@ mod end;
 mod error;
 mod follower;
 mod kernel;
+mod ready;
 
 use std::path::Path;
 

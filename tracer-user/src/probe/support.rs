@@ -141,7 +141,7 @@ pub enum ProbeError {
 
 impl ProbeError {
     /// Another step failed.
-    pub(super) fn step(
+    pub(crate) fn step(
         step: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {

@@ -4,6 +4,7 @@
 //! waits for its tracker, [`attach`] checks a process that is joined, [`pty`] gives the command a
 //! terminal of ours, and [`signals`] decides what is passed on to it.
 
+pub mod attach;
 mod exec;
 mod inherited;
 mod launch;
