@@ -53,8 +53,8 @@ impl Attachment {
                 source,
             })?;
         let uid = status
-            .uid
-            .unwrap_or_else(|| rustix::process::getuid().as_raw());
+            .uids
+            .map_or_else(|| rustix::process::getuid().as_raw(), |(real, _)| real);
         Ok(Self {
             root: root.identity.tgid,
             uid,
