@@ -201,19 +201,22 @@ fn target() -> impl Strategy<Value = TargetBody> {
         any::<String>(),
         vec(skipped, 0..4),
         comm(),
-        bytes(),
-        bytes(),
+        (bytes(), bytes()),
+        any::<Option<u64>>(),
     )
-        .prop_map(|(process, rule, skipped, comm, cmdline, exe)| {
-            TargetBody::Pinned(Pinned {
-                process,
-                rule,
-                skipped,
-                comm,
-                cmdline,
-                exe,
-            })
-        });
+        .prop_map(
+            |(process, rule, skipped, comm, (cmdline, exe), pin_latency_ns)| {
+                TargetBody::Pinned(Pinned {
+                    process,
+                    rule,
+                    skipped,
+                    comm,
+                    cmdline,
+                    exe,
+                    pin_latency_ns,
+                })
+            },
+        );
     prop_oneof![
         pinned,
         any::<String>().prop_map(|reason| TargetBody::Unresolved { reason }),
