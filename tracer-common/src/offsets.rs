@@ -148,7 +148,7 @@ offsets! {
     exit_has_group_dead,
     /// 1 when `mark_victim` passes a task, 0 when it passes only a pid.
     mark_victim_is_task,
-    /// `task->flags` of a thread that is made without passing the fork hook, for io_uring and vhost:
+    /// `task->flags` of a thread that is made without passing the fork hook, for `io_uring` and vhost:
     /// `PF_IO_WORKER`, and `PF_USER_WORKER` where this kernel has it.
     hidden_thread_flags,
 }

@@ -60,8 +60,9 @@ fn try_exit(ctx: &BtfTracePointContext) -> Option<()> {
         leader.get(off!(task_exit_code))
     };
     let maxrss: u64 = signal.get(off!(signal_maxrss));
+    let shares_mm = last.flags & TRACKED_SHARES_MM != 0;
     let mut flags = 0;
-    if last.flags & TRACKED_SHARES_MM != 0 || maxrss <= last.maxrss_at_exec_pages {
+    if shares_mm || maxrss <= last.maxrss_at_exec_pages {
         flags |= FLAG_MAXRSS_UPPER_BOUND;
     }
     if last.flags & TRACKED_ADOPTED != 0 {
@@ -84,7 +85,7 @@ fn try_exit(ctx: &BtfTracePointContext) -> Option<()> {
         (*event).utime_ns = last.utime_ns;
         (*event).stime_ns = last.stime_ns;
         (*event).maxrss_pages = maxrss;
-        (*event).image_rss_pages = image_peak(task);
+        (*event).image_rss_pages = if shares_mm { 0 } else { image_peak(task) };
         (*event).min_flt = last.min_flt;
         (*event).maj_flt = last.maj_flt;
         (*event).nvcsw = last.nvcsw;

@@ -18,6 +18,8 @@ pub(crate) struct Artifact {
     pub(crate) name: String,
     /// A test binary, with the harness as its `main`.
     pub(crate) is_test: bool,
+    /// An integration test: a target of its own in a `tests` folder.
+    pub(crate) is_integration: bool,
     /// The file.
     pub(crate) executable: PathBuf,
 }
@@ -43,6 +45,7 @@ struct Message {
 #[derive(Deserialize)]
 struct Target {
     name: String,
+    kind: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -84,9 +87,11 @@ fn parse_message(message: &str) -> Option<Artifact> {
     if message.reason != "compiler-artifact" {
         return None;
     }
+    let target = message.target?;
     Some(Artifact {
         package_dir: message.manifest_path?.parent().map(Path::to_path_buf)?,
-        name: message.target?.name,
+        is_integration: target.kind.iter().any(|kind| kind == "test"),
+        name: target.name,
         is_test: message.profile?.test,
         executable: message.executable?,
     })
@@ -105,7 +110,7 @@ mod tests {
         let artifact = parse_message(MESSAGE).unwrap();
         assert_eq!(artifact.package(), "tests");
         assert_eq!(artifact.name, "core");
-        assert!(artifact.is_test);
+        assert!(artifact.is_test && artifact.is_integration);
         assert_eq!(
             artifact.executable,
             Path::new("/w/target/debug/deps/core-1")

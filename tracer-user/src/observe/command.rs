@@ -2,7 +2,10 @@
 
 use std::{io, os::fd::AsFd, time::Duration};
 
-use super::{Ending, ObserveError, end::Stop, error::chain, follower::Follower, ready::Ready};
+use super::{
+    Ending, ObserveError, end::Stop, error::chain, follower::Follower, ready::Ready,
+    terminal::Terminal,
+};
 use crate::{
     config::{ExitFrom, RunConfig},
     sampler::schedule::Schedule,
@@ -27,6 +30,7 @@ pub(super) struct Command {
     pid: Tgid,
     uid: u32,
     signals: SignalFd,
+    terminal: Option<Terminal>,
 }
 
 impl Command {
@@ -37,12 +41,18 @@ impl Command {
         let uid = user
             .as_ref()
             .map_or(rustix::process::getuid().as_raw(), User::uid);
-        let spec = LaunchSpec {
+        let mut terminal = config.pty.then(Terminal::open).transpose()?;
+        let pty = terminal
+            .as_mut()
+            .and_then(|terminal| terminal.pty().slave());
+        let held = SuspendedChild::spawn(&LaunchSpec {
             argv: config.command.clone(),
-            pty: None,
+            pty,
             user,
-        };
-        let held = SuspendedChild::spawn(&spec)?;
+        })?;
+        if let Some(terminal) = &mut terminal {
+            terminal.pty().close_slave();
+        }
         let signals = SignalFd::install()?;
         let pid = Tgid(held.pid().as_raw_pid().cast_unsigned());
         Ok(Self {
@@ -50,6 +60,7 @@ impl Command {
             pid,
             uid,
             signals,
+            terminal,
         })
     }
 
@@ -128,6 +139,7 @@ impl Command {
         mut follower: Option<&mut Follower<'_>>,
     ) -> io::Result<i32> {
         let signals = Ready::new(self.signals.as_fd())?;
+        self.connect(child, follower.as_deref_mut())?;
         let started = tokio::time::Instant::now();
         let mut schedule = follower
             .as_ref()
@@ -135,6 +147,7 @@ impl Command {
         let mut urgent = true;
         loop {
             if let Some(status) = self.attend(child, follower.as_deref_mut())? {
+                self.disconnect(follower.as_deref_mut());
                 return Ok(status);
             }
             let next_tick = schedule.as_ref().map(|schedule| schedule.wait(mono_ns()));
@@ -164,7 +177,7 @@ impl Command {
 
     /// Deals with every signal that has come. The command's wait status once it has ended.
     fn attend(
-        &self,
+        &mut self,
         child: &mut RunningChild,
         mut follower: Option<&mut Follower<'_>>,
     ) -> io::Result<Option<i32>> {
@@ -172,13 +185,18 @@ impl Command {
         while let Some(received) = self.signals.next()? {
             continued |= received.signo == libc::SIGCONT;
             let context = Context {
-                shares_group: true,
+                shares_group: self.terminal.is_none(),
                 command_got_it: got_it(follower.as_deref_mut(), received),
             };
             match forward(received, context) {
                 // A command of another user, or one that has just ended, cannot be told any more.
                 Decision::Forward(signal) => drop(child.signal(signal)),
-                Decision::AlreadyDelivered | Decision::Child | Decision::Resize => {}
+                Decision::Resize => {
+                    if let Some(terminal) = &self.terminal {
+                        terminal.resize();
+                    }
+                }
+                Decision::AlreadyDelivered | Decision::Child => {}
             }
         }
         while let Some(change) = child.poll_change()? {
@@ -187,10 +205,13 @@ impl Command {
                 ChildChange::Continued => {}
                 ChildChange::Stopped(signal) => {
                     match on_stop(signal, is_interactive(), continued) {
-                        OnStop::StopToo => {
-                            stop_self()?;
-                            child.signal(libc::SIGCONT)?;
-                        }
+                        OnStop::StopToo => match &mut self.terminal {
+                            Some(terminal) => terminal.suspend(),
+                            None => {
+                                stop_self()?;
+                                child.signal(libc::SIGCONT)?;
+                            }
+                        },
                         OnStop::Continue => child.signal(libc::SIGCONT)?,
                         OnStop::Wait => {}
                     }
@@ -198,6 +219,37 @@ impl Command {
             }
         }
         Ok(None)
+    }
+}
+
+impl Command {
+    fn connect(
+        &mut self,
+        child: &RunningChild,
+        follower: Option<&mut Follower<'_>>,
+    ) -> io::Result<()> {
+        let Some(terminal) = &mut self.terminal else {
+            return Ok(());
+        };
+        terminal
+            .connect(child)
+            .map_err(|error| io::Error::other(chain(&error)))?;
+        if let Some(follower) = follower {
+            follower.audience().raw_terminal(terminal.is_raw());
+        }
+        Ok(())
+    }
+
+    fn disconnect(&mut self, follower: Option<&mut Follower<'_>>) {
+        let Some(terminal) = &mut self.terminal else {
+            return;
+        };
+        let copied = terminal.disconnect();
+        let Some(follower) = follower else { return };
+        follower.audience().raw_terminal(false);
+        if copied.is_some_and(|copied| copied.still_open) {
+            follower.say("a process that outlived the command still holds its terminal");
+        }
     }
 }
 

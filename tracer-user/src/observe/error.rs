@@ -8,6 +8,7 @@ use crate::{
     probe::support::ProbeError,
     procfs::ProcError,
     session::recorder::SessionError,
+    target::pty::PtyError,
     target::{LaunchError, UserError, attach::AttachError, signals::SignalError},
 };
 
@@ -35,6 +36,9 @@ pub enum ObserveError {
     /// The record cannot be kept.
     #[error("cannot keep a record")]
     Record(#[from] SessionError),
+    /// `--pty` cannot have a terminal.
+    #[error(transparent)]
+    Terminal(#[from] PtyError),
     /// Signals cannot be taken as events.
     #[error(transparent)]
     Signals(#[from] SignalError),

@@ -391,6 +391,13 @@ impl<'a> Follower<'a> {
             })
             .collect();
         let tick = self.sampler.tick(self.clock, subjects);
+        let mut totals = tick.totals;
+        totals.missed_ticks = missed;
+        // Before its rows, whose times are later.
+        self.records.push(Record {
+            t: tick.t,
+            body: Body::Tick(Box::new(totals)),
+        });
         for sample in tick.rows {
             self.records.push(Record {
                 t: sample.t,
@@ -400,12 +407,6 @@ impl<'a> Follower<'a> {
                 },
             });
         }
-        let mut totals = tick.totals;
-        totals.missed_ticks = missed;
-        self.records.push(Record {
-            t: tick.t,
-            body: Body::Tick(Box::new(totals)),
-        });
         self.count_losses();
         self.hand_over();
         for notice in self.session.recorder.notices() {

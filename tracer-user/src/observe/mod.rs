@@ -20,6 +20,7 @@ mod error;
 mod follower;
 mod kernel;
 mod ready;
+mod terminal;
 
 use std::path::Path;
 

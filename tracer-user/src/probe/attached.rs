@@ -53,9 +53,9 @@ pub struct Counters {
 }
 
 impl Counters {
-    fn from_indexed(counters: &[u64]) -> Self {
-        let at = |index: u32| counters.get(index as usize).copied().unwrap_or(0);
-        let kinds = |first: u32| std::array::from_fn(|kind| at(first + kind as u32));
+    fn from_indexed(counters: &[u64; loss::COUNTERS as usize]) -> Self {
+        let at = |index: u32| counters[index as usize];
+        let kinds = |first: u32| std::array::from_fn(|kind| counters[first as usize + kind]);
         Self {
             sent: kinds(loss::SENT),
             ring_full: kinds(loss::RING_FULL),
@@ -164,9 +164,9 @@ impl Attached {
             .map(MAP_COUNTERS)
             .ok_or_else(|| ProbeError::step("reading the counters", "no such map"))?;
         let map: PerCpuArray<&MapData, u64> = PerCpuArray::try_from(map).map_err(failed)?;
-        let mut sums = Vec::new();
-        for index in 0..loss::COUNTERS {
-            sums.push(map.get(&index, 0).map_err(failed)?.iter().sum());
+        let mut sums = [0; loss::COUNTERS as usize];
+        for (index, sum) in (0..loss::COUNTERS).zip(&mut sums) {
+            *sum = map.get(&index, 0).map_err(failed)?.iter().sum();
         }
         Ok(Counters::from_indexed(&sums))
     }
@@ -186,7 +186,7 @@ impl Attached {
                 .map_err(|source| ProbeError::step("listing tracked processes", source))?;
         // A process that ends while the map is gone through can make the walk begin again.
         let mut found = std::collections::BTreeMap::new();
-        for entry in map.iter() {
+        for entry in &map {
             let (init, words) =
                 entry.map_err(|source| ProbeError::step("listing tracked processes", source))?;
             let tracked: Tracked = bytemuck::cast(words);

@@ -8,18 +8,19 @@
 //! This does not pin anything: when the observer ends, however it ends, the kernel removes it all.
 
 use std::{
-    fs, thread,
+    fs,
+    os::fd::AsFd as _,
+    thread,
     time::{Duration, Instant},
 };
 
-use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, programs::Program};
+use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, maps::Map, programs::Program};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracer_common::{
     control::Observer,
     limits::{RING_BYTES, TRACKED_MAX},
     names::{
-        GLOBAL_OFFSETS, GLOBAL_RING_BYTES, MAP_CONTROL, MAP_EVENTS, MAP_TRACKED, PROG_ADOPT,
-        PROG_EXEC, PROG_EXIT, PROG_FORK, PROG_OOM, PROG_SIGNAL, PROG_WHO_AM_I,
+        GLOBAL_OFFSETS, GLOBAL_RING_BYTES, MAP_CONTROL, MAP_EVENTS, MAP_TRACKED, PROG_WHO_AM_I,
     },
 };
 
@@ -28,6 +29,7 @@ use super::{
     btf::Btf,
     control::SharedControl,
     hook_types::{HookKind, hook_types},
+    hooks::{HOOKS, join, load_programs},
     object::OBJECT,
     offsets::{Degraded, KernelFacts, read_kernel},
     support::{ProbeError, Situation},
@@ -88,42 +90,6 @@ pub struct StartTimes {
     pub attach: Duration,
 }
 
-/// A hook: the program, the type aya looks up, and whether anything works without it.
-#[derive(Clone, Copy)]
-struct Hook {
-    program: &'static str,
-    tracepoint: &'static str,
-    is_required: bool,
-}
-
-const HOOKS: [Hook; 5] = [
-    Hook {
-        program: PROG_EXIT,
-        tracepoint: "sched_process_exit",
-        is_required: true,
-    },
-    Hook {
-        program: PROG_FORK,
-        tracepoint: "sched_process_fork",
-        is_required: true,
-    },
-    Hook {
-        program: PROG_EXEC,
-        tracepoint: "sched_process_exec",
-        is_required: true,
-    },
-    Hook {
-        program: PROG_SIGNAL,
-        tracepoint: "signal_generate",
-        is_required: false,
-    },
-    Hook {
-        program: PROG_OOM,
-        tracepoint: "mark_victim",
-        is_required: false,
-    },
-];
-
 /// A probe with its settings, and nothing done yet.
 #[derive(Debug, Clone)]
 pub struct Loader {
@@ -177,18 +143,7 @@ impl Loader {
 
         let mut degraded = kernel.facts.degraded;
         let present = load_programs(&mut ebpf, &kernel.hook_types, &mut degraded)?;
-        let control = ebpf
-            .map(MAP_CONTROL)
-            .and_then(|map| match map {
-                aya::maps::Map::Array(data) => Some(data),
-                _ => None,
-            })
-            .ok_or_else(|| ProbeError::step("finding the control map", "no such array"))
-            .and_then(|data| {
-                use std::os::fd::AsFd;
-                SharedControl::map(data.fd().as_fd())
-                    .map_err(|source| ProbeError::step("mapping the control block", source))
-            })?;
+        let control = map_control(&ebpf)?;
         let times = StartTimes {
             types: typed,
             maps: mapped.saturating_sub(typed),
@@ -222,6 +177,15 @@ impl Loader {
             .load(self.object.as_deref().unwrap_or(OBJECT))
             .map_err(|error| ProbeError::from_maps(error, Situation::read))
     }
+}
+
+/// Maps the control block.
+fn map_control(ebpf: &Ebpf) -> Result<SharedControl, ProbeError> {
+    let step = "mapping the control block";
+    let Some(Map::Array(array)) = ebpf.map(MAP_CONTROL) else {
+        return Err(ProbeError::step(step, "the object has no such array"));
+    };
+    SharedControl::map(array.fd().as_fd()).map_err(|source| ProbeError::step(step, source))
 }
 
 /// What is known of the running kernel.
@@ -296,78 +260,7 @@ impl RaisedMemlock {
 
 impl Drop for RaisedMemlock {
     fn drop(&mut self) {
-        let _ = setrlimit(Resource::Memlock, self.0.clone());
-    }
-}
-
-/// Verifies all programs side by side; the hooks that are there.
-fn load_programs(
-    ebpf: &mut Ebpf,
-    types: &AyaBtf,
-    degraded: &mut Vec<Degraded>,
-) -> Result<Vec<&'static str>, ProbeError> {
-    let results: Vec<(String, Result<(), aya::programs::ProgramError>)> = thread::scope(|scope| {
-        let threads: Vec<_> = ebpf
-            .programs_mut()
-            .map(|(name, program)| {
-                let name = name.to_owned();
-                scope.spawn(move || {
-                    let result = load_program(&name, program, types);
-                    (name, result)
-                })
-            })
-            .collect();
-        threads.into_iter().map(join).collect()
-    });
-    let mut present = Vec::new();
-    for (name, result) in results {
-        let hook = HOOKS.iter().find(|hook| hook.program == name);
-        match (hook, result) {
-            (Some(hook), Ok(())) => present.push(hook.program),
-            (None, Ok(())) => {}
-            // A kernel without this tracepoint has been named already, with what follows from it.
-            (
-                Some(Hook {
-                    is_required: false, ..
-                }),
-                Err(aya::programs::ProgramError::Btf(_)),
-            ) => {}
-            (
-                Some(Hook {
-                    is_required: false,
-                    program,
-                    tracepoint,
-                }),
-                Err(error),
-            ) => {
-                degraded.push(Degraded {
-                    name: (*tracepoint).to_owned(),
-                    why: ProbeError::from_program(program, error, Situation::read).to_string(),
-                });
-            }
-            (_, Err(error)) => {
-                return Err(ProbeError::from_program(&name, error, Situation::read));
-            }
-        }
-    }
-    Ok(present)
-}
-
-fn load_program(
-    name: &str,
-    program: &mut Program,
-    types: &AyaBtf,
-) -> Result<(), aya::programs::ProgramError> {
-    match program {
-        Program::BtfTracePoint(program) => {
-            let tracepoint = HOOKS
-                .iter()
-                .find(|hook| hook.program == name)
-                .map_or(name, |hook| hook.tracepoint);
-            program.load(tracepoint, types)
-        }
-        Program::Iter(program) => program.load("task", types),
-        _ => Err(aya::programs::ProgramError::UnexpectedProgramType),
+        let _ = setrlimit(Resource::Memlock, self.0);
     }
 }
 
@@ -411,7 +304,6 @@ impl Loaded {
             })?;
         }
         self.times.attach = begun.elapsed();
-        debug_assert!(self.ebpf.program(PROG_ADOPT).is_some());
         Ok(Attached::new(
             self.ebpf,
             self.control,
@@ -420,13 +312,6 @@ impl Loaded {
             self.times,
         ))
     }
-}
-
-/// The result of a thread, or its panic.
-fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Gives back what reading the kernel's types left behind: ten times what the observer needs later.

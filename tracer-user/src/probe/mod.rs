@@ -5,6 +5,7 @@ pub mod btf;
 pub mod control;
 pub mod decode;
 mod hook_types;
+mod hooks;
 pub mod loader;
 pub mod object;
 pub mod offsets;

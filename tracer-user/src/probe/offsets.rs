@@ -56,7 +56,7 @@ pub struct HookIds {
     pub task_iterator: Option<u32>,
 }
 
-/// `PF_IO_WORKER` of include/linux/sched.h: a thread of io_uring (5.12 and later; unused before).
+/// `PF_IO_WORKER` of include/linux/sched.h: a thread of `io_uring` (5.12 and later; unused before).
 const PF_IO_WORKER: u32 = 0x10;
 /// `PF_USER_WORKER`, since 6.4; another flag had this bit before.
 const PF_USER_WORKER: u32 = 0x4000;

@@ -262,7 +262,7 @@ pub struct Situation {
     pub lockdown: Option<String>,
 }
 
-/// Inode number of the initial user namespace: `PROC_USER_INIT_INO` of include/linux/proc_ns.h.
+/// Inode number of the initial user namespace: `PROC_USER_INIT_INO` of `include/linux/proc_ns.h`.
 const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
 
 impl Situation {
@@ -289,10 +289,10 @@ impl Situation {
         if let Some(missing) = self.missing_capabilities() {
             return ProbeError::NoPrivilege { missing };
         }
-        if let Some(mode) = &self.lockdown {
-            if mode == "confidentiality" {
-                return ProbeError::Lockdown { mode: mode.clone() };
-            }
+        if let Some(mode) = &self.lockdown
+            && mode == "confidentiality"
+        {
+            return ProbeError::Lockdown { mode: mode.clone() };
         }
         ProbeError::Refused { step, source }
     }

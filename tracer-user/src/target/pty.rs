@@ -1,6 +1,6 @@
 //! `--pty`: a terminal of ours for the command.
 //!
-//! Sources: pty(7), termios(3), ioctl_tty(2), setsid(2). The command leads a session on the slave side;
+//! Sources: pty(7), termios(3), `ioctl_tty(2)`, setsid(2). The command leads a session on the slave side;
 //! [`RawTerminal`] hands the real terminal's keys over unread and gives the terminal back, and
 //! [`pump`](super::pump) copies both ways. Size and settings start as the real terminal's.
 

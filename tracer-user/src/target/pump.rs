@@ -64,6 +64,10 @@ enum Input {
 
 /// The copy's state. See the module's text.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four facts that change apart from each other"
+)]
 pub struct Pump {
     to_command: BytesMut,
     to_stdout: BytesMut,

@@ -76,7 +76,7 @@ fn signaled(name: &str, seq: u64, signal: i32, core_dumped: bool, case: &Case) -
         .iter()
         .rev()
         .find(|seen| seen.signal == signal && seen.result == 0);
-    let (cause, confidence, detail) = explain(signal, sent, case);
+    let (why, confidence, detail) = explain(signal, sent, case);
     let signal_name = signals::name(signal);
     let core = if core_dumped { " (core dumped)" } else { "" };
     let sentence = match detail {
@@ -86,7 +86,7 @@ fn signaled(name: &str, seq: u64, signal: i32, core_dumped: bool, case: &Case) -
     let mut evidence = vec![seq];
     evidence.extend(sent.map(|seen| seen.seq));
     evidence.extend(case.oom.as_ref().map(|oom| oom.seq));
-    if cause == Cause::ParentDeath {
+    if why == Cause::ParentDeath {
         evidence.extend(case.parent_exit.map(|(seq, _)| seq));
     }
     evidence.sort_unstable();
@@ -95,11 +95,11 @@ fn signaled(name: &str, seq: u64, signal: i32, core_dumped: bool, case: &Case) -
         exit_code: None,
         signal: Some(signal_name),
         core_dumped,
-        cause,
+        cause: why,
         confidence,
         sentence,
         killer: sent
-            .filter(|_| cause != Cause::KernelOom)
+            .filter(|_| why != Cause::KernelOom)
             .map(|seen| seen.killer.clone()),
         evidence,
     }

@@ -1,7 +1,7 @@
 //! `cargo xtask test [FILTER…]`: the whole suite, live tests included.
 //!
-//! Everything is built by this user; only the live test binaries, those of the package in `tests/`,
-//! run as root. The last line counts what all binaries said, so that "all passed" is one number and
+//! Everything is built by this user; only the integration tests, which load eBPF programs and watch
+//! real processes, run as root. The last line counts what all binaries said, so that "all passed" is one number and
 //! not forty lines to read.
 
 mod count;
@@ -18,16 +18,13 @@ pub(crate) use count::{Counts, stream};
 use crate::artifacts::{self, Artifact};
 use crate::program::{self, say};
 
-/// Folder of the package whose tests need root.
-const LIVE: &str = "tests";
-
 /// How long one test binary may take; the whole suite has 10 minutes.
 const DEADLINE: Duration = Duration::from_secs(600);
 
 /// Arguments of `cargo xtask test`.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// Leave out the live tests, which need root and eBPF.
+    /// Leave out the integration tests, which need root and eBPF.
     #[arg(long)]
     no_live: bool,
     /// Run only tests whose name contains one of these.
@@ -55,7 +52,7 @@ pub(crate) fn suite(args: &Args) -> Result<Counts> {
     let (live, unit): (Vec<_>, Vec<_>) = built
         .iter()
         .filter(|artifact| artifact.is_test)
-        .partition(|artifact| artifact.package() == LIVE);
+        .partition(|artifact| artifact.is_integration);
     let mut counts = Counts::default();
     for binary in unit {
         counts += run_binary(binary, Command::new(&binary.executable), args);

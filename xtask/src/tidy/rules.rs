@@ -12,6 +12,8 @@ struct Place<'a> {
     room: &'a str,
     /// Module path below the crate root.
     modules: Vec<&'a str>,
+    /// Part of the library or a program, not beside it as integration tests are.
+    in_src: bool,
     /// Only tests have it.
     for_tests: bool,
 }
@@ -29,6 +31,7 @@ impl<'a> Place<'a> {
         Self {
             member,
             room,
+            in_src: part == "src",
             for_tests: part == "tests" || modules.iter().any(|name| is_test_name(name)),
             modules,
         }
@@ -121,7 +124,7 @@ pub(super) fn check_tables(files: &[File]) -> Vec<Violation> {
 
 /// Files that only test builds contain are called so.
 fn is_test_name(module: &str) -> bool {
-    module == "tests" || module.ends_with("_tests")
+    module == "tests" || module.ends_with("_tests") || module.starts_with("tests_")
 }
 
 /// Whether `path` is the module's file or in its folder.
@@ -169,7 +172,7 @@ fn room_named<'a>(place: &Place<'a>, named: &'a Named) -> Option<&'a str> {
 
 /// Down the floors only, in `tracer-user`.
 fn direction(place: &Place<'_>, named: &Named) -> Option<String> {
-    if !place.is_tracer() {
+    if !place.is_tracer() || !place.in_src {
         return None;
     }
     let to = room_named(place, named)?;

@@ -63,6 +63,12 @@ fn imports_never_go_up_or_sideways() {
 }
 
 #[test]
+fn integration_tests_stand_outside_the_house() {
+    let text = "use tracer::probe::ring; use tracer::session;";
+    assert_eq!(said("tracer-user/tests/ring.rs", text), "");
+}
+
+#[test]
 fn super_is_followed_to_the_room_it_reaches() {
     assert_eq!(said(SESSION, "use super::id::Id;"), "");
     assert!(said(SESSION, "use super::super::probe;").contains("sideways from `probe`"));

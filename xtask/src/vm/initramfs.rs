@@ -88,7 +88,7 @@ mount -t bpf bpf /sys/fs/bpf
 mount -t cgroup2 cgroup /sys/fs/cgroup
 ip link set lo up
 hostname guest
-export PATH=/bin:/target/debug HOME=/root USER=root TERM=dumb TRACER_TEST_SLOW=10
+export PATH=/bin:/target/debug HOME=/root USER=root TERM=dumb
 cd /root
 echo {MARK} kernel $(uname -r)
 {run}
@@ -157,6 +157,7 @@ mod tests {
             package_dir: "/w/tests".into(),
             name: "core".to_owned(),
             is_test: true,
+            is_integration: true,
             executable: "/w/core".into(),
         };
         let args = ["--test-threads=1".to_owned(), "it's".to_owned()];

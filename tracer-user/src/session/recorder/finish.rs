@@ -15,7 +15,7 @@ use crate::{
         index,
         journal::record::{Body, End, ObserverEnding, Record},
         publish::{Existing, publish},
-        store::{PROC_TRACE, SUMMARY, journal_name},
+        store::{ENROLLMENT, INDEX, PROC_TRACE, SUMMARY, journal_name},
     },
     units::BootNs,
 };
@@ -44,9 +44,10 @@ pub enum EndOutcome {
     NotWritten(String),
 }
 
-/// A derived file that could not be written. It can be rebuilt from the journal.
+/// A file beside the journal that could not be written. All but the enrollment can be rebuilt from
+/// the journal, and the journal's first record says what the enrollment would have said of the root.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DerivedFailure {
+pub struct FileFailure {
     /// Its name.
     pub file: &'static str,
     /// What the system said.
@@ -68,8 +69,8 @@ pub struct FinishReport<T> {
     pub tee_dropped: u64,
     /// What the fold made of everything that is in the journal; `None` when the disk hung.
     pub summary: Option<T>,
-    /// Derived files that are missing.
-    pub failures: Vec<DerivedFailure>,
+    /// Files that are missing.
+    pub failures: Vec<FileFailure>,
     /// The deadline passed before all was done.
     pub timed_out: bool,
 }
@@ -116,7 +117,7 @@ impl<F: Fold> Owner<F> {
             .map_or_else(Instant::now, |finish| finish.deadline);
         let derive = |file, result: io::Result<()>| {
             if let Err(error) = result {
-                let failure = DerivedFailure {
+                let failure = FileFailure {
                     file,
                     error: error.to_string(),
                 };
@@ -144,7 +145,7 @@ impl<F: Fold> Owner<F> {
         let row = F::index_row(&summary);
         if row.is_object() {
             derive(
-                crate::session::store::INDEX,
+                INDEX,
                 shared.on_disk(|| index::append(&store, &row, deadline)),
             );
         }
@@ -162,7 +163,7 @@ impl<F: Fold> Owner<F> {
             .drain(..)
             .chain(std::mem::take(&mut state.queue))
             .collect();
-        let mut enrollment = None;
+        let mut enrollment = self.enrollment.take();
         for item in rest {
             match item {
                 Item::Record(record) => {
@@ -182,9 +183,13 @@ impl<F: Fold> Owner<F> {
         if let Some(enrollment) = enrollment
             && let Err(error) = self.shared.on_disk(|| enrollment.write(&self.dir))
         {
-            self.shared.lock().tell(Notice::EnrollmentFailed {
-                error: error.to_string(),
+            let error = error.to_string();
+            let mut state = self.shared.lock();
+            state.report.failures.push(FileFailure {
+                file: ENROLLMENT,
+                error: error.clone(),
             });
+            state.tell(Notice::EnrollmentFailed { error });
         }
     }
 

@@ -17,6 +17,7 @@
 mod finish;
 mod notice;
 mod owner;
+mod shared;
 mod state;
 mod tee;
 
@@ -31,14 +32,15 @@ use std::{
 use thiserror::Error;
 
 pub use self::{
-    finish::{DerivedFailure, EndInfo, EndOutcome, FinishReport},
+    finish::{EndInfo, EndOutcome, FileFailure, FinishReport},
     notice::Notice,
     state::{Accepted, FlushReport},
     tee::Tee,
 };
 use self::{
     owner::{Owner, Plan},
-    state::{Item, Shared},
+    shared::Shared,
+    state::Item,
 };
 use crate::session::{
     derive::Fold,

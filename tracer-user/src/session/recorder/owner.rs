@@ -14,7 +14,8 @@ use std::{
 use super::{
     Durability, LINGER, Options, SessionError, Tee,
     notice::Notice,
-    state::{Finish, Idle, Item, Shared, weight},
+    shared::Shared,
+    state::{Finish, Idle, Item, weight},
 };
 use crate::session::{
     derive::Fold,
@@ -69,7 +70,7 @@ pub(super) struct Owner<F: Fold> {
     pub(super) hand: VecDeque<Item>,
     pub(super) tee: Option<Tee>,
     durability: Durability,
-    enrollment: Option<Box<Enrollment>>,
+    pub(super) enrollment: Option<Box<Enrollment>>,
     enroll_again: Option<Backoff>,
     retry: Option<Backoff>,
     synced: Instant,
@@ -191,7 +192,7 @@ impl<F: Fold> Owner<F> {
             if let Some(finish) = finish {
                 let queue_empty = self.shared.lock().queue.is_empty();
                 let clear = self.hand.is_empty() && self.writer.is_clear() && queue_empty;
-                if time_is_up || (clear && self.enrollment.is_none()) {
+                if time_is_up || clear {
                     return finish;
                 }
             }
@@ -235,7 +236,7 @@ impl<F: Fold> Owner<F> {
             if !state.queue.is_empty()
                 || !self.hand.is_empty()
                 || (state.sync_wanted > state.durable && !state.sync_failed)
-                || (state.finish.is_some() && self.enrollment.is_none())
+                || state.finish.is_some()
                 || due.is_some_and(|due| now >= due)
             {
                 break;

@@ -61,6 +61,8 @@ pub struct Summarizer {
     /// Wait status of the root as its parent saw it, where that was us.
     waited: Option<(u64, WaitStatus)>,
     cost: (Option<u64>, Option<u64>),
+    /// When tracking was on; a command that was started is released then.
+    armed: Option<BootNs>,
     anomalies: u64,
 }
 
@@ -129,6 +131,7 @@ impl Summarizer {
             end: None,
             waited: None,
             cost: (None, None),
+            armed: None,
             anomalies: 0,
         }
     }
@@ -153,7 +156,7 @@ impl Summarizer {
                 *lost = lost.saturating_add(gap.dropped);
                 self.reason("gap in the journal");
             }
-            Body::Note(note) => self.note(seq, note),
+            Body::Note(note) => self.note(seq, t, note),
             Body::End(end) => self.end = Some((**end).clone()),
             Body::Session(_) | Body::Crash(_) | Body::Unknown { .. } => {}
         }
@@ -233,7 +236,7 @@ impl Summarizer {
         self.rows.peak_tree_rss_kb = self.rows.peak_tree_rss_kb.max(totals.rss_kb);
     }
 
-    fn note(&mut self, seq: u64, note: &Note) {
+    fn note(&mut self, seq: u64, t: BootNs, note: &Note) {
         let number = |key: &str| note.data.get(key).and_then(serde_json::Value::as_u64);
         match note.topic.as_str() {
             topic::ATTACHED => {
@@ -246,6 +249,9 @@ impl Summarizer {
             topic::WAITED => {
                 let status = number("status").and_then(|status| u32::try_from(status).ok());
                 self.waited = status.map(|status| (seq, WaitStatus(status)));
+            }
+            topic::ARMED => {
+                self.armed.get_or_insert(t);
             }
             topic::COST => self.cost = (number("cpu_us"), number("peak_rss_kb")),
             _ => {}

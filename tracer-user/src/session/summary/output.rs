@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Ended, Summarizer};
 use crate::{
-    session::journal::info::{Backend, SessionInfo},
+    session::journal::info::{Backend, Mode, SessionInfo},
     units::BootNs,
     verdict::{Verdict, WaitStatus, judge, judge::End},
 };
@@ -115,7 +115,8 @@ pub struct Totals {
     pub faults_major: u64,
     /// Page faults without.
     pub faults_minor: u64,
-    /// The root's start to its end, or to the end of observation, µs.
+    /// From the command's release, or an attached root's start, to its end or that of observation,
+    /// µs.
     pub wall_us: u64,
 }
 
@@ -336,9 +337,12 @@ fn completeness(fold: &Summarizer) -> Completeness {
 fn totals(fold: &Summarizer) -> Totals {
     let accounting = &fold.accounting;
     let io_known = accounting.io_unknown == 0;
-    let began = fold
-        .root
-        .map_or(fold.session.clock.boot, |root| root.key.start);
+    // A command that was started was held until tracking was on; that time is tracer's, not its own.
+    let began = match (fold.session.mode, fold.armed, fold.root) {
+        (Mode::Run, Some(armed), _) => armed,
+        (Mode::Attach, _, Some(root)) => root.key.start,
+        _ => fold.session.clock.boot,
+    };
     let ended = fold.ended_root.as_ref().map_or(fold.last, |ended| ended.t);
     Totals {
         processes: accounting.forks,

@@ -147,7 +147,7 @@ mod tests {
             root: process(100),
             root_comm: Some(Comm::from_bytes(b"script")),
             expect: Some(b"claude".to_vec()),
-            waited: Duration::from_millis(2000),
+            waited: Duration::from_secs(2),
             candidates: vec![Candidate {
                 process: process(101),
                 comm: Comm::from_bytes(b"ev\x1b[2Jil\xff"),

@@ -2,7 +2,7 @@
 //!
 //! Source: `linux_binprm` as the exec hook reports it, or `/proc/<pid>/{exe,cmdline,comm}`. For a
 //! script the kernel reports the script as the file and the interpreter as `argv[0]`
-//! (fs/binfmt_script.c); `/proc` shows the interpreter as both. [`Image::program`] gives the same
+//! (`fs/binfmt_script.c`); `/proc` shows the interpreter as both. [`Image::program`] gives the same
 //! answer for either.
 
 use super::interpreters::{self, Script};

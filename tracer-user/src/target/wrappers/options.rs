@@ -23,7 +23,7 @@ pub(crate) struct Given<'a> {
 }
 
 /// Splits `args` (without the program's name) into options and operands.
-pub(crate) fn split<'a>(args: &'a [Vec<u8>], valued: Valued) -> (Vec<Given<'a>>, &'a [Vec<u8>]) {
+pub(crate) fn split(args: &[Vec<u8>], valued: Valued) -> (Vec<Given<'_>>, &[Vec<u8>]) {
     let mut given = Vec::new();
     let mut at = 0;
     while let Some(arg) = args.get(at) {

@@ -1,0 +1,104 @@
+//! The terminal of `tracer run --pty`: given to the command, copied to the real one, taken back.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use rustix::stdio::{stdin, stdout};
+
+use super::ObserveError;
+use crate::target::{
+    RunningChild,
+    pty::{Pty, RawTerminal},
+    pump::{Copied, Ends, Pump},
+};
+
+/// How long output may still come after the command has ended: what a descendant that keeps the
+/// terminal says later is not waited for.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// A terminal of ours for the command.
+pub(super) struct Terminal {
+    pty: Pty,
+    real: Option<RawTerminal>,
+    copier: Option<JoinHandle<io::Result<Copied>>>,
+}
+
+impl Terminal {
+    /// Opens one, like the real terminal where there is one.
+    pub(super) fn open() -> Result<Self, ObserveError> {
+        Ok(Self {
+            pty: Pty::open(Some(stdin()))?,
+            real: None,
+            copier: None,
+        })
+    }
+
+    /// The terminal pair, for the launch and for job control.
+    pub(super) fn pty(&mut self) -> &mut Pty {
+        &mut self.pty
+    }
+
+    /// Takes the real terminal and starts copying.
+    pub(super) fn connect(&mut self, child: &RunningChild) -> Result<(), ObserveError> {
+        let system = |step| move |source: io::Error| ObserveError::System { step, source };
+        self.real = RawTerminal::take(stdin())?;
+        let copy = "copy the command's terminal";
+        let own = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().map_err(system(copy));
+        let ends: [OwnedFd; 4] = [
+            own(stdin())?,
+            own(stdout())?,
+            own(self.pty.master())?,
+            own(child.pidfd())?,
+        ];
+        let pump = Pump::new(rustix::termios::isatty(stdin()));
+        let work = move || {
+            let [stdin, stdout, master, ended] = &ends;
+            let ends = Ends {
+                stdin: stdin.as_fd(),
+                stdout: stdout.as_fd(),
+                master: master.as_fd(),
+                ended: ended.as_fd(),
+            };
+            pump.copy(ends, GRACE)
+        };
+        let thread = std::thread::Builder::new()
+            .name("terminal".to_owned())
+            .spawn(work);
+        self.copier = Some(thread.map_err(system("start a thread for the terminal"))?);
+        Ok(())
+    }
+
+    /// Whether the real terminal is raw: lines printed on it need a carriage return.
+    pub(super) fn is_raw(&self) -> bool {
+        self.real.is_some()
+    }
+
+    /// Takes over the real terminal's new size.
+    pub(super) fn resize(&self) {
+        // A size that cannot be read or set leaves the old one, which is what a user then sees.
+        let _ = self.pty.resize(stdin());
+    }
+
+    /// Stops with the command, and continues with it.
+    pub(super) fn suspend(&mut self) {
+        if let Some(real) = &mut self.real {
+            // The terminal was given back before anything could fail.
+            let _ = self.pty.suspend(real);
+        }
+    }
+
+    /// Waits for the last output and gives the real terminal back.
+    pub(super) fn disconnect(&mut self) -> Option<Copied> {
+        // The copy ends by itself, `GRACE` after the command at the latest.
+        let copied = self
+            .copier
+            .take()
+            .and_then(|copier| copier.join().ok()?.ok());
+        self.real = None;
+        copied
+    }
+}

@@ -1,0 +1,318 @@
+//! The meeting point of producers and the recorder's thread.
+//!
+//! One mutex, held for moments and never during a call on the disk. What a full queue means is
+//! decided here.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::{
+    QUEUE_BYTES, QUEUE_RECORDS, STUCK_AFTER, SessionError,
+    finish::{EndInfo, EndOutcome, FinishReport},
+    notice::Notice,
+    state::{Accepted, Finish, FlushReport, Idle, Item, State},
+};
+use crate::session::journal::record::{Body, Record};
+
+/// Records in the queue at which a lingering thread is woken early.
+const EAGER: usize = 1_024;
+
+pub(super) struct Shared<T> {
+    state: Mutex<State<T>>,
+    /// Wakes the thread.
+    work: Condvar,
+    /// Wakes who waits for the thread.
+    done: Condvar,
+    origin: Instant,
+    /// When the thread went into a call on the disk, in ms after `origin`, plus 1; 0 when it is in
+    /// none.
+    disk_since: AtomicU64,
+    path: PathBuf,
+    on_room: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl<T> Shared<T> {
+    pub(super) fn new(path: PathBuf, on_room: Option<Arc<dyn Fn() + Send + Sync>>) -> Self {
+        Self {
+            state: Mutex::new(State::new()),
+            work: Condvar::new(),
+            done: Condvar::new(),
+            origin: Instant::now(),
+            disk_since: AtomicU64::new(0),
+            path,
+            on_room,
+        }
+    }
+
+    /// The state. A panic elsewhere does not make counters and queues meaningless.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a call on the disk; how long it takes is visible to [`Self::is_stuck`] meanwhile.
+    pub(super) fn on_disk<R>(&self, call: impl FnOnce() -> R) -> R {
+        let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.disk_since.store(now + 1, Ordering::Relaxed);
+        let result = call();
+        self.disk_since.store(0, Ordering::Relaxed);
+        result
+    }
+
+    fn is_stuck(&self) -> bool {
+        match self.disk_since.load(Ordering::Relaxed) {
+            0 => false,
+            since => self.origin.elapsed() > Duration::from_millis(since - 1) + STUCK_AFTER,
+        }
+    }
+
+    /// Why waiting for room is pointless, if it is.
+    fn impaired(&self, state: &State<T>) -> Option<String> {
+        match &state.failing {
+            Some(error) => Some(format!("write_failed: {error}")),
+            None => self.is_stuck().then(|| "write_stuck".to_owned()),
+        }
+    }
+
+    pub(super) fn accept(&self, records: impl Iterator<Item = Record>) -> Accepted {
+        let mut accepted = Accepted::default();
+        let mut state = self.lock();
+        for record in records {
+            if state.finish.is_some() {
+                accepted.late += 1;
+                continue;
+            }
+            if state.is_full() && self.must_drop(&state, &record.body) {
+                accepted.dropped += 1;
+                let reason = || "queue_full".to_owned();
+                let why = if state.gap.is_none() {
+                    self.impaired(&state)
+                } else {
+                    None
+                };
+                state.drop_record(record.t, || why.unwrap_or_else(reason));
+                continue;
+            }
+            state.push_gap();
+            state.push(record);
+            accepted.taken += 1;
+        }
+        state.late += accepted.late;
+        if accepted.dropped > 0 && self.is_stuck() {
+            state.tell(Notice::Stuck {
+                path: self.path.clone(),
+            });
+        }
+        let wake = match state.idle {
+            Idle::Deep => !state.queue.is_empty(),
+            Idle::Linger => state.queue.len() >= EAGER,
+            Idle::Busy => false,
+        };
+        if wake {
+            state.idle = Idle::Busy;
+            drop(state);
+            self.work.notify_one();
+        }
+        accepted
+    }
+
+    /// A producer that asked for room first is never far beyond the bound: what it had already in
+    /// its hands fits. Twice the bound, and four times for the records that steer a reader, are for
+    /// those who do not ask.
+    fn must_drop(&self, state: &State<T>, body: &Body) -> bool {
+        let waiting = state.outstanding();
+        if body.may_be_dropped() {
+            waiting >= 2 * QUEUE_RECORDS
+                || state.bytes >= 2 * QUEUE_BYTES
+                || self.impaired(state).is_some()
+        } else {
+            waiting >= 4 * QUEUE_RECORDS || state.bytes >= 4 * QUEUE_BYTES
+        }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        let mut state = self.lock();
+        if !state.is_full() || state.finish.is_some() {
+            return true;
+        }
+        if self.impaired(&state).is_some() {
+            if self.is_stuck() {
+                state.tell(Notice::Stuck {
+                    path: self.path.clone(),
+                });
+            }
+            return true;
+        }
+        state.room_wanted = true;
+        false
+    }
+
+    pub(super) fn enroll(&self, enrollment: Item) -> bool {
+        let mut state = self.lock();
+        if state.enrolled || state.finish.is_some() {
+            return false;
+        }
+        state.enrolled = true;
+        state.queue.push_back(enrollment);
+        state.idle = Idle::Busy;
+        drop(state);
+        self.work.notify_one();
+        true
+    }
+
+    pub(super) fn flush(&self, deadline: Instant) -> FlushReport {
+        let mut state = self.lock();
+        state.push_gap();
+        let target = state.accepted;
+        state.sync_wanted = state.sync_wanted.max(target);
+        self.work.notify_one();
+        state = self.wait(state, deadline, |state| {
+            state.durable >= target
+                || state.is_finished()
+                || (state.sync_failed && state.written >= target)
+        });
+        FlushReport {
+            complete: state.durable >= target,
+            ..state.flush_report()
+        }
+    }
+
+    pub(super) fn progress(&self) -> FlushReport {
+        self.lock().flush_report()
+    }
+
+    pub(super) fn notices(&self) -> Vec<Notice> {
+        let mut state = self.lock();
+        if self.is_stuck() {
+            state.tell(Notice::Stuck {
+                path: self.path.clone(),
+            });
+        }
+        std::mem::take(&mut state.notices)
+    }
+
+    /// Waits for the thread until `ready` or `deadline`.
+    fn wait<'a>(
+        &self,
+        mut state: MutexGuard<'a, State<T>>,
+        deadline: Instant,
+        ready: impl Fn(&State<T>) -> bool,
+    ) -> MutexGuard<'a, State<T>> {
+        while !ready(&state) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self
+                .done
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        state
+    }
+
+    pub(super) fn started(&self, result: Result<(), SessionError>) {
+        self.lock().started = Some(result);
+        self.done.notify_all();
+    }
+
+    pub(super) fn wait_started(&self, deadline: Instant) -> Result<(), SessionError> {
+        let state = self.lock();
+        let mut state = self.wait(state, deadline, |state| state.started.is_some());
+        if let Some(result) = state.started.take() {
+            return result;
+        }
+        // Should the disk come back, the thread must not write to a session nobody has.
+        state.finish = Some(Finish::by(None, Instant::now()));
+        Err(SessionError::Stuck {
+            path: self.path.clone(),
+        })
+    }
+
+    /// Whether [`Self::wait_started`] has given up.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.lock().finish.is_some()
+    }
+
+    /// Counts lines that have reached the file.
+    pub(super) fn wrote(&self, lines: usize, bytes: usize) {
+        let mut state = self.lock();
+        state.written += lines as u64;
+        state.bytes = state.bytes.saturating_sub(bytes);
+        let low = state.outstanding() < QUEUE_RECORDS / 2 && state.bytes < QUEUE_BYTES / 2;
+        let call = low && std::mem::take(&mut state.room_wanted);
+        drop(state);
+        if call && let Some(on_room) = &self.on_room {
+            on_room();
+        }
+    }
+
+    /// The disk fails: nobody should wait for room.
+    pub(super) fn failing(&self, error: String) {
+        let mut state = self.lock();
+        state.tell(Notice::WriteFailed {
+            error: error.clone(),
+            path: self.path.clone(),
+        });
+        state.failing = Some(error);
+        let call = std::mem::take(&mut state.room_wanted);
+        drop(state);
+        if call && let Some(on_room) = &self.on_room {
+            on_room();
+        }
+    }
+
+    pub(super) fn path(&self) -> &PathBuf {
+        &self.path
+    }
+
+    pub(super) fn tell_waiters(&self) {
+        self.done.notify_all();
+    }
+
+    /// Sleeps until woken or for `timeout`, in the way `idle` says.
+    pub(super) fn sleep<'a>(
+        &self,
+        mut state: MutexGuard<'a, State<T>>,
+        idle: Idle,
+        timeout: Duration,
+    ) -> MutexGuard<'a, State<T>> {
+        state.idle = idle;
+        let result = self.work.wait_timeout(state, timeout);
+        state = result.unwrap_or_else(PoisonError::into_inner).0;
+        state.idle = Idle::Busy;
+        state
+    }
+}
+
+impl<T: Clone> Shared<T> {
+    pub(super) fn finish(&self, info: Option<EndInfo>, deadline: Instant) -> FinishReport<T> {
+        let mut state = self.lock();
+        match &mut state.finish {
+            Some(finish) if finish.deadline <= deadline => {}
+            Some(finish) => *finish = Finish::by(finish.info.take(), deadline),
+            empty @ None => *empty = Some(Finish::by(info, deadline)),
+        }
+        self.work.notify_one();
+        let state = self.wait(state, deadline, State::is_finished);
+        let mut report = state.report.clone();
+        report.progress = state.flush_report();
+        report.late = state.late;
+        report.dropped = state.dropped;
+        if report.timed_out && report.end == EndOutcome::Pending {
+            let why = if self.is_stuck() {
+                "the disk does not answer"
+            } else {
+                "out of time"
+            };
+            report.end = EndOutcome::NotWritten(why.to_owned());
+        }
+        report
+    }
+}

@@ -1,0 +1,13 @@
+//! The kernel side on the running kernel, against what `wait4` says. Needs root and eBPF, and fails
+//! without them.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what is not as expected ends a test; that is said of #[test] functions only"
+)]
+
+mod account;
+mod ends;
+mod follow;
+mod names;
+mod watch;

@@ -1,0 +1,624 @@
+//! The journal as text: every record reads back exactly; damage is found, whatever and wherever.
+
+mod session_support;
+
+use proptest::{collection::vec, option, prelude::*};
+use serde_json::{Map, Value, json};
+use session_support::*;
+use tracer::{
+    event::{EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Signal},
+    session::{
+        derive::write_proc_trace,
+        enrollment::{Enrollment, EnrollmentError},
+        journal::{
+            Body, Encoder, JournalReader, Record,
+            reader::{BadLine, Line},
+            record::{
+                Counts, Crash, End, Gap, Note, ObserverEnding, Pinned, Skipped, SnapshotEvent,
+                TargetBody,
+            },
+        },
+    },
+    snapshot::TreeTotals,
+    units::{BootNs, Comm, ProcKey, Process, Tgid},
+};
+
+/// Strings as targets choose them: mostly text, sometimes anything.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        "[ -~]{0,20}".prop_map(String::into_bytes),
+        any::<String>().prop_map(String::into_bytes),
+        vec(any::<u8>(), 0..40),
+        vec(
+            prop_oneof![Just(0_u8), Just(b' '), Just(b'a'), Just(0xff)],
+            0..8
+        ),
+    ]
+}
+
+fn comm() -> impl Strategy<Value = Comm> {
+    bytes().prop_map(|raw| Comm::from_bytes(&raw))
+}
+
+fn any_process() -> impl Strategy<Value = Process> {
+    (
+        any::<u64>(),
+        any::<u32>(),
+        option::of(any::<u32>()),
+        option::of(any::<u32>()),
+    )
+        .prop_map(|(start, pid, init, inner)| Process {
+            key: ProcKey {
+                init: init.unwrap_or(pid),
+                start: BootNs(start),
+            },
+            tgid: Tgid(pid),
+            inner: inner.unwrap_or(pid),
+        })
+}
+
+fn fork_event() -> impl Strategy<Value = EventKind> {
+    (
+        any_process(),
+        any_process(),
+        option::of(any_process()),
+        comm(),
+        any::<(u32, u32, bool)>(),
+    )
+        .prop_map(|(child, parent, creator, comm, (depth, uid, adopted))| {
+            let creator = creator.unwrap_or(parent);
+            EventKind::Fork(Fork {
+                child,
+                creator,
+                parent,
+                comm,
+                depth,
+                uid,
+                adopted,
+            })
+        })
+}
+
+fn exec_event() -> impl Strategy<Value = EventKind> {
+    (
+        any_process(),
+        comm(),
+        bytes(),
+        vec(bytes(), 0..6),
+        any::<(bool, bool, bool)>(),
+        any::<(u32, u64, u32, u32, u32)>(),
+    )
+        .prop_map(|(process, comm, filename, argv, flags, numbers)| {
+            EventKind::Exec(Box::new(Exec {
+                process,
+                comm,
+                filename,
+                filename_truncated: flags.0,
+                argv,
+                argc: numbers.0,
+                argv_bytes: numbers.1,
+                argv_truncated: flags.1,
+                argv_unreadable: flags.2,
+                exec_no: numbers.2,
+                euid: numbers.3,
+                caller_tid: numbers.4,
+            }))
+        })
+}
+
+fn exit_event() -> impl Strategy<Value = EventKind> {
+    let totals = (
+        any::<(u64, u64, u64, u64, bool, u64)>(),
+        any::<(u64, u64, u64, Option<u64>, Option<u64>, bool)>(),
+    )
+        .prop_map(|(a, b)| ExitTotals {
+            wall_ns: a.0,
+            cpu_user_us: a.1,
+            cpu_system_us: a.2,
+            peak_rss_kb: a.3,
+            peak_rss_upper_bound: a.4,
+            faults_minor: a.5,
+            faults_major: b.0,
+            ctx_switches_voluntary: b.1,
+            ctx_switches_involuntary: b.2,
+            io_read_bytes: b.3,
+            io_write_bytes: b.4,
+            partial: b.5,
+        });
+    (
+        any_process(),
+        any_process(),
+        comm(),
+        any::<(u32, u32, u32)>(),
+        totals,
+    )
+        .prop_map(
+            |(process, parent, comm, (status, execs, threads), totals)| {
+                let exit = Exit {
+                    process,
+                    parent,
+                    comm,
+                    status,
+                    totals,
+                    execs,
+                    threads,
+                };
+                EventKind::Exit(Box::new(exit))
+            },
+        )
+}
+
+fn signal_event() -> impl Strategy<Value = EventKind> {
+    let numbers = any::<(i32, i32, i32, bool, bool, u32)>();
+    (any_process(), any_process(), comm(), bytes(), numbers).prop_map(
+        |(target, sender, sender_comm, sender_cmdline, n)| {
+            EventKind::Signal(Box::new(Signal {
+                target,
+                signal: n.0,
+                code: n.1,
+                result: n.2,
+                group: n.3,
+                from_kernel: n.4,
+                sender,
+                sender_comm,
+                sender_uid: n.5,
+                sender_cmdline,
+            }))
+        },
+    )
+}
+
+fn oom_event() -> impl Strategy<Value = EventKind> {
+    let figures = option::of(any::<(u64, u64, u64, u64)>());
+    (any_process(), any_process(), comm(), figures, any::<i32>()).prop_map(
+        |(victim, trigger, comm, figures, oom_score_adj)| {
+            let figures = figures.map(|f| OomFigures {
+                total_vm_kb: f.0,
+                anon_rss_kb: f.1,
+                file_rss_kb: f.2,
+                shmem_rss_kb: f.3,
+            });
+            EventKind::Oom(Box::new(Oom {
+                victim,
+                comm,
+                trigger,
+                figures,
+                oom_score_adj,
+            }))
+        },
+    )
+}
+
+fn target() -> impl Strategy<Value = TargetBody> {
+    let skipped =
+        (any_process(), comm(), any::<String>()).prop_map(|(process, comm, reason)| Skipped {
+            process,
+            comm,
+            reason,
+        });
+    let pinned = (
+        any_process(),
+        any::<String>(),
+        vec(skipped, 0..4),
+        comm(),
+        (bytes(), bytes()),
+        any::<Option<u64>>(),
+    )
+        .prop_map(
+            |(process, rule, skipped, comm, (cmdline, exe), pin_latency_ns)| {
+                TargetBody::Pinned(Pinned {
+                    process,
+                    rule,
+                    skipped,
+                    comm,
+                    cmdline,
+                    exe,
+                    pin_latency_ns,
+                })
+            },
+        );
+    prop_oneof![
+        pinned,
+        any::<String>().prop_map(|reason| TargetBody::Unresolved { reason }),
+    ]
+}
+
+fn data() -> impl Strategy<Value = Map<String, Value>> {
+    proptest::collection::btree_map(any::<String>(), any::<(u64, String)>(), 0..4).prop_map(|map| {
+        map.into_iter()
+            .map(|(key, (n, text))| (key, json!([n, text, null, { "x": true }])))
+            .collect()
+    })
+}
+
+fn body() -> impl Strategy<Value = Body> {
+    prop_oneof![
+        fork_event().prop_map(Body::Event),
+        exec_event().prop_map(Body::Event),
+        exit_event().prop_map(Body::Event),
+        signal_event().prop_map(Body::Event),
+        oom_event().prop_map(Body::Event),
+        target().prop_map(|target| Body::Target(Box::new(target))),
+        (any::<u32>(), any::<bool>()).prop_map(|(n, at_exit)| {
+            let Body::Snapshot { row, .. } = row(n.into()).body else {
+                unreachable!()
+            };
+            let event = if at_exit {
+                SnapshotEvent::ExitSnapshot
+            } else {
+                SnapshotEvent::Snapshot
+            };
+            Body::Snapshot { row, event }
+        }),
+        (any::<(u64, u64, u64)>(), 0_u32..1_000_000).prop_map(|(n, tenths)| {
+            Body::Tick(Box::new(TreeTotals {
+                captured_at: "2026-11-21T05:45:12.000001Z".to_owned(),
+                processes: n.0,
+                threads: n.1,
+                rss_kb: n.2,
+                cpu_percent: f64::from(tenths) / 10.0,
+                fds: 3,
+                missed_ticks: 0,
+            }))
+        }),
+        data().prop_map(|map| Body::Anomaly(Box::new(Value::Object(map)))),
+        any::<(String, u64)>().prop_map(|(reason, count)| Body::Loss { reason, count }),
+        any::<(String, u64, u64, u64)>().prop_map(|(reason, dropped, first, last)| {
+            let (first_t, last_t) = (BootNs(first), BootNs(last));
+            Body::Gap(Box::new(Gap {
+                reason,
+                dropped,
+                first_t,
+                last_t,
+            }))
+        }),
+        (any::<(String, String)>(), data())
+            .prop_map(|((topic, text), data)| Body::Note(Box::new(Note { topic, text, data }))),
+        any::<(String, String)>()
+            .prop_map(|(cause, detail)| Body::Crash(Box::new(Crash { cause, detail }))),
+        ("[a-z\"\\\\é]{0,30}", any::<u64>()).prop_map(|(cause, n)| {
+            let counts = Counts {
+                records: n,
+                execs: n / 2,
+                dropped: 1,
+                ..Counts::default()
+            };
+            Body::End(Box::new(End {
+                ending: ObserverEnding::Stopped,
+                cause,
+                counts,
+            }))
+        }),
+        data().prop_map(|value| Body::Unknown {
+            kind: "from_the_future_2".to_owned(),
+            value
+        }),
+    ]
+}
+
+fn journal(records: &[Record]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (seq, record) in (0..).zip(records) {
+        Encoder::default().line(&mut out, seq, record.t, &record.body);
+    }
+    out
+}
+
+proptest! {
+    #[test]
+    fn every_record_reads_back_exactly(bodies in vec((any::<u64>(), body()), 1..6)) {
+        let records: Vec<_> =
+            bodies.into_iter().map(|(t, body)| Record { t: BootNs(t), body }).collect();
+        let lines = journal(&records);
+        let mut reader = JournalReader::new(lines.as_slice()).starting_at(0);
+        for (seq, record) in (0..).zip(&records) {
+            let entry = reader.next_entry().expect("memory").expect("there");
+            prop_assert_eq!(entry.seq, seq);
+            prop_assert_eq!(entry.t, record.t);
+            prop_assert_eq!(&entry.body, &record.body);
+        }
+        prop_assert!(reader.next_entry().expect("memory").is_none());
+        prop_assert!(reader.stats().is_clean());
+    }
+
+    #[test]
+    fn every_line_is_json_with_its_keys_once(body in body()) {
+        // A later duplicate would win in most readers: the head and the checksum must be the only ones.
+        let collides = matches!(&body, Body::Unknown { value, .. }
+            if ["seq", "t_boot_ns", "kind", "crc"].iter().any(|key| value.contains_key(*key)));
+        prop_assume!(!collides);
+        let line = journal(&[Record { t: BootNs(7), body }]);
+        prop_assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
+        let value: Map<String, Value> = serde_json::from_slice(&line).expect("JSON");
+        prop_assert_eq!(&value["seq"], 0);
+        prop_assert_eq!(&value["t_boot_ns"], 7);
+        prop_assert!(value["crc"].is_string());
+    }
+
+    #[test]
+    fn no_bytes_make_a_reader_panic(bytes in vec(any::<u8>(), 0..600)) {
+        let mut reader = JournalReader::new(bytes.as_slice());
+        while reader.next_entry().expect("memory").is_some() {}
+        let _refused = Enrollment::parse(&bytes);
+    }
+
+    #[test]
+    fn no_members_make_a_decoder_panic(
+        kind in "(fork|exec|exit|signal|oom|session|target|snapshot|tick|end|gap|x)",
+        members in data(),
+    ) {
+        let body = Body::Unknown { kind: kind.clone(), value: members.clone() };
+        let line = journal(&[Record { t: BootNs(1), body }]);
+        let entry = JournalReader::new(line.as_slice()).next_entry().expect("memory").expect("good");
+        prop_assert_eq!(entry.body.kind(), kind);
+    }
+}
+
+/// A small session with one of nearly everything.
+fn small() -> Vec<Record> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let info = info(&store_in(dir.path()));
+    let text = "torn \u{fffd} \"quoted\" \\ \u{1b}[2J";
+    let note = Note {
+        topic: "x".to_owned(),
+        text: text.to_owned(),
+        data: Map::new(),
+    };
+    vec![
+        Record {
+            t: BootNs(1),
+            body: Body::Session(Box::new(info)),
+        },
+        fork(1),
+        exec(2),
+        row(3),
+        exit(4),
+        Record {
+            t: BootNs(5),
+            body: Body::Note(Box::new(note)),
+        },
+        Record {
+            t: BootNs(6),
+            body: Body::End(Box::new(End {
+                ending: ObserverEnding::Completed,
+                cause: "done".to_owned(),
+                counts: Counts::default(),
+            })),
+        },
+    ]
+}
+
+#[test]
+fn cut_at_every_byte_the_whole_records_before_the_cut_are_read() {
+    let records = small();
+    let lines = journal(&records);
+    for cut in 0..=lines.len() {
+        let whole = lines[..cut].iter().filter(|&&byte| byte == b'\n').count();
+        let mut reader = JournalReader::new(&lines[..cut]).starting_at(0);
+        for record in &records[..whole] {
+            let entry = reader
+                .next_entry()
+                .expect("memory")
+                .expect("a whole record");
+            assert_eq!(entry.body, record.body);
+        }
+        assert!(reader.next_entry().expect("memory").is_none());
+        let stats = reader.stats();
+        let end = lines[..cut]
+            .iter()
+            .rposition(|&byte| byte == b'\n')
+            .map_or(0, |at| at + 1);
+        assert_eq!(
+            (stats.good_bytes, stats.torn),
+            (end as u64, (cut - end) as u64)
+        );
+        assert_eq!((stats.bad_lines, stats.missing), (0, 0));
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_found_and_no_record_says_anything_else() {
+    let records = small();
+    let mut lines = journal(&records);
+    for at in 0..lines.len() {
+        for bit in 0..8 {
+            lines[at] ^= 1 << bit;
+            let mut reader = JournalReader::new(lines.as_slice()).starting_at(0);
+            let mut read = 0;
+            while let Some(entry) = reader.next_entry().expect("memory") {
+                let place = usize::try_from(entry.seq).expect("small");
+                assert_eq!(entry.body, records[place].body, "byte {at} bit {bit}");
+                assert_eq!(entry.t, records[place].t);
+                read += 1;
+            }
+            assert!(read < records.len(), "byte {at} bit {bit} went unnoticed");
+            assert!(!reader.stats().is_clean());
+            lines[at] ^= 1 << bit;
+        }
+    }
+}
+
+#[test]
+fn a_reader_of_a_running_session_goes_on_where_the_file_ended() {
+    let lines = journal(&small());
+    let (early, late) = lines.split_at(lines.len() / 2);
+    let mut both = Growing {
+        parts: vec![late.to_vec(), early.to_vec()],
+        at: 0,
+    };
+    let mut reader = JournalReader::new(&mut both);
+    let mut read = 0;
+    for _ in 0..2 {
+        while reader.next_entry().expect("memory").is_some() {
+            read += 1;
+        }
+    }
+    assert_eq!(read, 7);
+    assert!(reader.stats().is_clean());
+}
+
+/// Says "end of file" between its parts.
+struct Growing {
+    parts: Vec<Vec<u8>>,
+    at: usize,
+}
+
+impl std::io::Read for Growing {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let Some(part) = self.parts.last() else {
+            return Ok(0);
+        };
+        if self.at == part.len() {
+            self.parts.pop();
+            self.at = 0;
+            return Ok(0);
+        }
+        let take = into.len().min(part.len() - self.at);
+        into[..take].copy_from_slice(&part[self.at..self.at + take]);
+        self.at += take;
+        Ok(take)
+    }
+}
+
+#[test]
+fn repeated_missing_and_overlong_lines_are_counted_each_in_its_way() {
+    let lines = journal(&[fork(0), fork(1), fork(2), fork(3)]);
+    let each: Vec<&[u8]> = lines.split_inclusive(|&byte| byte == b'\n').collect();
+    let read = |parts: &[&[u8]]| {
+        let joined = parts.concat();
+        let mut reader = JournalReader::new(joined.as_slice()).starting_at(0);
+        let mut seqs = Vec::new();
+        while let Some(entry) = reader.next_entry().expect("memory") {
+            seqs.push(entry.seq);
+        }
+        (seqs, reader.stats())
+    };
+    let (seqs, stats) = read(&[each[0], each[1], each[1], each[2]]);
+    assert_eq!((seqs, stats.bad_lines), (vec![0, 1, 2], 1));
+    assert_eq!(stats.first_bad, Some(BadLine::Repeated));
+    let (seqs, stats) = read(&[each[0], each[3]]);
+    assert_eq!((seqs, stats.missing), (vec![0, 3], 2));
+    let long = vec![b'x'; (16 << 20) + 5];
+    let (seqs, stats) = read(&[each[0], &long, b"\n", each[1]]);
+    assert_eq!((seqs, stats.bad_lines), (vec![0, 1], 1));
+    assert_eq!(stats.first_bad, Some(BadLine::TooLong));
+    // What a power failure leaves: blocks of zeroes.
+    let (seqs, stats) = read(&[each[0], &[0; 4096]]);
+    assert_eq!((seqs, stats.torn, stats.torn_lines), (vec![0], 4096, 1));
+}
+
+#[test]
+fn json_with_a_right_checksum_as_deep_as_the_line_is_long_is_only_a_bad_line() {
+    let mut line = b"{\"seq\":0,\"t_boot_ns\":1,\"kind\":\"note\",\"x\":".to_vec();
+    line.extend(std::iter::repeat_n(b'[', 100_000));
+    let crc = crc(&line);
+    line.extend_from_slice(format!(",\"crc\":\"{crc:08x}\"}}\n").as_bytes());
+    assert!(Line::parse(&line[..line.len() - 1]).is_ok());
+    let mut reader = JournalReader::new(line.as_slice());
+    assert!(reader.next_entry().expect("memory").is_none());
+    assert_eq!(reader.stats().first_bad, Some(BadLine::Json));
+}
+
+/// CRC-32 (IEEE 802.3), bit by bit: not the code under test.
+fn crc(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            if crc & 1 == 1 {
+                crc >> 1 ^ 0xedb8_8320
+            } else {
+                crc >> 1
+            }
+        })
+    })
+}
+
+#[test]
+fn keys_of_public_records_are_as_documented() {
+    let value =
+        |record: Record| -> Value { serde_json::from_slice(&journal(&[record])).expect("JSON") };
+    let fork = value(fork(5));
+    assert_eq!(fork["kind"], "fork");
+    assert_eq!(fork["pid"], 7);
+    assert_eq!(fork["starttime_ticks"], 100);
+    assert_eq!(fork["start_boottime_ns"], 1_000_000_007);
+    assert_eq!(
+        (&fork["ppid"], &fork["creator_pid"]),
+        (&json!(1), &json!(1))
+    );
+    assert!(fork.get("pid_init").is_none() && fork.get("pid_inner").is_none());
+    let exit = value(exit(5));
+    assert_eq!(
+        (&exit["status"], &exit["exit_code"]),
+        (&json!(0x700), &json!(7))
+    );
+    assert_eq!(
+        (&exit["signal"], &exit["core_dumped"]),
+        (&Value::Null, &json!(false))
+    );
+    assert_eq!(exit["wall_us"], 123_456);
+    let mut killed = small()[4].clone();
+    let Body::Event(EventKind::Exit(exit)) = &mut killed.body else {
+        unreachable!()
+    };
+    exit.status = 0x8b;
+    exit.process.inner = 1;
+    let killed = value(killed);
+    assert_eq!(
+        (&killed["signal"], &killed["core_dumped"]),
+        (&json!("SIGSEGV"), &json!(true))
+    );
+    assert_eq!(
+        (&killed["exit_code"], &killed["pid_inner"]),
+        (&Value::Null, &json!(1))
+    );
+    let mut odd = exec(1);
+    let Body::Event(EventKind::Exec(exec)) = &mut odd.body else {
+        unreachable!()
+    };
+    exec.argv = vec![b"ok".to_vec(), b"\xff\x00".to_vec()];
+    let odd = value(odd);
+    assert_eq!(odd["argv"], json!(["ok", "\u{fffd}\u{0}"]));
+    assert_eq!(odd["argv_hex"], json!([null, "ff00"]));
+}
+
+#[test]
+fn rows_are_copied_into_the_trace_as_they_are() {
+    let lines = journal(&[fork(0), row(123_456), exit(1)]);
+    let mut out = Vec::new();
+    let stats = write_proc_trace(lines.as_slice(), &mut out).expect("memory");
+    assert_eq!(stats.records, 3);
+    let traced: Value = serde_json::from_slice(&out).expect("one row of JSON");
+    assert_eq!(traced["ts"], "2026-11-21T05:45:00.123456Z");
+    assert_eq!(
+        (&traced["seq"], &traced["event"]),
+        (&json!(1), &json!("snapshot"))
+    );
+    assert!(traced.get("crc").is_none() && traced.get("kind").is_none());
+}
+
+#[test]
+fn enrollments_of_three_schemas_are_read_and_others_refused_by_name() {
+    let ours = enrollment("20261121T054512.123456Z-0a1b2c3d");
+    let text = ours.encode();
+    assert_eq!(Enrollment::parse(&text), Ok(ours));
+    let value: Value = serde_json::from_slice(&text).expect("JSON");
+    assert_eq!(value["schema_version"], 3);
+    assert_eq!(value["enrolled_at"], "2026-11-21T05:45:12.200000Z");
+    assert_eq!(value["cmdline"], "python3 -c print(1)");
+    let old = br#"{"schema_version":2,"pid":9,"boot_id":"b\n","kitchen_id":"k","order_id":"o"}"#;
+    let old = Enrollment::parse(old).expect("schema 2");
+    assert_eq!(
+        (
+            old.labels["kitchen_id"].as_str(),
+            old.labels["order_id"].as_str()
+        ),
+        ("k", "o")
+    );
+    assert_eq!((old.starttime_ticks, old.boot_id.as_str()), (None, "b"));
+    let later = br#"{"schema_version":4,"pid":9,"boot_id":"b"}"#;
+    assert_eq!(Enrollment::parse(later), Err(EnrollmentError::Schema(4)));
+    assert!(matches!(
+        Enrollment::parse(b"[]"),
+        Err(EnrollmentError::Malformed(_))
+    ));
+}
