@@ -15,11 +15,12 @@ use std::{
 use session_support::*;
 use tracer::session::{
     StateDir, Store,
+    derive::Fold,
     journal::{
         record::{Body, Note, Record},
         writer::JournalFile,
     },
-    recorder::{EndOutcome, Notice, Options, Recorder},
+    recorder::{EndOutcome, Notice, Options, Recorder, SessionError},
     store::StoreError,
 };
 use tracer::units::BootNs;
@@ -435,6 +436,103 @@ fn a_session_that_cannot_begin_leaves_nothing() {
         "{error}"
     );
     assert_eq!(store.session_ids().expect("listed"), []);
+}
+
+#[test]
+fn a_disk_that_hangs_at_the_start_is_given_up_and_leaves_nothing_when_it_comes_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = store_in(dir.path());
+    let disk = Disk::default();
+    disk.set(|fault| fault.hold = true);
+    let options = Options {
+        start_deadline: Duration::from_millis(50),
+        ..disk.options()
+    };
+    let refused = Recorder::create_with(&store, info(&store), Seen::default(), options);
+    assert!(matches!(refused.err(), Some(SessionError::Stuck { .. })));
+    disk.set(|fault| fault.hold = false);
+    wait_for("the clean-up", || {
+        store.session_ids().expect("listed").is_empty()
+    });
+}
+
+/// Panics at its tenth record.
+#[derive(Default)]
+struct Clumsy(u64);
+
+impl Fold for Clumsy {
+    type Output = ();
+
+    fn apply(&mut self, _seq: u64, _t: BootNs, _body: &Body) {
+        self.0 += 1;
+        assert!(self.0 < 10, "this panic belongs to a test");
+    }
+
+    fn finish(self) {}
+
+    fn index_row((): &()) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+}
+
+#[test]
+fn a_fold_that_panics_costs_the_summary_and_not_the_record() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = store_in(dir.path());
+    let recorder = Recorder::create(&store, info(&store), Clumsy::default()).expect("made");
+    for n in 0..20_000 {
+        recorder.accept(fork(n));
+    }
+    let report = recorder.finish(end("done"), soon());
+    assert_eq!((report.end, report.summary), (EndOutcome::Durable, None));
+    assert_eq!(
+        report.failures.len(),
+        1,
+        "summary.json: {:?}",
+        report.failures
+    );
+    let (entries, stats) = read_journal(recorder.path());
+    assert!(stats.is_clean());
+    assert_eq!(entries.len(), 20_002);
+}
+
+const LIMITED: &str = "TRACER_TEST_LIMITED_STATE";
+
+/// Records beyond its own file size limit.
+#[test]
+#[ignore = "the process that a_file_size_limit_is_a_full_disk_and_not_a_signal starts"]
+fn limited() {
+    let Some(state) = std::env::var_os(LIMITED) else {
+        return;
+    };
+    let store = store_in(Path::new(&state));
+    let recorder = Recorder::create(&store, info(&store), Seen::default()).expect("made");
+    let limit = rustix::process::Rlimit {
+        current: Some(40_000),
+        maximum: None,
+    };
+    rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).expect("lowered");
+    recorder.accept_all(&mut (0..1_000).map(fork).collect());
+    wait_for("EFBIG", || !recorder.notices().is_empty());
+    let none = rustix::process::Rlimit {
+        current: None,
+        maximum: None,
+    };
+    rustix::process::setrlimit(rustix::process::Resource::Fsize, none).expect("raised");
+    let report = recorder.finish(end("done"), soon());
+    assert_eq!(report.end, EndOutcome::Durable);
+    assert_eq!(read_journal(recorder.path()).0.len(), 1_002);
+}
+
+#[test]
+fn a_file_size_limit_is_a_full_disk_and_not_a_signal() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let output = Command::new(std::env::current_exe().expect("known"))
+        .args(["--ignored", "--exact", "limited"])
+        .env(LIMITED, dir.path())
+        .output()
+        .expect("started");
+    assert!(output.status.success(), "{output:?}");
 }
 
 fn open(path: &Path) -> Result<Store, StoreError> {
