@@ -1,10 +1,8 @@
 //! The journal as text: every record reads back exactly; damage is found, whatever and wherever.
 
-mod session_support;
-
+use crate::support::*;
 use proptest::{collection::vec, option, prelude::*};
 use serde_json::{Map, Value, json};
-use session_support::*;
 use tracer::{
     event::{EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Signal},
     session::{
@@ -301,6 +299,10 @@ fn journal(records: &[Record]) -> Vec<u8> {
     out
 }
 
+fn newlines(bytes: &[u8]) -> usize {
+    bytes.split(|&byte| byte == b'\n').count() - 1
+}
+
 proptest! {
     #[test]
     fn every_record_reads_back_exactly(bodies in vec((any::<u64>(), body()), 1..6)) {
@@ -325,7 +327,7 @@ proptest! {
             if ["seq", "t_boot_ns", "kind", "crc"].iter().any(|key| value.contains_key(*key)));
         prop_assume!(!collides);
         let line = journal(&[Record { t: BootNs(7), body }]);
-        prop_assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
+        prop_assert_eq!(newlines(&line), 1);
         let value: Map<String, Value> = serde_json::from_slice(&line).expect("JSON");
         prop_assert_eq!(&value["seq"], 0);
         prop_assert_eq!(&value["t_boot_ns"], 7);
@@ -390,7 +392,7 @@ fn cut_at_every_byte_the_whole_records_before_the_cut_are_read() {
     let records = small();
     let lines = journal(&records);
     for cut in 0..=lines.len() {
-        let whole = lines[..cut].iter().filter(|&&byte| byte == b'\n').count();
+        let whole = newlines(&lines[..cut]);
         let mut reader = JournalReader::new(&lines[..cut]).starting_at(0);
         for record in &records[..whole] {
             let entry = reader

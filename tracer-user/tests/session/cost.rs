@@ -1,17 +1,17 @@
 //! What recording costs. Prints figures; asserts nothing a busy machine could break.
 //!
-//! `cargo test --release -p tracer --test session_cost -- --ignored --nocapture --test-threads=1`
-
-mod session_support;
+//! `cargo test --release -p tracer --test session cost -- --ignored --nocapture --test-threads=1`
 
 use std::time::{Duration, Instant};
 
-use session_support::*;
+use crate::support::*;
 use tracer::session::{
     derive::write_proc_trace,
     journal::{Encoder, JournalReader, Record},
     recorder::Recorder,
 };
+
+type Make = fn(u64) -> Record;
 
 fn per(elapsed: Duration, count: u64) -> f64 {
     elapsed.as_secs_f64() * 1e9 / f64::from(u32::try_from(count).expect("small"))
@@ -24,7 +24,7 @@ fn mb_per_s(bytes: usize, elapsed: Duration) -> f64 {
 #[test]
 #[ignore = "measures"]
 fn encoding_and_reading() {
-    let kinds: [(&str, fn(u64) -> Record); 4] = [
+    let kinds: [(&str, Make); 4] = [
         ("fork", fork),
         ("exec", exec),
         ("exit", exit),

@@ -1,8 +1,6 @@
 //! The recorder on a disk that fails, fills up, hangs or vanishes: the producer never waits, what
 //! was lost is counted in the record itself, and it goes on by itself.
 
-mod session_support;
-
 use std::{
     io,
     os::unix::fs::symlink,
@@ -12,12 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use session_support::*;
+use crate::support::*;
 use tracer::session::{
     StateDir, Store,
     derive::Fold,
     journal::{
-        record::{Body, Note, Record},
+        record::{Body, Record},
         writer::JournalFile,
     },
     recorder::{EndOutcome, Notice, Options, Recorder, SessionError},
@@ -115,7 +113,7 @@ fn faulty() -> (tempfile::TempDir, Disk, Recorder<Seen>) {
 fn note(t: u64) -> Record {
     Record {
         t: BootNs(t),
-        body: Body::Note(Box::new(Note::default())),
+        body: Body::Note(Box::default()),
     }
 }
 
@@ -528,7 +526,7 @@ fn limited() {
 fn a_file_size_limit_is_a_full_disk_and_not_a_signal() {
     let dir = tempfile::tempdir().expect("a directory");
     let output = Command::new(std::env::current_exe().expect("known"))
-        .args(["--ignored", "--exact", "limited"])
+        .args(["--ignored", "--exact", "faults::limited"])
         .env(LIMITED, dir.path())
         .output()
         .expect("started");

@@ -1,7 +1,5 @@
 //! The recorder on a disk that works: order, completeness, one end, files that appear whole.
 
-mod session_support;
-
 use std::{
     os::unix::fs::PermissionsExt,
     sync::{
@@ -11,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use session_support::*;
+use crate::support::*;
 use tracer::session::{
     index,
     journal::record::{Body, ObserverEnding},

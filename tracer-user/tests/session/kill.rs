@@ -1,7 +1,5 @@
 //! SIGKILL at random moments: what was acknowledged is in the journal, once, in order.
 
-mod session_support;
-
 use std::{
     io::{BufRead, BufReader, Write},
     os::unix::process::ExitStatusExt,
@@ -10,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use session_support::*;
+use crate::support::*;
 use tracer::session::recorder::Recorder;
 
 const STATE: &str = "TRACER_TEST_KILL_STATE";
@@ -52,7 +50,7 @@ fn a_killed_writer_loses_nothing_it_acknowledged() {
             .wrapping_add(1_442_695_040_888_963_407);
         let dir = tempfile::tempdir().expect("a directory");
         let mut child = Command::new(std::env::current_exe().expect("known"))
-            .args(["--ignored", "--exact", "writer", "--nocapture"])
+            .args(["--ignored", "--exact", "kill::writer", "--nocapture"])
             .env(STATE, dir.path())
             .stdout(Stdio::piped())
             .spawn()
@@ -70,9 +68,9 @@ fn a_killed_writer_loses_nothing_it_acknowledged() {
         });
         std::thread::sleep(Duration::from_micros(2_000 + random % 60_000));
         child.kill().expect("ours");
-        let status = child.wait().expect("ours");
+        let ended = child.wait().expect("ours");
         assert_eq!(
-            status.signal(),
+            ended.signal(),
             Some(9),
             "round {round}: the writer failed by itself"
         );
