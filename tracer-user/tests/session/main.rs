@@ -4,7 +4,9 @@
     reason = "a test that cannot prepare its case has failed"
 )]
 
+mod arbitrary;
 mod cost;
+mod disks;
 mod faults;
 mod journal;
 mod kill;
