@@ -87,6 +87,30 @@ fn encoding_and_reading() {
 
 #[test]
 #[ignore = "measures"]
+fn a_short_session() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = store_in(dir.path());
+    let mut costs = Vec::new();
+    for _ in 0..20 {
+        let begun = Instant::now();
+        let recorder = Recorder::create(&store, info(&store), Seen::default()).expect("made");
+        let created = begun.elapsed();
+        for n in 0..3 {
+            recorder.accept(fork(n));
+        }
+        assert!(recorder.enroll(enrollment("x")));
+        recorder.accept(row(4));
+        let begun = Instant::now();
+        let report = recorder.finish(end("done"), soon());
+        costs.push((created, begun.elapsed()));
+        assert!(report.failures.is_empty());
+    }
+    costs.sort_unstable();
+    println!("create, finish of a short session: median {:?}", costs[10]);
+}
+
+#[test]
+#[ignore = "measures"]
 fn accepting_and_writing() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = store_in(dir.path());
