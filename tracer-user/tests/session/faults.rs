@@ -23,6 +23,8 @@ use tracer::units::BootNs;
 struct Fault {
     /// Calls wait while this is set.
     hold: bool,
+    /// Syncs wait while this is set.
+    hold_sync: bool,
     /// Appends take at most this many bytes in all, then say ENOSPC.
     room: Option<usize>,
     /// What sync says.
@@ -60,10 +62,10 @@ struct Layer {
 }
 
 impl Layer {
-    fn gate(&self) -> std::sync::MutexGuard<'_, Fault> {
+    fn gate(&self, held: fn(&Fault) -> bool) -> std::sync::MutexGuard<'_, Fault> {
         let (fault, changed) = &*self.disk.0;
         let mut fault = fault.lock().expect("not poisoned");
-        while fault.hold {
+        while held(&fault) {
             fault.waiting = true;
             fault = changed.wait(fault).expect("not poisoned");
         }
@@ -74,7 +76,7 @@ impl Layer {
 
 impl JournalFile for Layer {
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut fault = self.gate();
+        let mut fault = self.gate(|fault| fault.hold);
         let mut take = bytes.len().min(fault.at_most.unwrap_or(usize::MAX));
         if let Some(room) = &mut fault.room {
             if *room == 0 {
@@ -88,7 +90,7 @@ impl JournalFile for Layer {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let fault = self.gate().sync;
+        let fault = self.gate(|fault| fault.hold || fault.hold_sync).sync;
         match fault {
             Some(error) => Err(io::Error::from_raw_os_error(error)),
             None => self.file.sync(),
@@ -283,6 +285,20 @@ fn a_write_held_at_a_gate_while_the_end_is_asked_for_still_comes_before_it() {
     assert!(stats.is_clean());
     let kinds: Vec<_> = entries.iter().map(|entry| entry.body.kind()).collect();
     assert_eq!((kinds[51], kinds[kinds.len() - 1]), ("fork", "end"));
+}
+
+#[test]
+fn an_end_that_is_written_and_not_yet_synced_is_reported_as_written() {
+    let (_dir, disk, recorder) = faulty();
+    recorder.accept(fork(0));
+    assert!(recorder.flush(soon()).complete);
+    disk.set(|fault| fault.hold_sync = true);
+    let report = recorder.finish(end("done"), Instant::now() + Duration::from_millis(1_500));
+    assert!(report.timed_out);
+    assert_eq!(report.end, EndOutcome::Written);
+    let (entries, _) = read_journal(recorder.path());
+    assert!(entries[2].body.is_terminal());
+    disk.set(|fault| fault.hold_sync = false);
 }
 
 #[test]

@@ -272,9 +272,13 @@ fn a_tee_nobody_reads_holds_up_nothing() {
             n += 500;
         }
     }
+    assert!(recorder.flush(soon()).complete);
     let begun = Instant::now();
-    let report = recorder.finish(end("done"), Instant::now() + Duration::from_secs(2));
-    assert_eq!(report.end, EndOutcome::Durable);
+    let report = recorder.finish(end("done"), Instant::now() + Duration::from_secs(3));
+    assert!(matches!(
+        report.end,
+        EndOutcome::Durable | EndOutcome::Written
+    ));
     assert!(begun.elapsed() < Duration::from_secs(10));
     let (entries, _) = read_journal(recorder.path());
     assert_eq!(entries.len() as u64, n + 2);

@@ -217,6 +217,8 @@ impl<F: Fold> Owner<F> {
         if let Err(why) = self.write_until_deadline() {
             return EndOutcome::NotWritten(why);
         }
+        // Told before the sync: who cannot wait for that must not hear that there is no end.
+        self.shared.lock().report.end = EndOutcome::Written;
         if self.sync() {
             EndOutcome::Durable
         } else {
