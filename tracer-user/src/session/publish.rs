@@ -45,7 +45,10 @@ pub fn publish(
         let _gone = dir.remove(&temporary);
     }
     result?;
-    dir.sync()?;
+    if existing == Existing::Keep {
+        // A derived file whose name a power failure forgets is rebuilt; this one could not be.
+        dir.sync()?;
+    }
     Ok(())
 }
 

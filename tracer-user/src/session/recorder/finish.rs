@@ -67,7 +67,8 @@ pub struct FinishReport<T> {
     pub late: u64,
     /// Lines the tee's consumer never got.
     pub tee_dropped: u64,
-    /// What the fold made of everything that is in the journal; `None` when the disk hung.
+    /// What the fold made of everything that is in the journal; `None` when the disk hung or the fold
+    /// panicked.
     pub summary: Option<T>,
     /// Files that are missing.
     pub failures: Vec<FileFailure>,
@@ -107,8 +108,10 @@ impl<F: Fold> Owner<F> {
             tee,
             ..
         } = self;
-        let summary = fold.finish();
-        shared.lock().report.summary = Some(summary.clone());
+        // A mistake in the fold must not cost the rest; `finish` takes what it can no longer break.
+        let finish = std::panic::AssertUnwindSafe(|| fold.map(F::finish));
+        let summary = std::panic::catch_unwind(finish).ok().flatten();
+        shared.lock().report.summary.clone_from(&summary);
 
         let deadline = shared
             .lock()
@@ -134,19 +137,21 @@ impl<F: Fold> Owner<F> {
                 Ok(())
             })
         };
-        derive(PROC_TRACE, shared.on_disk(trace));
-        let write_summary = || {
-            publish(&dir, SUMMARY, Existing::Replace, |out| {
-                serde_json::to_writer_pretty(&mut *out, &summary)?;
+        derive(PROC_TRACE, trace());
+        if let Some(summary) = &summary {
+            let written = publish(&dir, SUMMARY, Existing::Replace, |out| {
+                serde_json::to_writer_pretty(&mut *out, summary)?;
                 out.write_all(b"\n")
-            })
-        };
-        derive(SUMMARY, shared.on_disk(write_summary));
-        let row = F::index_row(&summary);
-        if row.is_object() {
+            });
+            derive(SUMMARY, written);
+            let row = F::index_row(summary);
+            if row.is_object() {
+                derive(INDEX, index::append(&store, &row, deadline));
+            }
+        } else {
             derive(
-                INDEX,
-                shared.on_disk(|| index::append(&store, &row, deadline)),
+                SUMMARY,
+                Err(io::Error::other("making it failed; rebuild the session")),
             );
         }
         if let Some(tee) = tee {
@@ -212,6 +217,8 @@ impl<F: Fold> Owner<F> {
         if let Err(why) = self.write_until_deadline() {
             return EndOutcome::NotWritten(why);
         }
+        // Told before the sync: who cannot wait for that must not hear that there is no end.
+        self.shared.lock().report.end = EndOutcome::Written;
         if self.sync() {
             EndOutcome::Durable
         } else {

@@ -18,6 +18,7 @@ mod finish;
 mod notice;
 mod owner;
 mod shared;
+mod start;
 mod state;
 mod tee;
 
@@ -58,7 +59,7 @@ pub const STUCK_AFTER: Duration = Duration::from_secs(1);
 /// How long the thread gathers records, after it has written some, before it sleeps until woken: a
 /// wake-up costs the producer more than an append.
 pub const LINGER: Duration = Duration::from_millis(2);
-/// How long [`Recorder::create`] waits for the disk.
+/// How long [`Recorder::create`] waits for the disk unless told otherwise.
 pub const START_DEADLINE: Duration = Duration::from_secs(10);
 
 /// When written records are made durable. A killed observer loses none of them either way; this is
@@ -87,6 +88,8 @@ pub struct Options {
     pub on_room: Option<Arc<dyn Fn() + Send + Sync>>,
     /// For gates and injected faults.
     pub file_layer: Option<FileLayer>,
+    /// How long to wait for the disk at the start.
+    pub start_deadline: Duration,
     /// `seq` of the first record: 0 unless earlier epochs have used some.
     pub first_seq: u64,
 }
@@ -98,6 +101,7 @@ impl Default for Options {
             tee: None,
             on_room: None,
             file_layer: None,
+            start_deadline: START_DEADLINE,
             first_seq: 0,
         }
     }
@@ -121,7 +125,7 @@ pub enum SessionError {
         source: io::Error,
     },
     /// The disk did not answer.
-    #[error("no answer from the disk of {} for {} s; give --state-dir another place", path.display(), START_DEADLINE.as_secs())]
+    #[error("no answer from the disk of {}; give --state-dir another place", path.display())]
     Stuck {
         /// Where.
         path: PathBuf,
@@ -160,6 +164,7 @@ impl<F: Fold> Recorder<F> {
     ) -> Result<Self, SessionError> {
         let path = store.session_path(&info.session_id);
         let shared = Arc::new(Shared::new(path.clone(), options.on_room.clone()));
+        let deadline = Instant::now() + options.start_deadline;
         let plan = Plan {
             store: store.duplicate()?,
             info,
@@ -173,7 +178,7 @@ impl<F: Fold> Recorder<F> {
                 move || Owner::run(&shared, plan, fold)
             })
             .map_err(SessionError::Thread)?;
-        shared.wait_started(Instant::now() + START_DEADLINE)?;
+        shared.wait_started(deadline)?;
         Ok(Self {
             shared,
             path,

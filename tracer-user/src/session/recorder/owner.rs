@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    Durability, LINGER, Options, SessionError, Tee,
+    Durability, LINGER, Options, Tee,
     notice::Notice,
     shared::Shared,
     state::{Finish, Idle, Item, weight},
@@ -21,12 +21,10 @@ use crate::session::{
     derive::Fold,
     enrollment::Enrollment,
     journal::{
-        encode::Encoder,
         info::SessionInfo,
-        record::{Body, Record},
-        writer::{JournalFile, JournalWriter, Progress, create_journal},
+        writer::{JournalWriter, Progress},
     },
-    store::{Dir, Store, journal_name},
+    store::{Dir, Store},
 };
 
 /// First wait after a failed write.
@@ -44,7 +42,7 @@ pub(super) struct Plan {
 }
 
 /// A wait that grows.
-struct Backoff {
+pub(super) struct Backoff {
     wait: Duration,
     until: Instant,
 }
@@ -66,22 +64,24 @@ pub(super) struct Owner<F: Fold> {
     pub(super) dir: Dir,
     pub(super) epoch: u32,
     pub(super) writer: JournalWriter,
-    pub(super) fold: F,
+    /// `None` after it panicked.
+    pub(super) fold: Option<F>,
     pub(super) hand: VecDeque<Item>,
     pub(super) tee: Option<Tee>,
-    durability: Durability,
+    pub(super) durability: Durability,
     pub(super) enrollment: Option<Box<Enrollment>>,
-    enroll_again: Option<Backoff>,
-    retry: Option<Backoff>,
-    synced: Instant,
+    pub(super) enroll_again: Option<Backoff>,
+    pub(super) retry: Option<Backoff>,
+    pub(super) synced: Instant,
     /// Records in the file and not yet durable.
-    dirty: bool,
-    removed: bool,
+    pub(super) dirty: bool,
+    pub(super) removed: bool,
 }
 
 impl<F: Fold> Owner<F> {
     /// The thread's whole life.
     pub(super) fn run(shared: &Arc<Shared<F::Output>>, plan: Plan, fold: F) {
+        block_signals();
         // Also when this thread panics, those who wait for it are told.
         let _guard = Farewell(Arc::clone(shared));
         match Self::open(Arc::clone(shared), plan, fold) {
@@ -93,77 +93,6 @@ impl<F: Fold> Owner<F> {
             }
             Err(error) => shared.started(Err(error)),
         }
-    }
-
-    fn open(shared: Arc<Shared<F::Output>>, plan: Plan, fold: F) -> Result<Self, SessionError> {
-        let Plan {
-            store,
-            info,
-            options,
-        } = plan;
-        let (id, epoch) = (info.session_id, info.epoch);
-        let dir = store.create_session(&id)?;
-        let name = journal_name(epoch);
-        let path = dir.path().join(&name);
-        let error = |step, source| SessionError::Journal {
-            step,
-            path: path.clone(),
-            source,
-        };
-        let file = create_journal(&dir, epoch).map_err(|e| error("create", e.into()))?;
-        let mut file: Box<dyn JournalFile> = Box::new(file);
-        if let Some(layer) = options.file_layer {
-            file = layer(file);
-        }
-        let encoder = Encoder {
-            tick_rule: info.tick_rule,
-        };
-        let mut writer = JournalWriter::new(file, encoder, options.first_seq);
-        let t = info.clock.boot;
-        writer.push(Record {
-            t,
-            body: Body::Session(Box::new(info)),
-        });
-        let mut owner = Self {
-            shared,
-            store,
-            dir,
-            epoch,
-            writer,
-            fold,
-            hand: VecDeque::new(),
-            tee: options.tee,
-            durability: options.durability,
-            enrollment: None,
-            enroll_again: None,
-            retry: None,
-            synced: Instant::now(),
-            dirty: false,
-            removed: false,
-        };
-        owner.shared.lock().accepted = 1;
-        match owner.write_first() {
-            Ok(()) if !owner.shared.is_abandoned() => Ok(owner),
-            result => {
-                let _kept = owner.dir.remove(&name).map(|()| owner.store.discard(&id));
-                Err(error(
-                    "write",
-                    result
-                        .err()
-                        .unwrap_or_else(|| io::ErrorKind::TimedOut.into()),
-                ))
-            }
-        }
-    }
-
-    fn write_first(&mut self) -> io::Result<()> {
-        while !self.writer.is_clear() {
-            self.write_once()?;
-        }
-        self.writer.sync()?;
-        self.shared.lock().durable = 1;
-        self.dirty = false;
-        Ok(())
     }
 
     /// Makes the new names durable. The `session` record is already; a directory that a power
@@ -312,7 +241,7 @@ impl<F: Fold> Owner<F> {
         true
     }
 
-    fn write_once(&mut self) -> io::Result<()> {
+    pub(super) fn write_once(&mut self) -> io::Result<()> {
         let (shared, fold, tee) = (&self.shared, &mut self.fold, &self.tee);
         let mut reached = None;
         let result = shared.on_disk(|| {
@@ -324,9 +253,18 @@ impl<F: Fold> Owner<F> {
                     records,
                 } = progress;
                 let mut bytes = 0;
-                for (seq, record) in (first_seq..).zip(records) {
-                    bytes += weight(&record.body);
-                    fold.apply(seq, record.t, &record.body);
+                let taken = std::panic::AssertUnwindSafe(|| {
+                    for (seq, record) in (first_seq..).zip(&mut *records) {
+                        bytes += weight(&record.body);
+                        if let Some(fold) = fold.as_mut() {
+                            fold.apply(seq, record.t, &record.body);
+                        }
+                    }
+                });
+                // A mistake in what is derived must not cost the record itself.
+                if std::panic::catch_unwind(taken).is_err() {
+                    *fold = None;
+                    bytes += records.map(|record| weight(&record.body)).sum::<usize>();
                 }
                 if let Some(tee) = tee {
                     tee.push(lines, count);
@@ -418,4 +356,17 @@ impl<T> Drop for Farewell<T> {
         self.0.lock().report.timed_out = false;
         self.0.tell_waiters();
     }
+}
+
+/// Leaves signals to the threads that handle them. For SIGXFSZ this is more than manners: when the
+/// user has a file size limit (`ulimit -f`), a write beyond it then fails with EFBIG, which is a full
+/// disk to us, instead of killing the observer.
+fn block_signals() {
+    // SAFETY: an all-zero `sigset_t` is a valid object for sigfillset to write to.
+    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `all` is a live `sigset_t`.
+    unsafe { libc::sigfillset(&raw mut all) };
+    // SAFETY: `all` is initialised and the old mask is not asked for. Only this thread's mask
+    // changes, and it neither forks nor executes anything that would inherit it.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()) };
 }

@@ -83,7 +83,7 @@ impl<T> Shared<T> {
         let mut accepted = Accepted::default();
         let mut state = self.lock();
         for record in records {
-            if state.finish.is_some() {
+            if state.finish.is_some() || state.is_finished() {
                 accepted.late += 1;
                 continue;
             }
@@ -137,7 +137,7 @@ impl<T> Shared<T> {
 
     pub(super) fn has_room(&self) -> bool {
         let mut state = self.lock();
-        if !state.is_full() || state.finish.is_some() {
+        if !state.is_full() || state.finish.is_some() || state.is_finished() {
             return true;
         }
         if self.impaired(&state).is_some() {
@@ -305,11 +305,11 @@ impl<T: Clone> Shared<T> {
         report.progress = state.flush_report();
         report.late = state.late;
         report.dropped = state.dropped;
-        if report.timed_out && report.end == EndOutcome::Pending {
-            let why = if self.is_stuck() {
-                "the disk does not answer"
-            } else {
-                "out of time"
+        if report.end == EndOutcome::Pending {
+            let why = match (report.timed_out, self.is_stuck()) {
+                (false, _) => "the recorder's thread is gone",
+                (true, true) => "the disk does not answer",
+                (true, false) => "out of time",
             };
             report.end = EndOutcome::NotWritten(why.to_owned());
         }

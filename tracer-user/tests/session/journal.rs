@@ -1,300 +1,25 @@
 //! The journal as text: every record reads back exactly; damage is found, whatever and wherever.
 
-mod session_support;
-
-use proptest::{collection::vec, option, prelude::*};
+use proptest::{collection::vec, prelude::*};
 use serde_json::{Map, Value, json};
-use session_support::*;
 use tracer::{
-    event::{EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Signal},
+    event::EventKind,
     session::{
         derive::write_proc_trace,
         enrollment::{Enrollment, EnrollmentError},
         journal::{
             Body, Encoder, JournalReader, Record,
             reader::{BadLine, Line},
-            record::{
-                Counts, Crash, End, Gap, Note, ObserverEnding, Pinned, Skipped, SnapshotEvent,
-                TargetBody,
-            },
+            record::{Counts, End, Note, ObserverEnding},
         },
     },
-    snapshot::TreeTotals,
-    units::{BootNs, Comm, ProcKey, Process, Tgid},
+    units::BootNs,
 };
 
-/// Strings as targets choose them: mostly text, sometimes anything.
-fn bytes() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![
-        "[ -~]{0,20}".prop_map(String::into_bytes),
-        any::<String>().prop_map(String::into_bytes),
-        vec(any::<u8>(), 0..40),
-        vec(
-            prop_oneof![Just(0_u8), Just(b' '), Just(b'a'), Just(0xff)],
-            0..8
-        ),
-    ]
-}
-
-fn comm() -> impl Strategy<Value = Comm> {
-    bytes().prop_map(|raw| Comm::from_bytes(&raw))
-}
-
-fn any_process() -> impl Strategy<Value = Process> {
-    (
-        any::<u64>(),
-        any::<u32>(),
-        option::of(any::<u32>()),
-        option::of(any::<u32>()),
-    )
-        .prop_map(|(start, pid, init, inner)| Process {
-            key: ProcKey {
-                init: init.unwrap_or(pid),
-                start: BootNs(start),
-            },
-            tgid: Tgid(pid),
-            inner: inner.unwrap_or(pid),
-        })
-}
-
-fn fork_event() -> impl Strategy<Value = EventKind> {
-    (
-        any_process(),
-        any_process(),
-        option::of(any_process()),
-        comm(),
-        any::<(u32, u32, bool)>(),
-    )
-        .prop_map(|(child, parent, creator, comm, (depth, uid, adopted))| {
-            let creator = creator.unwrap_or(parent);
-            EventKind::Fork(Fork {
-                child,
-                creator,
-                parent,
-                comm,
-                depth,
-                uid,
-                adopted,
-            })
-        })
-}
-
-fn exec_event() -> impl Strategy<Value = EventKind> {
-    (
-        any_process(),
-        comm(),
-        bytes(),
-        vec(bytes(), 0..6),
-        any::<(bool, bool, bool)>(),
-        any::<(u32, u64, u32, u32, u32)>(),
-    )
-        .prop_map(|(process, comm, filename, argv, flags, numbers)| {
-            EventKind::Exec(Box::new(Exec {
-                process,
-                comm,
-                filename,
-                filename_truncated: flags.0,
-                argv,
-                argc: numbers.0,
-                argv_bytes: numbers.1,
-                argv_truncated: flags.1,
-                argv_unreadable: flags.2,
-                exec_no: numbers.2,
-                euid: numbers.3,
-                caller_tid: numbers.4,
-            }))
-        })
-}
-
-fn exit_event() -> impl Strategy<Value = EventKind> {
-    let totals = (
-        any::<(u64, u64, u64, u64, bool, u64)>(),
-        any::<(u64, u64, u64, Option<u64>, Option<u64>, bool)>(),
-    )
-        .prop_map(|(a, b)| ExitTotals {
-            wall_ns: a.0,
-            cpu_user_us: a.1,
-            cpu_system_us: a.2,
-            peak_rss_kb: a.3,
-            peak_rss_upper_bound: a.4,
-            faults_minor: a.5,
-            faults_major: b.0,
-            ctx_switches_voluntary: b.1,
-            ctx_switches_involuntary: b.2,
-            io_read_bytes: b.3,
-            io_write_bytes: b.4,
-            partial: b.5,
-        });
-    (
-        any_process(),
-        any_process(),
-        comm(),
-        any::<(u32, u32, u32)>(),
-        totals,
-    )
-        .prop_map(
-            |(process, parent, comm, (status, execs, threads), totals)| {
-                let exit = Exit {
-                    process,
-                    parent,
-                    comm,
-                    status,
-                    totals,
-                    execs,
-                    threads,
-                };
-                EventKind::Exit(Box::new(exit))
-            },
-        )
-}
-
-fn signal_event() -> impl Strategy<Value = EventKind> {
-    let numbers = any::<(i32, i32, i32, bool, bool, u32)>();
-    (any_process(), any_process(), comm(), bytes(), numbers).prop_map(
-        |(target, sender, sender_comm, sender_cmdline, n)| {
-            EventKind::Signal(Box::new(Signal {
-                target,
-                signal: n.0,
-                code: n.1,
-                result: n.2,
-                group: n.3,
-                from_kernel: n.4,
-                sender,
-                sender_comm,
-                sender_uid: n.5,
-                sender_cmdline,
-            }))
-        },
-    )
-}
-
-fn oom_event() -> impl Strategy<Value = EventKind> {
-    let figures = option::of(any::<(u64, u64, u64, u64)>());
-    (any_process(), any_process(), comm(), figures, any::<i32>()).prop_map(
-        |(victim, trigger, comm, figures, oom_score_adj)| {
-            let figures = figures.map(|f| OomFigures {
-                total_vm_kb: f.0,
-                anon_rss_kb: f.1,
-                file_rss_kb: f.2,
-                shmem_rss_kb: f.3,
-            });
-            EventKind::Oom(Box::new(Oom {
-                victim,
-                comm,
-                trigger,
-                figures,
-                oom_score_adj,
-            }))
-        },
-    )
-}
-
-fn target() -> impl Strategy<Value = TargetBody> {
-    let skipped =
-        (any_process(), comm(), any::<String>()).prop_map(|(process, comm, reason)| Skipped {
-            process,
-            comm,
-            reason,
-        });
-    let pinned = (
-        any_process(),
-        any::<String>(),
-        vec(skipped, 0..4),
-        comm(),
-        (bytes(), bytes()),
-        any::<Option<u64>>(),
-    )
-        .prop_map(
-            |(process, rule, skipped, comm, (cmdline, exe), pin_latency_ns)| {
-                TargetBody::Pinned(Pinned {
-                    process,
-                    rule,
-                    skipped,
-                    comm,
-                    cmdline,
-                    exe,
-                    pin_latency_ns,
-                })
-            },
-        );
-    prop_oneof![
-        pinned,
-        any::<String>().prop_map(|reason| TargetBody::Unresolved { reason }),
-    ]
-}
-
-fn data() -> impl Strategy<Value = Map<String, Value>> {
-    proptest::collection::btree_map(any::<String>(), any::<(u64, String)>(), 0..4).prop_map(|map| {
-        map.into_iter()
-            .map(|(key, (n, text))| (key, json!([n, text, null, { "x": true }])))
-            .collect()
-    })
-}
-
-fn body() -> impl Strategy<Value = Body> {
-    prop_oneof![
-        fork_event().prop_map(Body::Event),
-        exec_event().prop_map(Body::Event),
-        exit_event().prop_map(Body::Event),
-        signal_event().prop_map(Body::Event),
-        oom_event().prop_map(Body::Event),
-        target().prop_map(|target| Body::Target(Box::new(target))),
-        (any::<u32>(), any::<bool>()).prop_map(|(n, at_exit)| {
-            let Body::Snapshot { row, .. } = row(n.into()).body else {
-                unreachable!()
-            };
-            let event = if at_exit {
-                SnapshotEvent::ExitSnapshot
-            } else {
-                SnapshotEvent::Snapshot
-            };
-            Body::Snapshot { row, event }
-        }),
-        (any::<(u64, u64, u64)>(), 0_u32..1_000_000).prop_map(|(n, tenths)| {
-            Body::Tick(Box::new(TreeTotals {
-                captured_at: "2026-11-21T05:45:12.000001Z".to_owned(),
-                processes: n.0,
-                threads: n.1,
-                rss_kb: n.2,
-                cpu_percent: f64::from(tenths) / 10.0,
-                fds: 3,
-                missed_ticks: 0,
-            }))
-        }),
-        data().prop_map(|map| Body::Anomaly(Box::new(Value::Object(map)))),
-        any::<(String, u64)>().prop_map(|(reason, count)| Body::Loss { reason, count }),
-        any::<(String, u64, u64, u64)>().prop_map(|(reason, dropped, first, last)| {
-            let (first_t, last_t) = (BootNs(first), BootNs(last));
-            Body::Gap(Box::new(Gap {
-                reason,
-                dropped,
-                first_t,
-                last_t,
-            }))
-        }),
-        (any::<(String, String)>(), data())
-            .prop_map(|((topic, text), data)| Body::Note(Box::new(Note { topic, text, data }))),
-        any::<(String, String)>()
-            .prop_map(|(cause, detail)| Body::Crash(Box::new(Crash { cause, detail }))),
-        ("[a-z\"\\\\é]{0,30}", any::<u64>()).prop_map(|(cause, n)| {
-            let counts = Counts {
-                records: n,
-                execs: n / 2,
-                dropped: 1,
-                ..Counts::default()
-            };
-            Body::End(Box::new(End {
-                ending: ObserverEnding::Stopped,
-                cause,
-                counts,
-            }))
-        }),
-        data().prop_map(|value| Body::Unknown {
-            kind: "from_the_future_2".to_owned(),
-            value
-        }),
-    ]
-}
+use crate::{
+    arbitrary::{body, data},
+    support::*,
+};
 
 fn journal(records: &[Record]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -302,6 +27,10 @@ fn journal(records: &[Record]) -> Vec<u8> {
         Encoder::default().line(&mut out, seq, record.t, &record.body);
     }
     out
+}
+
+fn newlines(bytes: &[u8]) -> usize {
+    bytes.split(|&byte| byte == b'\n').count() - 1
 }
 
 proptest! {
@@ -328,7 +57,7 @@ proptest! {
             if ["seq", "t_boot_ns", "kind", "crc"].iter().any(|key| value.contains_key(*key)));
         prop_assume!(!collides);
         let line = journal(&[Record { t: BootNs(7), body }]);
-        prop_assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
+        prop_assert_eq!(newlines(&line), 1);
         let value: Map<String, Value> = serde_json::from_slice(&line).expect("JSON");
         prop_assert_eq!(&value["seq"], 0);
         prop_assert_eq!(&value["t_boot_ns"], 7);
@@ -393,7 +122,7 @@ fn cut_at_every_byte_the_whole_records_before_the_cut_are_read() {
     let records = small();
     let lines = journal(&records);
     for cut in 0..=lines.len() {
-        let whole = lines[..cut].iter().filter(|&&byte| byte == b'\n').count();
+        let whole = newlines(&lines[..cut]);
         let mut reader = JournalReader::new(&lines[..cut]).starting_at(0);
         for record in &records[..whole] {
             let entry = reader

@@ -1,7 +1,5 @@
 //! What the session tests share: a store of their own, records of every kind, a counting fold.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
-
 use std::{
     collections::BTreeMap,
     fs::File,

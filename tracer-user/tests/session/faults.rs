@@ -1,26 +1,20 @@
-//! The recorder on a disk that fails, fills up, hangs or vanishes: the producer never waits, what
+//! The recorder on a disk that a test makes fail, fill up, hang or vanish: the producer never waits, what
 //! was lost is counted in the record itself, and it goes on by itself.
-
-mod session_support;
 
 use std::{
     io,
-    os::unix::fs::symlink,
-    path::Path,
-    process::Command,
     sync::{Arc, Condvar, Mutex},
     time::{Duration, Instant},
 };
 
-use session_support::*;
+use crate::support::*;
 use tracer::session::{
-    StateDir, Store,
+    derive::Fold,
     journal::{
-        record::{Body, Note, Record},
+        record::{Body, Record},
         writer::JournalFile,
     },
-    recorder::{EndOutcome, Notice, Options, Recorder},
-    store::StoreError,
+    recorder::{EndOutcome, Notice, Options, Recorder, SessionError},
 };
 use tracer::units::BootNs;
 
@@ -29,6 +23,8 @@ use tracer::units::BootNs;
 struct Fault {
     /// Calls wait while this is set.
     hold: bool,
+    /// Syncs wait while this is set.
+    hold_sync: bool,
     /// Appends take at most this many bytes in all, then say ENOSPC.
     room: Option<usize>,
     /// What sync says.
@@ -66,10 +62,10 @@ struct Layer {
 }
 
 impl Layer {
-    fn gate(&self) -> std::sync::MutexGuard<'_, Fault> {
+    fn gate(&self, held: fn(&Fault) -> bool) -> std::sync::MutexGuard<'_, Fault> {
         let (fault, changed) = &*self.disk.0;
         let mut fault = fault.lock().expect("not poisoned");
-        while fault.hold {
+        while held(&fault) {
             fault.waiting = true;
             fault = changed.wait(fault).expect("not poisoned");
         }
@@ -80,7 +76,7 @@ impl Layer {
 
 impl JournalFile for Layer {
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut fault = self.gate();
+        let mut fault = self.gate(|fault| fault.hold);
         let mut take = bytes.len().min(fault.at_most.unwrap_or(usize::MAX));
         if let Some(room) = &mut fault.room {
             if *room == 0 {
@@ -94,7 +90,7 @@ impl JournalFile for Layer {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let fault = self.gate().sync;
+        let fault = self.gate(|fault| fault.hold || fault.hold_sync).sync;
         match fault {
             Some(error) => Err(io::Error::from_raw_os_error(error)),
             None => self.file.sync(),
@@ -114,7 +110,7 @@ fn faulty() -> (tempfile::TempDir, Disk, Recorder<Seen>) {
 fn note(t: u64) -> Record {
     Record {
         t: BootNs(t),
-        body: Body::Note(Box::new(Note::default())),
+        body: Body::Note(Box::default()),
     }
 }
 
@@ -292,6 +288,20 @@ fn a_write_held_at_a_gate_while_the_end_is_asked_for_still_comes_before_it() {
 }
 
 #[test]
+fn an_end_that_is_written_and_not_yet_synced_is_reported_as_written() {
+    let (_dir, disk, recorder) = faulty();
+    recorder.accept(fork(0));
+    assert!(recorder.flush(soon()).complete);
+    disk.set(|fault| fault.hold_sync = true);
+    let report = recorder.finish(end("done"), Instant::now() + Duration::from_millis(1_500));
+    assert!(report.timed_out);
+    assert_eq!(report.end, EndOutcome::Written);
+    let (entries, _) = read_journal(recorder.path());
+    assert!(entries[2].body.is_terminal());
+    disk.set(|fault| fault.hold_sync = false);
+}
+
+#[test]
 fn a_disk_that_fails_to_the_end_leaves_an_interrupted_session_and_says_so_in_time() {
     let (_dir, disk, recorder) = faulty();
     recorder.accept(fork(0));
@@ -369,141 +379,60 @@ fn a_session_whose_directory_is_removed_is_told_and_ends() {
     assert_eq!(report.summary.expect("from memory")["records"], 3);
 }
 
-/// A file system of a few pages; unmounted when dropped.
-struct Tmpfs(tempfile::TempDir);
-
-impl Tmpfs {
-    fn mounted(kilobytes: u32) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let status = Command::new("mount")
-            .args([
-                "-t",
-                "tmpfs",
-                "-o",
-                &format!("size={kilobytes}k,mode=700"),
-                "tmpfs",
-            ])
-            .arg(dir.path())
-            .status()
-            .expect("mount(8) is there");
-        assert!(status.success(), "this test mounts a tmpfs: run it as root");
-        Self(dir)
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _unmounted = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 #[test]
-fn on_a_full_tmpfs_the_last_event_lands_when_space_is_freed_without_another_event() {
-    let tmpfs = Tmpfs::mounted(512);
-    let store = store_in(tmpfs.0.path());
-    let recorder = Recorder::create(&store, info(&store), Seen::default()).expect("made");
-    let ballast = tmpfs.0.path().join("ballast");
-    std::fs::write(&ballast, vec![0_u8; 400 << 10]).expect("fits");
-    recorder.accept_all(&mut (0..1_000).map(fork).collect());
-    let mut told = Vec::new();
-    wait_for("ENOSPC", || {
-        told.extend(recorder.notices());
-        !told.is_empty()
-    });
-    assert!(matches!(told[0], Notice::WriteFailed { .. }), "{told:?}");
-    assert!(recorder.progress().written < 1_001);
-    std::fs::remove_file(&ballast).expect("removed");
-    wait_for("the last event", || recorder.progress().written == 1_001);
-    let (entries, stats) = read_journal(recorder.path());
-    assert!(stats.is_clean(), "{stats:?}");
-    assert_eq!(entries[1_000].body, fork(999).body);
-    let report = recorder.finish(end("done"), soon());
-    assert_eq!(report.end, EndOutcome::Durable);
-}
-
-#[test]
-fn a_session_that_cannot_begin_leaves_nothing() {
-    let tmpfs = Tmpfs::mounted(64);
-    let store = store_in(tmpfs.0.path());
-    let ballast = tmpfs.0.path().join("ballast");
-    // As much as there is; the write that does not fit says so.
-    let _full = std::fs::write(&ballast, vec![0_u8; 64 << 10]);
-    let refused = Recorder::create(&store, info(&store), Seen::default());
-    let error = refused.err().expect("no room").to_string();
-    assert!(
-        error.contains(&*tmpfs.0.path().to_string_lossy()),
-        "{error}"
-    );
-    assert_eq!(store.session_ids().expect("listed"), []);
-}
-
-fn open(path: &Path) -> Result<Store, StoreError> {
-    Store::open(&StateDir::resolve(Some(path.to_path_buf()), |_| None, 0).expect("a flag"))
-}
-
-#[test]
-fn a_state_directory_others_could_tamper_with_is_refused() {
-    use std::os::unix::fs::PermissionsExt;
+fn a_disk_that_hangs_at_the_start_is_given_up_and_leaves_nothing_when_it_comes_back() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mode = |path: &Path, mode| {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("ours");
+    let store = store_in(dir.path());
+    let disk = Disk::default();
+    disk.set(|fault| fault.hold = true);
+    let options = Options {
+        start_deadline: Duration::from_millis(50),
+        ..disk.options()
     };
-    let open_to_all = dir.path().join("open");
-    std::fs::create_dir(&open_to_all).expect("made");
-    mode(&open_to_all, 0o777);
-    assert!(matches!(
-        open(&open_to_all),
-        Err(StoreError::TooOpen { mode: 0o777, .. })
-    ));
-    let link = dir.path().join("link");
-    symlink(dir.path(), &link).expect("made");
-    assert!(matches!(open(&link), Err(StoreError::NotADirectory { .. })));
-    let foreign = dir.path().join("foreign");
-    std::fs::create_dir(&foreign).expect("made");
-    std::os::unix::fs::chown(&foreign, Some(12_345), None).expect("root");
-    assert!(matches!(
-        open(&foreign),
-        Err(StoreError::WrongOwner { owner: 12_345, .. })
-    ));
-    // The directory of sessions is as good a place for a trap.
-    let inner = dir.path().join("inner");
-    open(&inner).expect("fresh");
-    std::fs::remove_dir(inner.join("sessions")).expect("empty");
-    symlink("/tmp", inner.join("sessions")).expect("made");
-    assert!(matches!(
-        open(&inner),
-        Err(StoreError::NotADirectory { .. })
-    ));
+    let refused = Recorder::create_with(&store, info(&store), Seen::default(), options);
+    assert!(matches!(refused.err(), Some(SessionError::Stuck { .. })));
+    disk.set(|fault| fault.hold = false);
+    wait_for("the clean-up", || {
+        store.session_ids().expect("listed").is_empty()
+    });
+}
+
+/// Panics at its tenth record.
+#[derive(Default)]
+struct Clumsy(u64);
+
+impl Fold for Clumsy {
+    type Output = ();
+
+    fn apply(&mut self, _seq: u64, _t: BootNs, _body: &Body) {
+        self.0 += 1;
+        assert!(self.0 < 10, "this panic belongs to a test");
+    }
+
+    fn finish(self) {}
+
+    fn index_row((): &()) -> serde_json::Value {
+        serde_json::Value::Null
+    }
 }
 
 #[test]
-fn the_default_state_directory_depends_on_who_asks_and_is_refused_in_tests() {
-    let env = |pairs: &'static [(&str, &str)]| {
-        move |name: &str| {
-            pairs
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| value.into())
-        }
-    };
-    let path = |pairs, uid| {
-        StateDir::resolve(None, env(pairs), uid).map(|state| state.path().to_path_buf())
-    };
-    assert_eq!(path(&[], 0).expect("root"), Path::new("/var/lib/tracer"));
-    let home: &[_] = &[("HOME", "/home/u")];
+fn a_fold_that_panics_costs_the_summary_and_not_the_record() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = store_in(dir.path());
+    let recorder = Recorder::create(&store, info(&store), Clumsy::default()).expect("made");
+    for n in 0..20_000 {
+        recorder.accept(fork(n));
+    }
+    let report = recorder.finish(end("done"), soon());
+    assert_eq!((report.end, report.summary), (EndOutcome::Durable, None));
     assert_eq!(
-        path(home, 7).expect("home"),
-        Path::new("/home/u/.local/state/tracer")
+        report.failures.len(),
+        1,
+        "summary.json: {:?}",
+        report.failures
     );
-    let xdg: &[_] = &[("XDG_STATE_HOME", "/s"), ("HOME", "/home/u")];
-    assert_eq!(path(xdg, 7).expect("xdg"), Path::new("/s/tracer"));
-    assert!(matches!(
-        path(&[("HOME", "relative")], 7),
-        Err(StoreError::NoDefault)
-    ));
-    let refused: &[_] = &[("TRACER_REFUSE_DEFAULT_STATE", "1")];
-    assert!(matches!(
-        path(refused, 0),
-        Err(StoreError::DefaultRefused { .. })
-    ));
+    let (entries, stats) = read_journal(recorder.path());
+    assert!(stats.is_clean());
+    assert_eq!(entries.len(), 20_002);
 }

@@ -1,17 +1,17 @@
 //! What recording costs. Prints figures; asserts nothing a busy machine could break.
 //!
-//! `cargo test --release -p tracer --test session_cost -- --ignored --nocapture --test-threads=1`
-
-mod session_support;
+//! `cargo test --release -p tracer --test session cost -- --ignored --nocapture --test-threads=1`
 
 use std::time::{Duration, Instant};
 
-use session_support::*;
+use crate::support::*;
 use tracer::session::{
     derive::write_proc_trace,
     journal::{Encoder, JournalReader, Record},
     recorder::Recorder,
 };
+
+type Make = fn(u64) -> Record;
 
 fn per(elapsed: Duration, count: u64) -> f64 {
     elapsed.as_secs_f64() * 1e9 / f64::from(u32::try_from(count).expect("small"))
@@ -24,7 +24,7 @@ fn mb_per_s(bytes: usize, elapsed: Duration) -> f64 {
 #[test]
 #[ignore = "measures"]
 fn encoding_and_reading() {
-    let kinds: [(&str, fn(u64) -> Record); 4] = [
+    let kinds: [(&str, Make); 4] = [
         ("fork", fork),
         ("exec", exec),
         ("exit", exit),
@@ -83,6 +83,30 @@ fn encoding_and_reading() {
         begun.elapsed(),
         out.len() >> 20
     );
+}
+
+#[test]
+#[ignore = "measures"]
+fn a_short_session() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = store_in(dir.path());
+    let mut costs = Vec::new();
+    for _ in 0..20 {
+        let begun = Instant::now();
+        let recorder = Recorder::create(&store, info(&store), Seen::default()).expect("made");
+        let created = begun.elapsed();
+        for n in 0..3 {
+            recorder.accept(fork(n));
+        }
+        assert!(recorder.enroll(enrollment("x")));
+        recorder.accept(row(4));
+        let begun = Instant::now();
+        let report = recorder.finish(end("done"), soon());
+        costs.push((created, begun.elapsed()));
+        assert!(report.failures.is_empty());
+    }
+    costs.sort_unstable();
+    println!("create, finish of a short session: median {:?}", costs[10]);
 }
 
 #[test]

@@ -1,0 +1,14 @@
+//! The record of a session, tested from outside: on good disks and bad ones.
+#![expect(
+    clippy::expect_used,
+    reason = "a test that cannot prepare its case has failed"
+)]
+
+mod arbitrary;
+mod cost;
+mod disks;
+mod faults;
+mod journal;
+mod kill;
+mod recorder;
+mod support;
