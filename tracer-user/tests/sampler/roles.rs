@@ -15,12 +15,13 @@ use crate::fixture::ROLE;
 #[ignore = "the entry of the processes under test, started by them"]
 fn play() {
     let role = std::env::var(ROLE).expect("started by a test, with its role");
+    let parent = std::process::id();
     // SAFETY: the harness's main thread only waits for this one, so it holds no lock that the child
     // could need.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0);
     if pid == 0 {
-        prctl(libc::PR_SET_PDEATHSIG, 9);
+        die_with(parent);
         let played = std::panic::catch_unwind(|| play_part(&role));
         exit(i32::from(played.is_err()));
     }
@@ -93,6 +94,14 @@ fn play_part(role: &str) {
         "crowd" => crowd(argument.parse().unwrap()),
         "view" => crate::views::report(argument),
         other => panic!("no role {other}"),
+    }
+}
+
+/// Ends this process when `parent` ends, also if it has already.
+fn die_with(parent: u32) {
+    prctl(libc::PR_SET_PDEATHSIG, 9);
+    if std::os::unix::process::parent_id() != parent {
+        exit(0);
     }
 }
 
@@ -263,9 +272,10 @@ fn traced() {
 /// dies with its parent.
 fn wait_in_vfork() {
     let flags = libc::CLONE_VFORK | libc::SIGCHLD;
+    let parent = std::process::id();
     // SAFETY: without CLONE_VM this is a fork that holds the parent up; no pointer is passed.
     if unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } == 0 {
-        prctl(libc::PR_SET_PDEATHSIG, 9);
+        die_with(parent);
         loop {
             // SAFETY: takes nothing, changes nothing.
             unsafe { libc::pause() };
@@ -288,12 +298,13 @@ fn leader_ends() {
 
 fn crowd(count: usize) {
     let mut pids = Vec::new();
+    let parent = std::process::id();
     for _ in 0..count {
         // SAFETY: this process has one thread; the child only pauses until it is killed.
         let pid = unsafe { libc::fork() };
         assert!(pid >= 0);
         if pid == 0 {
-            prctl(libc::PR_SET_PDEATHSIG, 9);
+            die_with(parent);
             loop {
                 // SAFETY: takes nothing, changes nothing.
                 unsafe { libc::pause() };
