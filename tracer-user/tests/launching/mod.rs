@@ -155,6 +155,11 @@ impl Found {
         "/proc/self/personality",
     ];
 
+    /// A signal mask of `status`.
+    pub(crate) fn mask(&self, key: &str) -> u64 {
+        u64::from_str_radix(self.status(key), 16).unwrap()
+    }
+
     pub(crate) fn status(&self, key: &str) -> &str {
         let line = self
             .exact
@@ -256,12 +261,11 @@ pub(crate) fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// The first line of a child's standard output, leaving the rest unread.
-pub(crate) fn first_line(child: &mut Child) -> String {
+/// The next line, leaving the rest unread.
+pub(crate) fn line(from: &mut impl Read) -> String {
     let mut line = Vec::new();
     let mut byte = [0];
-    let out = child.stdout.as_mut().unwrap();
-    while out.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
+    while from.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
         line.push(byte[0]);
     }
     String::from_utf8(line).unwrap().trim().to_owned()
