@@ -8,7 +8,6 @@
     clippy::unwrap_used,
     reason = "a test says what must hold, helpers included"
 )]
-#![expect(clippy::print_stdout, reason = "this is its own test harness")]
 
 mod launching;
 
@@ -99,35 +98,7 @@ fn main() -> ExitCode {
     if args.first().is_some_and(|arg| arg == "--launch") {
         return launching::as_launcher(&args[1..]);
     }
-    let filters: Vec<String> = args
-        .iter()
-        .filter_map(|arg| arg.to_str())
-        .filter(|arg| !arg.starts_with('-'))
-        .map(Into::into)
-        .collect();
-    let chosen: Vec<_> = TESTS
-        .iter()
-        .filter(|(name, _)| {
-            filters.is_empty() || filters.iter().any(|filter| name.contains(filter))
-        })
-        .collect();
-    // The lines are those of libtest, so that whoever counts tests counts these.
-    println!("\nrunning {} tests", chosen.len());
-    let mut failed = 0;
-    for (name, test) in &chosen {
-        let ok = std::panic::catch_unwind(test).is_ok();
-        println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
-        failed += usize::from(!ok);
-    }
-    let (word, passed) = (
-        if failed == 0 { "ok" } else { "FAILED" },
-        chosen.len() - failed,
-    );
-    let filtered = TESTS.len() - chosen.len();
-    println!(
-        "\ntest result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; {filtered} filtered out\n"
-    );
-    ExitCode::from(u8::from(failed > 0))
+    launching::run_tests(TESTS, &args)
 }
 
 fn bit(signal: i32) -> u64 {
@@ -148,7 +119,7 @@ fn a_command_finds_what_it_would_without_us() {
             .env("ODD", "a\nb")
             .env("EMPTY", "");
     });
-    // Rust gives its children SIGPIPE back, so the launcher had it, whatever this test was given.
+    // Rust gives its children SIGPIPE back.
     assert_eq!(found.mask("SigIgn") & bit(libc::SIGPIPE), 0);
     assert_eq!(found.mask("SigBlk"), 0);
 }
@@ -186,7 +157,6 @@ fn closed_descriptors_stay_closed() {
         // SAFETY: between fork and exec, only async-signal-safe functions are called.
         unsafe { command.pre_exec(prepare) };
     });
-    // 0 is the directory ls reads; what else this test was given may be open too.
     assert!(!found.descriptors.contains(&"2".into()), "{found:?}");
 }
 
@@ -275,7 +245,7 @@ fn a_command_never_runs_when_its_launcher_dies_first() {
     let child = launching::line(launcher.stdout.as_mut().unwrap());
     launcher.kill().unwrap();
     launcher.wait().unwrap();
-    wait_for("the suspended child ends", || !launching::runs(&child));
+    wait_for("the child ends", || !launching::runs(&child));
     assert!(!mark.exists());
 }
 

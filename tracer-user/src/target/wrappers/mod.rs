@@ -5,10 +5,12 @@
 
 mod env;
 mod image;
+mod interpreter_table;
 mod interpreters;
 mod options;
 mod shell;
 mod table;
+mod words;
 
 pub(crate) use image::Image;
 pub(crate) use shell::is_housekeeping;
