@@ -90,26 +90,69 @@ fn npx_gives_the_packages_script() {
     assert_eq!(story.pinned[0].target.argv()[0], b"node");
 }
 
+/// What `script -qefc 'python3 x.py' /dev/null` executes where python3 is a shim of pyenv 2.3.
+fn pyenv(story: &mut Story) -> &mut Story {
+    let (shim, dir) = ("/root/.pyenv/shims/python3", "/root/.pyenv/libexec");
+    let by_env = |name: &str, rest: &str| format!("/usr/bin/env|bash|{dir}/{name}{rest}");
+    let by_bash = |name: &str, rest: &str| format!("bash|{dir}/{name}{rest}");
+    story
+        .exec(ROOT, "script|-qefc|python3 x.py|/dev/null")
+        .fork(ROOT, 101)
+        .exec_file(101, "/bin/bash", "bash|-c|python3 x.py")
+        .exec_file(101, shim, &format!("/usr/bin/env|bash|{shim}|x.py"))
+        .exec(101, &format!("bash|{shim}|x.py"));
+    for (name, rest) in [
+        ("pyenv", "|exec|python3|x.py"),
+        ("pyenv-exec", "|python3|x.py"),
+    ] {
+        story
+            .exec_file(101, &format!("{dir}/{name}"), &by_env(name, rest))
+            .exec(101, &by_bash(name, rest));
+    }
+    for (pid, name, rest) in [
+        (102, "pyenv-version-name", "|-f"),
+        (103, "pyenv-which", "|python3"),
+    ] {
+        story
+            .fork(101, pid)
+            .exec_file(pid, &format!("{dir}/{name}"), &by_env(name, rest))
+            .exec(pid, &by_bash(name, rest))
+            .fork(pid, pid + 10)
+            .exec(pid + 10, "readlink|pyenv")
+            .exit(pid + 10)
+            .exit(pid);
+    }
+    story
+}
+
 #[test]
 fn pyenv_shims_give_the_real_python_and_not_its_helpers() {
+    for (expect, rule) in [(None, Rule::FirstProgram), (Some("python3"), Rule::Comm)] {
+        let mut story = Story::new(expect);
+        assert_eq!(
+            pyenv(&mut story).found(),
+            None,
+            "{expect:?}: only wrappers so far"
+        );
+        story.exec(101, "/root/.pyenv/versions/3.11.7/bin/python3|x.py");
+        assert_eq!(story.found(), Some((101, rule)));
+        assert_eq!(story.pinned[0].target.comm().as_bytes(), b"python3");
+    }
+}
+
+#[test]
+fn a_shim_of_the_expected_name_that_ends_without_it_is_the_best_there_was() {
+    let mut story = Story::new(Some("python3"));
+    pyenv(&mut story).exit(101);
+    assert_eq!(story.found(), Some((101, Rule::Script)));
+}
+
+#[test]
+fn an_applet_run_without_an_exec_is_found_at_the_end() {
     let mut story = Story::new(None);
-    let shim = "/root/.pyenv/shims/python3";
-    let pyenv = "/root/.pyenv/bin/pyenv";
-    story
-        .exec_file(ROOT, shim, &format!("/usr/bin/env|bash|{shim}|x.py"))
-        .exec(ROOT, &format!("bash|{shim}|x.py"))
-        .exec_file(
-            ROOT,
-            pyenv,
-            &format!("/usr/bin/env|bash|{pyenv}|exec|python3|x.py"),
-        )
-        .fork(ROOT, 101)
-        .exec(101, "/root/.pyenv/libexec/pyenv-version-name")
-        .exec(101, "bash|/root/.pyenv/libexec/pyenv-version-name")
-        .exit(101)
-        .exec(ROOT, "/root/.pyenv/versions/3.11/bin/python3|x.py");
-    assert_eq!(story.found(), Some((ROOT, Rule::FirstProgram)));
-    assert!(story.pinned[0].target.exe().ends_with(b"3.11/bin/python3"));
+    story.exec(ROOT, "busybox|nice|true").exit(ROOT);
+    let rule = story.resolver.conclude().map(|pinned| pinned.rule);
+    assert_eq!(rule, Some(Rule::OnlyProcess));
 }
 
 #[test]

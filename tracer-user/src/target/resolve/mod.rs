@@ -57,8 +57,8 @@ pub struct Resolver {
     skipped_more: u64,
     /// Executed below a wrapper that did not ask for it, in order.
     doubtful: Vec<Pending>,
-    /// The innermost wrapper so far, while it is a shell and nothing else ran.
-    lone_shell: Option<Pending>,
+    /// The innermost wrapper so far, while it can do the work itself and nothing else ran.
+    lone: Option<Pending>,
     pinned: Option<Pinned>,
 }
 
@@ -68,7 +68,7 @@ struct Node {
     /// What the wrapper above asked for; `None`: anything will do.
     want: Option<Arc<Want>>,
     goes_on: bool,
-    /// An `env` of the expected name, which becomes something else in the same process.
+    /// An `env` or shim of the expected name, which becomes something else in the same process.
     held: Option<Box<Pending>>,
     /// Its image came from an event: newer than what `/proc` showed.
     exec_seen: bool,
@@ -98,7 +98,7 @@ impl Resolver {
             skipped: Vec::new(),
             skipped_more: 0,
             doubtful: Vec::new(),
-            lone_shell: None,
+            lone: None,
             pinned: None,
         }
     }
@@ -126,14 +126,14 @@ impl Resolver {
     /// The whole tree has ended: decides on what was left open. `Some` once.
     ///
     /// A shell with `-c` below which nothing was ever executed did the work itself (a function, a
-    /// builtin behind a condition), so it is the workload. No other wrapper is ever taken: a
-    /// `timeout` whose command does not exist ran nothing.
+    /// builtin behind a condition), and so did `busybox nice true`: that is the workload. No other
+    /// wrapper is ever taken: a `timeout` whose command does not exist ran nothing.
     pub fn conclude(&mut self) -> Option<&Pinned> {
         if self.pinned.is_some() {
             return None;
         }
         // Start-up files run first, so the last one is the likeliest command.
-        let choice = self.doubtful.pop().or(self.lone_shell.take());
+        let choice = self.doubtful.pop().or(self.lone.take());
         choice.and_then(|pending| self.pin(pending))
     }
 
@@ -215,22 +215,24 @@ impl Resolver {
             Part::Wrapper { why, goes_on, .. } => (Some(why), goes_on),
             Part::Program | Part::ShellText => (None, false),
         };
-        let rule = named::matches(name, image).or_else(|| {
-            // The same process under another name: it was recognised before.
-            node.held.as_ref().map(|held| held.rule)
-        });
-        if let Some(rule) = rule {
+        let held = node.held.as_ref().map(|held| held.rule);
+        if let Some(rule) = named::matches(name, image).or(held) {
             let pending = Pending {
                 target: seen.target(image),
                 rule,
                 goes_on: node.goes_on,
             };
-            // Also the `env` of a `#!` line, which bears the script's name for a moment.
-            if image.argv0() == Some(b"env") && why.is_some() {
-                self.node(seen.process.key).held = Some(Box::new(pending));
-                self.pass_over(seen, image, why.unwrap_or(NOT_NAMED), true);
-            } else {
-                self.pin(pending);
+            // A version manager's shim and the `env` of a `#!` line bear the name for a moment and
+            // then execute what it stands for, perhaps through more wrappers.
+            let stands_in = matches!(why, Some(wrappers::ENV | wrappers::SHIM));
+            match why.filter(|_| stands_in || held.is_some()) {
+                None => {
+                    self.pin(pending);
+                }
+                Some(why) => {
+                    self.node(seen.process.key).held = Some(Box::new(pending));
+                    self.pass_over(seen, image, why, true);
+                }
             }
             return;
         }
@@ -247,8 +249,9 @@ impl Resolver {
         }
         let rule = match part {
             Part::Wrapper { why, want, goes_on } => {
-                let shell = why == wrappers::SHELL;
-                self.lone_shell = shell.then(|| Pending {
+                // A multi-call binary runs its own applets without an exec.
+                let by_itself = why == wrappers::SHELL || image.is_multi_call();
+                self.lone = by_itself.then(|| Pending {
                     target: seen.target(image),
                     rule: Rule::OnlyProcess,
                     goes_on: node.goes_on,
@@ -271,7 +274,7 @@ impl Resolver {
 
     /// Run on the side by a wrapper, or under a name of its own making (a shell's function).
     fn not_asked_for(&mut self, part: &Part, goes_on: bool, seen: Seen, image: &Image<'_>) {
-        self.lone_shell = None;
+        self.lone = None;
         // Whatever a further wrapper runs stays in doubt, but the wrapper itself is not meant.
         if let Part::Wrapper { why, .. } = part {
             self.pass_over(seen, image, why, true);

@@ -15,7 +15,7 @@ mod words;
 pub(crate) use image::Image;
 pub(crate) use shell::is_housekeeping;
 use table::Finds;
-pub(crate) use table::SHELL;
+pub(crate) use table::{ENV, SHELL, SHIM};
 
 /// The part an image plays.
 #[derive(Debug, Clone, PartialEq, Eq)]
