@@ -1,125 +1,17 @@
 //! Which process is pinned behind which wrappers, told as streams of events.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test says what must hold, helpers included"
+)]
+
 use std::time::Duration;
 
-use proptest::prelude::*;
-use tracer::event::{Event, EventKind, Exec, Exit, ExitTotals, Fork};
-use tracer::target::{Existing, KEPT, Miss, Pinned, Resolver, Rule, Spec};
-use tracer::units::{BootNs, Comm, ProcKey, Process, Tgid};
+mod story;
 
-fn process(pid: u32) -> Process {
-    Process {
-        key: ProcKey {
-            init: pid,
-            start: BootNs(u64::from(pid) * 1000),
-        },
-        tgid: Tgid(pid),
-        inner: pid,
-    }
-}
-
-/// A tree told by its events.
-struct Story {
-    resolver: Resolver,
-    t: u64,
-    pinned: Vec<Pinned>,
-}
-
-const ROOT: u32 = 100;
-
-impl Story {
-    fn new(expect: Option<&str>) -> Self {
-        let spec = Spec {
-            expect: expect.map(|name| name.as_bytes().to_vec()),
-            root: process(ROOT),
-        };
-        Self {
-            resolver: Resolver::new(spec),
-            t: 0,
-            pinned: Vec::new(),
-        }
-    }
-
-    fn event(&mut self, kind: EventKind) -> &mut Self {
-        self.t += 1;
-        let event = Event {
-            t: BootNs(self.t),
-            kind,
-        };
-        self.pinned.extend(self.resolver.observe(&event).cloned());
-        self
-    }
-
-    fn fork(&mut self, creator: u32, child: u32) -> &mut Self {
-        self.event(EventKind::Fork(Fork {
-            child: process(child),
-            creator: process(creator),
-            parent: process(creator),
-            comm: Comm::default(),
-            depth: 1,
-            uid: 0,
-            adopted: false,
-        }))
-    }
-
-    /// `line` is the argument list, separated by `|`; comm is the file's name.
-    fn exec_file(&mut self, pid: u32, file: &str, line: &str) -> &mut Self {
-        let base = file.rsplit('/').next().unwrap_or(file);
-        let argv: Vec<Vec<u8>> = line.split('|').map(|arg| arg.as_bytes().to_vec()).collect();
-        self.event(EventKind::Exec(Box::new(Exec {
-            process: process(pid),
-            comm: Comm::from_bytes(base.as_bytes()),
-            filename: file.as_bytes().to_vec(),
-            filename_truncated: false,
-            argc: u32::try_from(argv.len()).unwrap(),
-            argv_bytes: 0,
-            argv,
-            argv_truncated: false,
-            argv_unreadable: false,
-            exec_no: 1,
-            euid: 0,
-            caller_tid: pid,
-        })))
-    }
-
-    fn exec(&mut self, pid: u32, line: &str) -> &mut Self {
-        let first = line.split('|').next().unwrap_or_default();
-        let file = format!("/usr/bin/{first}");
-        let file = if first.contains('/') { first } else { &file };
-        self.exec_file(pid, file, line)
-    }
-
-    fn exit(&mut self, pid: u32) -> &mut Self {
-        self.event(EventKind::Exit(Box::new(Exit {
-            process: process(pid),
-            parent: process(1),
-            comm: Comm::default(),
-            status: 0,
-            totals: ExitTotals::default(),
-            execs: 1,
-            threads: 1,
-        })))
-    }
-
-    fn pid(&self) -> Option<u32> {
-        self.pinned
-            .first()
-            .map(|pinned| pinned.target.process().tgid.0)
-    }
-
-    fn found(&self) -> Option<(u32, Rule)> {
-        self.pid()
-            .zip(self.pinned.first().map(|pinned| pinned.rule))
-    }
-
-    fn wrappers(&self) -> Vec<String> {
-        let skipped = self.pinned[0].skipped.iter();
-        skipped
-            .filter(|one| one.wrapper)
-            .map(|one| one.comm.to_text())
-            .collect()
-    }
-}
+use story::{ROOT, Story, process};
+use tracer::target::{KEPT, Miss, Rule};
+use tracer::units::BootNs;
 
 #[test]
 fn a_plain_program_is_pinned_at_its_own_exec() {
@@ -198,26 +90,69 @@ fn npx_gives_the_packages_script() {
     assert_eq!(story.pinned[0].target.argv()[0], b"node");
 }
 
+/// What `script -qefc 'python3 x.py' /dev/null` executes where python3 is a shim of pyenv 2.3.
+fn pyenv(story: &mut Story) -> &mut Story {
+    let (shim, dir) = ("/root/.pyenv/shims/python3", "/root/.pyenv/libexec");
+    let by_env = |name: &str, rest: &str| format!("/usr/bin/env|bash|{dir}/{name}{rest}");
+    let by_bash = |name: &str, rest: &str| format!("bash|{dir}/{name}{rest}");
+    story
+        .exec(ROOT, "script|-qefc|python3 x.py|/dev/null")
+        .fork(ROOT, 101)
+        .exec_file(101, "/bin/bash", "bash|-c|python3 x.py")
+        .exec_file(101, shim, &format!("/usr/bin/env|bash|{shim}|x.py"))
+        .exec(101, &format!("bash|{shim}|x.py"));
+    for (name, rest) in [
+        ("pyenv", "|exec|python3|x.py"),
+        ("pyenv-exec", "|python3|x.py"),
+    ] {
+        story
+            .exec_file(101, &format!("{dir}/{name}"), &by_env(name, rest))
+            .exec(101, &by_bash(name, rest));
+    }
+    for (pid, name, rest) in [
+        (102, "pyenv-version-name", "|-f"),
+        (103, "pyenv-which", "|python3"),
+    ] {
+        story
+            .fork(101, pid)
+            .exec_file(pid, &format!("{dir}/{name}"), &by_env(name, rest))
+            .exec(pid, &by_bash(name, rest))
+            .fork(pid, pid + 10)
+            .exec(pid + 10, "readlink|pyenv")
+            .exit(pid + 10)
+            .exit(pid);
+    }
+    story
+}
+
 #[test]
 fn pyenv_shims_give_the_real_python_and_not_its_helpers() {
+    for (expect, rule) in [(None, Rule::FirstProgram), (Some("python3"), Rule::Comm)] {
+        let mut story = Story::new(expect);
+        assert_eq!(
+            pyenv(&mut story).found(),
+            None,
+            "{expect:?}: only wrappers so far"
+        );
+        story.exec(101, "/root/.pyenv/versions/3.11.7/bin/python3|x.py");
+        assert_eq!(story.found(), Some((101, rule)));
+        assert_eq!(story.pinned[0].target.comm().as_bytes(), b"python3");
+    }
+}
+
+#[test]
+fn a_shim_of_the_expected_name_that_ends_without_it_is_the_best_there_was() {
+    let mut story = Story::new(Some("python3"));
+    pyenv(&mut story).exit(101);
+    assert_eq!(story.found(), Some((101, Rule::Script)));
+}
+
+#[test]
+fn an_applet_run_without_an_exec_is_found_at_the_end() {
     let mut story = Story::new(None);
-    let shim = "/root/.pyenv/shims/python3";
-    let pyenv = "/root/.pyenv/bin/pyenv";
-    story
-        .exec_file(ROOT, shim, &format!("/usr/bin/env|bash|{shim}|x.py"))
-        .exec(ROOT, &format!("bash|{shim}|x.py"))
-        .exec_file(
-            ROOT,
-            pyenv,
-            &format!("/usr/bin/env|bash|{pyenv}|exec|python3|x.py"),
-        )
-        .fork(ROOT, 101)
-        .exec(101, "/root/.pyenv/libexec/pyenv-version-name")
-        .exec(101, "bash|/root/.pyenv/libexec/pyenv-version-name")
-        .exit(101)
-        .exec(ROOT, "/root/.pyenv/versions/3.11/bin/python3|x.py");
-    assert_eq!(story.found(), Some((ROOT, Rule::FirstProgram)));
-    assert!(story.pinned[0].target.exe().ends_with(b"3.11/bin/python3"));
+    story.exec(ROOT, "busybox|nice|true").exit(ROOT);
+    let rule = story.resolver.conclude().map(|pinned| pinned.rule);
+    assert_eq!(rule, Some(Rule::OnlyProcess));
 }
 
 #[test]
@@ -440,121 +375,4 @@ fn a_storm_of_candidates_is_counted_and_not_kept() {
     let error = story.resolver.failure(Miss::TimedOut, Duration::ZERO);
     assert_eq!(error.candidates.len(), KEPT);
     assert_eq!(error.more, 20_000 - u64::try_from(KEPT).unwrap());
-}
-
-fn existing(pid: u32, parent: Option<u32>, exe: &str, line: &str) -> Existing {
-    let base = exe.rsplit('/').next().unwrap_or(exe);
-    Existing {
-        process: process(pid),
-        parent_key: parent.map(|pid| process(pid).key),
-        comm: Comm::from_bytes(base.as_bytes()),
-        exe: Some(exe.as_bytes().to_vec()),
-        argv: line.split('|').map(|arg| arg.as_bytes().to_vec()).collect(),
-        start: process(pid).key.start,
-    }
-}
-
-#[test]
-fn attaching_to_a_plain_process_pins_that() {
-    let mut story = Story::new(None);
-    story
-        .resolver
-        .existing(existing(101, Some(ROOT), "/bin/cat", "cat"));
-    story
-        .resolver
-        .existing(existing(ROOT, None, "/usr/bin/python3.11", "python3|x.py"));
-    let pinned = story.resolver.settle().unwrap();
-    assert_eq!(
-        (pinned.target.process(), pinned.target.exec_no()),
-        (process(ROOT), 0)
-    );
-}
-
-#[test]
-fn attaching_to_a_wrapper_goes_down_to_its_command_past_the_monitor() {
-    for expect in [None, Some("python3")] {
-        let mut story = Story::new(expect);
-        let sudo = "sudo|script|-qefc|python3 x.py|/dev/null";
-        for one in [
-            existing(104, Some(103), "/usr/bin/python3.11", "python3|x.py"),
-            existing(103, Some(102), "/usr/bin/dash", "sh|-c|python3 x.py"),
-            existing(102, Some(101), "/usr/bin/script", &sudo[5..]),
-            existing(101, Some(ROOT), "/usr/bin/sudo", sudo),
-            existing(ROOT, None, "/usr/bin/sudo", sudo),
-        ] {
-            story.resolver.existing(one);
-        }
-        let pinned = story.resolver.settle().unwrap();
-        assert_eq!(pinned.target.process(), process(104), "{expect:?}");
-    }
-}
-
-#[test]
-fn attaching_before_the_command_was_started_waits_for_its_exec() {
-    let mut story = Story::new(None);
-    story.resolver.existing(existing(
-        ROOT,
-        None,
-        "/usr/bin/timeout",
-        "timeout|5|python3",
-    ));
-    assert_eq!(story.resolver.settle(), None);
-    story.fork(ROOT, 101).exec(101, "python3");
-    assert_eq!(story.pid(), Some(101));
-}
-
-/// One wrapper around a command, and whether it forks before the command runs.
-fn wrap(kind: usize, inner: &str) -> (String, bool) {
-    match kind {
-        0 => (format!("timeout|-k|1|5|{inner}"), true),
-        1 => (format!("env|A=1|{inner}"), false),
-        2 => (format!("nice|-n|5|{inner}"), false),
-        3 => (format!("setsid|{inner}"), true),
-        4 => (format!("stdbuf|-oL|{inner}"), false),
-        5 => (format!("sudo|-n|{inner}"), true),
-        6 => (format!("tini|--|{inner}"), true),
-        7 => (format!("sh|-c|exec {}", quoted(inner)), false),
-        8 => (format!("bash|-lc|{}", quoted(inner)), true),
-        9 => (format!("script|-qefc|{}|/dev/null", quoted(inner)), true),
-        10 => (format!("uv|run|{inner}"), true),
-        11 => (format!("busybox|nice|{inner}"), false),
-        _ => (format!("xvfb-run|-a|{inner}"), true),
-    }
-}
-
-/// A command as shell text.
-fn quoted(line: &str) -> String {
-    let words = line
-        .split('|')
-        .map(|word| format!("'{}'", word.replace('\'', r"'\''")));
-    words.collect::<Vec<_>>().join(" ")
-}
-
-proptest! {
-    #[test]
-    fn any_nest_of_wrappers_pins_the_workload(
-        kinds in prop::collection::vec(0_usize..13, 0..8),
-        named: bool,
-    ) {
-        let mut lines = vec![("workload|--flag".to_owned(), false)];
-        for kind in kinds {
-            let line = wrap(kind, &lines[lines.len() - 1].0);
-            lines.push(line);
-        }
-        let mut story = Story::new(named.then_some("workload"));
-        let mut pid = ROOT;
-        for (line, forks) in lines.iter().rev() {
-            prop_assert_eq!(story.pid(), None, "pinned too early, before {}", line);
-            story.exec(pid, line);
-            if *forks {
-                story.fork(pid, pid + 1);
-                pid += 1;
-            }
-            if line.starts_with("script|") {
-                let text = line.split('|').nth(2).unwrap_or_default();
-                story.exec(pid, &format!("sh|-c|{text}"));
-            }
-        }
-        prop_assert_eq!(story.pid(), Some(pid));
-    }
 }

@@ -9,19 +9,20 @@
 //! were given pass through the fork untouched; our own descriptors are all close-on-exec.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus};
-use thiserror::Error;
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
 
+use super::child::Child;
+pub use super::child::ChildChange;
 use super::exec::{Pipes, Prepared, RELEASED, REPORT_BYTES, Step, exec_code};
+pub use super::launch_error::LaunchError;
 use super::user::User;
 
 /// An exec reads the file and maps it; one that takes longer waits for a file system, and goes on
@@ -43,87 +44,6 @@ pub struct LaunchSpec<'a> {
     pub user: Option<User>,
 }
 
-/// Why a command was not started.
-#[derive(Debug, Error)]
-pub enum LaunchError {
-    /// Nothing to run.
-    #[error("no command given")]
-    Empty,
-    /// The system cannot pass it on.
-    #[error("argument {index} holds a NUL byte, which no program can be given")]
-    Nul {
-        /// 0 is the command.
-        index: usize,
-    },
-    /// Out of processes or descriptors, usually.
-    #[error("cannot {step} to start the command")]
-    Start {
-        /// What was tried.
-        step: &'static str,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The child could not become what the command needs.
-    #[error("the process for the command cannot {step}")]
-    SetUp {
-        /// What it tried.
-        step: &'static str,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It is nowhere.
-    #[error("command {command:?} not found; looked for {}", Paths(.tried))]
-    NotFound {
-        /// As it was given.
-        command: OsString,
-        /// Where it was looked for.
-        tried: Vec<PathBuf>,
-    },
-    /// It is there and does not run.
-    #[error("cannot execute {}", path.display())]
-    CannotExecute {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It was killed, or ended, while it waited for us.
-    #[error("the process for the command ended before it was released (wait status {status:#x})")]
-    EndedEarly {
-        /// Raw wait status.
-        status: i32,
-    },
-}
-
-impl LaunchError {
-    /// The exit code a shell would give: 127 not found, 126 cannot execute, 125 our own failure.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::NotFound { .. } => 127,
-            Self::CannotExecute { .. } => 126,
-            // As if the command had died of it.
-            Self::EndedEarly { status } if status & 0x7f != 0 => {
-                128 + u8::try_from(status & 0x7f).unwrap_or(0)
-            }
-            _ => 125,
-        }
-    }
-}
-
-struct Paths<'a>(&'a [PathBuf]);
-
-impl fmt::Display for Paths<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut gap = "";
-        for path in self.0 {
-            write!(f, "{gap}{}", path.display())?;
-            gap = ", ";
-        }
-        Ok(())
-    }
-}
-
 /// A process that will become the command once it is released. Dropped, it ends without having run
 /// anything.
 #[derive(Debug)]
@@ -139,29 +59,6 @@ pub struct SuspendedChild {
 #[derive(Debug)]
 pub struct RunningChild {
     child: Child,
-}
-
-/// A child of ours until it is reaped, which only this does: its pid cannot be reused before.
-#[derive(Debug)]
-struct Child {
-    pid: Pid,
-    pidfd: OwnedFd,
-    ended: Option<i32>,
-    suspended: bool,
-}
-
-/// What a child did since it was last asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChildChange {
-    /// It ended and was reaped.
-    Exited {
-        /// Raw wait status, as `waitpid(2)` gives it.
-        status: i32,
-    },
-    /// It was stopped by this signal.
-    Stopped(i32),
-    /// It goes on.
-    Continued,
 }
 
 impl SuspendedChild {
@@ -328,84 +225,6 @@ impl RunningChild {
     /// What the system said; not to be expected of a child of ours.
     pub fn poll_change(&mut self) -> io::Result<Option<ChildChange>> {
         self.child.poll()
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        // Given up before its release: it has run nothing, and nothing of it must stay behind.
-        if self.suspended && self.ended.is_none() {
-            let _ = self.signal(libc::SIGKILL);
-            self.reap();
-        }
-    }
-}
-
-impl Child {
-    fn signal(&self, signal: i32) -> io::Result<()> {
-        // rustix has no name for real-time signals, and passing one on is the point.
-        // SAFETY: the descriptor is ours and open; no siginfo is given; flags are 0.
-        let sent = unsafe {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                self.pidfd.as_raw_fd(),
-                signal,
-                std::ptr::null::<libc::siginfo_t>(),
-                0,
-            )
-        };
-        if sent == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
-        }
-    }
-
-    fn poll(&mut self) -> io::Result<Option<ChildChange>> {
-        if self.ended.is_some() {
-            return Ok(None);
-        }
-        let options = WaitIdOptions::EXITED
-            | WaitIdOptions::STOPPED
-            | WaitIdOptions::CONTINUED
-            | WaitIdOptions::NOHANG;
-        let changed = rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options)?;
-        Ok(changed.map(|status| {
-            if let Some(signal) = status.stopping_signal().or(status.trapping_signal()) {
-                ChildChange::Stopped(signal)
-            } else if status.continued() {
-                ChildChange::Continued
-            } else {
-                let status = raw_status(&status);
-                self.ended = Some(status);
-                ChildChange::Exited { status }
-            }
-        }))
-    }
-
-    /// Waits for the end of a child that has been killed or is about to exit.
-    fn reap(&mut self) -> i32 {
-        if let Some(status) = self.ended {
-            return status;
-        }
-        let status = loop {
-            match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED)
-            {
-                Err(Errno::INTR) => {}
-                other => break other.ok().flatten().map_or(0, |status| raw_status(&status)),
-            }
-        };
-        self.ended = Some(status);
-        status
-    }
-}
-
-/// The status word of wait(2), put together from waitid(2)'s parts.
-fn raw_status(status: &WaitIdStatus) -> i32 {
-    if let Some(code) = status.exit_status() {
-        (code & 0xff) << 8
-    } else {
-        status.terminating_signal().unwrap_or(0) | if status.dumped() { 0x80 } else { 0 }
     }
 }
 

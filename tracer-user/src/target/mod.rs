@@ -5,9 +5,11 @@
 //! terminal of ours, and [`signals`] decides what is passed on to it.
 
 pub mod attach;
+mod child;
 mod exec;
 mod inherited;
 mod launch;
+mod launch_error;
 pub mod pty;
 pub mod pump;
 mod resolve;

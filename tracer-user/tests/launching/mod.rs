@@ -1,4 +1,5 @@
 //! The launcher under test as a program, and what the tests of it look at.
+#![expect(clippy::print_stdout, reason = "this is its own test harness")]
 
 use std::ffi::OsString;
 use std::fs;
@@ -26,45 +27,79 @@ pub(crate) fn launcher(args: &[&str]) -> Command {
     command
 }
 
+/// Runs those tests that `args` name, or all.
+pub(crate) fn run_tests(tests: &[(&str, fn())], args: &[OsString]) -> ExitCode {
+    let filters: Vec<String> = args
+        .iter()
+        .filter_map(|arg| arg.to_str())
+        .filter(|arg| !arg.starts_with('-'))
+        .map(Into::into)
+        .collect();
+    let chosen: Vec<_> = tests
+        .iter()
+        .filter(|(name, _)| {
+            filters.is_empty() || filters.iter().any(|filter| name.contains(filter))
+        })
+        .collect();
+    // The lines are those of libtest, so that whoever counts tests counts these.
+    println!("\nrunning {} tests", chosen.len());
+    let mut failed = 0;
+    for (name, test) in &chosen {
+        let ok = std::panic::catch_unwind(test).is_ok();
+        println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
+        failed += usize::from(!ok);
+    }
+    let (word, passed) = (
+        if failed == 0 { "ok" } else { "FAILED" },
+        chosen.len() - failed,
+    );
+    let filtered = tests.len() - chosen.len();
+    println!(
+        "\ntest result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; {filtered} filtered out\n"
+    );
+    ExitCode::from(u8::from(failed > 0))
+}
+
 /// Runs a command as tracer would, and says on standard error what became of it.
 pub(crate) fn as_launcher(args: &[OsString]) -> ExitCode {
-    let mut args = args.iter();
-    let (mut pty, mut user, mut hold, mut drop_it, mut kill_it) = (None, None, false, false, false);
-    let mut argv = Vec::new();
-    while let Some(arg) = args.next() {
+    let mut rest = args.iter();
+    let (mut pty, mut user, mut hold, mut give_up, mut kill_first) =
+        (None, None, false, false, false);
+    let mut command = Vec::new();
+    while let Some(arg) = rest.next() {
         match arg.to_str() {
             Some("--pty") => pty = Some(Pty::open(Some(std::io::stdin().as_fd())).unwrap()),
             Some("--user") => {
-                user = Some(User::lookup(args.next().unwrap().to_str().unwrap()).unwrap())
+                user = Some(User::lookup(rest.next().unwrap().to_str().unwrap()).unwrap());
             }
             Some("--hold") => hold = true,
-            Some("--drop") => drop_it = true,
-            Some("--kill") => kill_it = true,
+            Some("--drop") => give_up = true,
+            Some("--kill") => kill_first = true,
             _ => {
-                argv.push(arg.clone());
-                argv.extend(args.by_ref().cloned());
+                command.push(arg.clone());
+                command.extend(rest.by_ref().cloned());
             }
         }
     }
     let spec = LaunchSpec {
-        argv,
+        argv: command,
         pty: pty.as_ref().and_then(Pty::slave),
         user,
     };
     let child = SuspendedChild::spawn(&spec).unwrap();
     drop(spec);
     let signals = SignalFd::install().unwrap();
-    if hold || drop_it {
+    if hold || give_up {
         println!("{}", child.pid());
     }
     if hold {
         std::io::stdin().read_line(&mut String::new()).unwrap();
         std::thread::park();
     }
-    if drop_it {
+    if give_up {
         return ExitCode::SUCCESS;
     }
-    if kill_it {
+    if kill_first {
         rustix::process::pidfd_send_signal(child.pidfd(), Signal::TERM).unwrap();
         poll_in(&[child.pidfd()]);
     }
@@ -154,6 +189,11 @@ impl Found {
         "/proc/self/autogroup",
         "/proc/self/personality",
     ];
+
+    /// A signal mask of `status`.
+    pub(crate) fn mask(&self, key: &str) -> u64 {
+        u64::from_str_radix(self.status(key), 16).unwrap()
+    }
 
     pub(crate) fn status(&self, key: &str) -> &str {
         let line = self
@@ -256,12 +296,11 @@ pub(crate) fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// The first line of a child's standard output, leaving the rest unread.
-pub(crate) fn first_line(child: &mut Child) -> String {
+/// The next line, leaving the rest unread.
+pub(crate) fn line(from: &mut impl Read) -> String {
     let mut line = Vec::new();
     let mut byte = [0];
-    let out = child.stdout.as_mut().unwrap();
-    while out.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
+    while from.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
         line.push(byte[0]);
     }
     String::from_utf8(line).unwrap().trim().to_owned()

@@ -8,6 +8,8 @@
 //! command wants anything; one that also runs other programs (`sudo`, a login shell, a version
 //! manager) wants the name it was given, and what else runs below it is remembered and passed over.
 
+mod joined;
+mod named;
 mod pinned;
 mod unresolved;
 
@@ -15,6 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use joined::Existing;
 pub use pinned::{Pinned, Rule, Skipped, TraceTarget};
 pub use unresolved::{Candidate, Miss, Unresolved};
 
@@ -40,23 +43,6 @@ pub struct Spec {
     pub root: Process,
 }
 
-/// A process that was there when an attach began.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Existing {
-    /// The process.
-    pub process: Process,
-    /// Its parent, where that is in the tree.
-    pub parent_key: Option<ProcKey>,
-    /// `/proc/<pid>/comm`.
-    pub comm: Comm,
-    /// `/proc/<pid>/exe`, if it could be read.
-    pub exe: Option<Vec<u8>>,
-    /// `/proc/<pid>/cmdline`.
-    pub argv: Vec<Vec<u8>>,
-    /// When it started.
-    pub start: BootNs,
-}
-
 /// Finds the workload below one root. See the module's text.
 #[derive(Debug)]
 pub struct Resolver {
@@ -71,8 +57,8 @@ pub struct Resolver {
     skipped_more: u64,
     /// Executed below a wrapper that did not ask for it, in order.
     doubtful: Vec<Pending>,
-    /// The innermost wrapper so far, while it is a shell and nothing else ran.
-    lone_shell: Option<Pending>,
+    /// The innermost wrapper so far, while it can do the work itself and nothing else ran.
+    lone: Option<Pending>,
     pinned: Option<Pinned>,
 }
 
@@ -82,7 +68,7 @@ struct Node {
     /// What the wrapper above asked for; `None`: anything will do.
     want: Option<Arc<Want>>,
     goes_on: bool,
-    /// An `env` of the expected name, which becomes something else in the same process.
+    /// An `env` or shim of the expected name, which becomes something else in the same process.
     held: Option<Box<Pending>>,
     /// Its image came from an event: newer than what `/proc` showed.
     exec_seen: bool,
@@ -112,7 +98,7 @@ impl Resolver {
             skipped: Vec::new(),
             skipped_more: 0,
             doubtful: Vec::new(),
-            lone_shell: None,
+            lone: None,
             pinned: None,
         }
     }
@@ -137,56 +123,17 @@ impl Resolver {
         self.pinned.as_ref()
     }
 
-    /// Adds a process that was there before tracking began. [`Self::settle`] looks at them.
-    pub fn existing(&mut self, process: Existing) {
-        // No image and no arguments: a zombie.
-        let shows = process.exe.is_some() || !process.argv.is_empty();
-        if self.pinned.is_none() && shows && self.existing.len() < FOLLOWED {
-            self.existing.push(process);
-        }
-    }
-
-    /// Looks at what is there: the processes given to [`Self::existing`], parents first, and then
-    /// those that ran below a wrapper without having been asked for. Call it once all existing
-    /// processes are in, and again when waiting for a better one should end. `Some` once.
-    pub fn settle(&mut self) -> Option<&Pinned> {
-        if self.pinned.is_some() {
-            return None;
-        }
-        let first_look = !self.existing.is_empty();
-        let mut existing = std::mem::take(&mut self.existing);
-        existing.sort_by_key(|process| (process.start, process.process.key));
-        let images: HashMap<ProcKey, usize> = existing
-            .iter()
-            .enumerate()
-            .map(|(at, process)| (process.process.key, at))
-            .collect();
-        for process in &existing {
-            let parent = process.parent_key.and_then(|key| images.get(&key));
-            self.look_at(process, parent.map(|&at| &existing[at]));
-            if self.pinned.is_some() {
-                return self.pinned.as_ref();
-            }
-        }
-        let alive = |pending: &Pending| self.nodes.contains_key(&pending.target.process.key);
-        let held = self.nodes.values().find_map(|node| node.held.as_deref());
-        let doubtful = self.doubtful.iter().find(|pending| alive(pending));
-        // Fresh doubts of a first look are given until the next call to clear up.
-        let choice = held.or(doubtful.filter(|_| !first_look)).cloned();
-        choice.and_then(|pending| self.pin(pending))
-    }
-
     /// The whole tree has ended: decides on what was left open. `Some` once.
     ///
     /// A shell with `-c` below which nothing was ever executed did the work itself (a function, a
-    /// builtin behind a condition), so it is the workload. No other wrapper is ever taken: a
-    /// `timeout` whose command does not exist ran nothing.
+    /// builtin behind a condition), and so did `busybox nice true`: that is the workload. No other
+    /// wrapper is ever taken: a `timeout` whose command does not exist ran nothing.
     pub fn conclude(&mut self) -> Option<&Pinned> {
         if self.pinned.is_some() {
             return None;
         }
         // Start-up files run first, so the last one is the likeliest command.
-        let choice = self.doubtful.pop().or(self.lone_shell.take());
+        let choice = self.doubtful.pop().or(self.lone.take());
         choice.and_then(|pending| self.pin(pending))
     }
 
@@ -251,42 +198,6 @@ impl Resolver {
         }
     }
 
-    fn look_at(&mut self, process: &Existing, parent: Option<&Existing>) {
-        let parent_node = process
-            .parent_key
-            .and_then(|key| self.nodes.get(&key))
-            .cloned();
-        let known = self.nodes.get(&process.process.key);
-        if known.is_some_and(|node| node.exec_seen) {
-            return;
-        }
-        if let Some(parent_node) = parent_node {
-            let node = self.node(process.process.key);
-            node.want = parent_node.want;
-            node.goes_on = parent_node.goes_on;
-        }
-        let seen = Seen {
-            process: process.process,
-            exec_no: 0,
-            comm: process.comm,
-            at: process.start,
-        };
-        let image = Image {
-            comm: process.comm.as_bytes(),
-            filename: process.exe.as_deref().unwrap_or_default(),
-            filename_cut: false,
-            argv: &process.argv,
-            argv_cut: false,
-        };
-        let copy =
-            parent.is_some_and(|parent| parent.argv == process.argv && parent.exe == process.exe);
-        if copy && self.expect.is_none() {
-            self.pass_over(seen, &image, COPY, true);
-        } else {
-            self.consider(seen, &image);
-        }
-    }
-
     /// An image, newly there: pins it or passes it over.
     fn consider(&mut self, seen: Seen, image: &Image<'_>) {
         if seen.process.key == self.root.key {
@@ -304,22 +215,24 @@ impl Resolver {
             Part::Wrapper { why, goes_on, .. } => (Some(why), goes_on),
             Part::Program | Part::ShellText => (None, false),
         };
-        let rule = matches(name, image).or_else(|| {
-            // The same process under another name: it was recognised before.
-            node.held.as_ref().map(|held| held.rule)
-        });
-        if let Some(rule) = rule {
+        let held = node.held.as_ref().map(|held| held.rule);
+        if let Some(rule) = named::matches(name, image).or(held) {
             let pending = Pending {
                 target: seen.target(image),
                 rule,
                 goes_on: node.goes_on,
             };
-            // Also the `env` of a `#!` line, which bears the script's name for a moment.
-            if image.argv0() == Some(b"env") && why.is_some() {
-                self.node(seen.process.key).held = Some(Box::new(pending));
-                self.pass_over(seen, image, why.unwrap_or(NOT_NAMED), true);
-            } else {
-                self.pin(pending);
+            // A version manager's shim and the `env` of a `#!` line bear the name for a moment and
+            // then execute what it stands for, perhaps through more wrappers.
+            let stands_in = matches!(why, Some(wrappers::ENV | wrappers::SHIM));
+            match why.filter(|_| stands_in || held.is_some()) {
+                None => {
+                    self.pin(pending);
+                }
+                Some(why) => {
+                    self.node(seen.process.key).held = Some(Box::new(pending));
+                    self.pass_over(seen, image, why, true);
+                }
             }
             return;
         }
@@ -336,8 +249,9 @@ impl Resolver {
         }
         let rule = match part {
             Part::Wrapper { why, want, goes_on } => {
-                let shell = why == wrappers::SHELL;
-                self.lone_shell = shell.then(|| Pending {
+                // A multi-call binary runs its own applets without an exec.
+                let by_itself = why == wrappers::SHELL || image.is_multi_call();
+                self.lone = by_itself.then(|| Pending {
                     target: seen.target(image),
                     rule: Rule::OnlyProcess,
                     goes_on: node.goes_on,
@@ -360,7 +274,7 @@ impl Resolver {
 
     /// Run on the side by a wrapper, or under a name of its own making (a shell's function).
     fn not_asked_for(&mut self, part: &Part, goes_on: bool, seen: Seen, image: &Image<'_>) {
-        self.lone_shell = None;
+        self.lone = None;
         // Whatever a further wrapper runs stays in doubt, but the wrapper itself is not meant.
         if let Part::Wrapper { why, .. } = part {
             self.pass_over(seen, image, why, true);
@@ -447,31 +361,5 @@ impl Seen {
             exec_no: self.exec_no,
             at: self.at,
         }
-    }
-}
-
-/// The rule by which an image bears the expected name.
-fn matches(name: &[u8], image: &Image<'_>) -> Option<Rule> {
-    const COMM_MAX: usize = 15;
-    let comm_is = if name.len() > COMM_MAX {
-        // The kernel cut the comm; the file's whole name, where known, decides between programs
-        // that begin alike.
-        let other_file = image
-            .file()
-            .is_some_and(|file| file != name && file.starts_with(image.comm));
-        image.comm == &name[..COMM_MAX] && !other_file
-    } else {
-        image.comm == name
-    };
-    if comm_is {
-        Some(Rule::Comm)
-    } else if image.file() == Some(name) {
-        Some(Rule::Exe)
-    } else if image.argv0() == Some(name) {
-        Some(Rule::Argv0)
-    } else if image.script() == Some(name) {
-        Some(Rule::Script)
-    } else {
-        None
     }
 }

@@ -104,7 +104,8 @@ pub enum Rule {
     ShellText,
     /// Nothing but what the wrapper could not be seen to run was there when waiting ended.
     OnlyCandidate,
-    /// A shell with `-c` that ended with nothing started below it: it did the work itself.
+    /// A shell with `-c`, or a multi-call binary, that ended with nothing executed below it: it did the
+    /// work itself.
     OnlyProcess,
 }
 

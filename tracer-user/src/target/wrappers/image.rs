@@ -82,7 +82,7 @@ impl<'a> Image<'a> {
         }
         let called = self.argv0().unwrap_or_default();
         let file = self.file().unwrap_or(called);
-        if matches!(file, b"busybox" | b"toybox" | b"coreutils") {
+        if self.is_multi_call() {
             if called != file && !called.is_empty() {
                 return self
                     .interpreted(called)
@@ -100,6 +100,12 @@ impl<'a> Image<'a> {
         self.interpreted(called)
             .or_else(|| self.interpreted(file))
             .unwrap_or_else(|| self.plain(file))
+    }
+
+    /// One file for many programs, told apart by `argv`.
+    pub(crate) fn is_multi_call(&self) -> bool {
+        let file = self.file().or(self.argv0());
+        matches!(file, Some(b"busybox" | b"toybox" | b"coreutils"))
     }
 
     fn plain(&self, name: &'a [u8]) -> Program<'a> {

@@ -5,15 +5,17 @@
 
 mod env;
 mod image;
+mod interpreter_table;
 mod interpreters;
 mod options;
 mod shell;
 mod table;
+mod words;
 
 pub(crate) use image::Image;
 pub(crate) use shell::is_housekeeping;
 use table::Finds;
-pub(crate) use table::SHELL;
+pub(crate) use table::{ENV, SHELL, SHIM};
 
 /// The part an image plays.
 #[derive(Debug, Clone, PartialEq, Eq)]
