@@ -23,6 +23,12 @@ pub const PROG_EXIT: &str = "on_exit";
 pub const PROG_SIGNAL: &str = "on_signal";
 /// `tp_btf` program on `mark_victim`.
 pub const PROG_OOM: &str = "on_oom";
+/// A second [`PROG_FORK`] behind the first, for what the kernel skipped there.
+pub const PROG_FORK_AGAIN: &str = "on_fork_again";
+/// A second [`PROG_EXEC`] behind the first, for what the kernel skipped there.
+pub const PROG_EXEC_AGAIN: &str = "on_exec_again";
+/// A second [`PROG_EXIT`] behind the first, for what the kernel skipped there.
+pub const PROG_EXIT_AGAIN: &str = "on_exit_again";
 /// Task iterator that writes one [`crate::control::Observer`]: who is reading it.
 pub const PROG_WHO_AM_I: &str = "who_am_i";
 /// Task iterator that starts tracking the adopted root and every descendant of a tracked process.

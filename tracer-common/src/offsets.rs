@@ -55,6 +55,8 @@ offsets! {
     task_cred,
     /// `task_struct.start_boottime` (`real_start_time` before 5.5), 8 bytes, ns.
     task_start_boottime,
+    /// `task_struct.self_exec_id`, 4 or 8 bytes: counts execs.
+    task_self_exec_id,
     /// `task_struct.se.sum_exec_runtime`, 8 bytes, ns.
     task_sum_exec_runtime,
     /// `task_struct.utime`, 8 bytes, ns.

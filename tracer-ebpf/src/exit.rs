@@ -25,21 +25,33 @@ const SIGNAL_GROUP_EXIT: u32 = 4;
 
 #[btf_tracepoint(function = "sched_process_exit")]
 fn on_exit(ctx: BtfTracePointContext) -> i32 {
-    try_exit(&ctx);
+    try_exit::<false>(&ctx);
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_exit")]
+fn on_exit_again(ctx: BtfTracePointContext) -> i32 {
+    try_exit::<true>(&ctx);
     0
 }
 
 #[inline(always)]
-fn try_exit(ctx: &BtfTracePointContext) -> Option<()> {
+fn try_exit<const AGAIN: bool>(ctx: &BtfTracePointContext) -> Option<()> {
     let task = Direct(ctx.arg(0));
     let tgid: u32 = task.get(off!(task_tgid));
     let entry = TRACKED.get_ptr_mut(tgid)?;
+    let says_dead = off!(exit_has_group_dead) == 1;
+    // The last thread's entry is gone unless its end was missed. For any other thread there is no telling
+    // whether it has been counted; the missing count shows in the process's exit.
+    if AGAIN && (!says_dead || !group_dead(ctx)) {
+        return None;
+    }
     // SAFETY: a map value.
     unsafe { leave_totals(entry, task) };
 
     let signal = task.follow(off!(task_signal));
-    let dead = if off!(exit_has_group_dead) == 1 {
-        ctx.arg::<u32>(1) & 0xff != 0
+    let dead = if says_dead {
+        group_dead(ctx)
     } else {
         signal.get::<u32>(off!(signal_live)) == 0
     };
@@ -99,6 +111,12 @@ fn try_exit(ctx: &BtfTracePointContext) -> Option<()> {
     }
     submit(record, KIND_EXIT, control, watched(control, tgid));
     Some(())
+}
+
+/// The hook's second argument, a bool, on kernels that pass it.
+#[inline(always)]
+fn group_dead(ctx: &BtfTracePointContext) -> bool {
+    ctx.arg::<u32>(1) & 0xff != 0
 }
 
 /// Adds what `task` has used to its process's entry.
@@ -171,7 +189,7 @@ unsafe fn totals(entry: *const Tracked) -> Tracked {
             depth: (*entry).depth,
             execs: (*entry).execs,
             flags: (*entry).flags,
-            reserved: 0,
+            exec_id: (*entry).exec_id,
             tgid: (*entry).tgid,
             tgid_inner: (*entry).tgid_inner,
         }

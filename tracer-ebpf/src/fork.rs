@@ -24,18 +24,28 @@ use crate::{
 
 #[btf_tracepoint(function = "sched_process_fork")]
 fn on_fork(ctx: BtfTracePointContext) -> i32 {
-    try_fork(&ctx);
+    try_fork::<false>(&ctx);
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_fork")]
+fn on_fork_again(ctx: BtfTracePointContext) -> i32 {
+    try_fork::<true>(&ctx);
     0
 }
 
 #[inline(always)]
-fn try_fork(ctx: &BtfTracePointContext) -> Option<()> {
+fn try_fork<const AGAIN: bool>(ctx: &BtfTracePointContext) -> Option<()> {
     // The creator, which is `current`; not the parent under CLONE_PARENT.
     let creator = Direct(ctx.arg(0));
     let child = Direct(ctx.arg(1));
     let creator_tgid: u32 = creator.get(off!(task_tgid));
     let entry = TRACKED.get_ptr_mut(creator_tgid)?;
     let tgid: u32 = child.get(off!(task_tgid));
+    if AGAIN && (tgid == creator_tgid || is_tracked(tgid, child)) {
+        // A thread that was not counted shows at the end: more have ended than were made.
+        return None;
+    }
     if tgid == creator_tgid {
         // SAFETY: a map value.
         unsafe { atomic_add(&raw mut (*entry).threads_made, 1) };
@@ -55,6 +65,7 @@ fn try_fork(ctx: &BtfTracePointContext) -> Option<()> {
         threads_made: 1,
         depth: creator_entry.depth + 1,
         flags: if shares_mm { TRACKED_SHARES_MM } else { 0 },
+        exec_id: child.get(off!(task_self_exec_id)),
         tgid: names.observed,
         tgid_inner: names.inner,
         ..Tracked::default()
@@ -63,15 +74,16 @@ fn try_fork(ctx: &BtfTracePointContext) -> Option<()> {
         .insert(tgid, &tracked, u64::from(BPF_NOEXIST))
         .is_err()
     {
-        if let Some(there) = TRACKED.get_ptr_mut(tgid) {
-            // SAFETY: a map value.
-            if unsafe { (*there).start_boottime_ns } == start_boottime_ns {
-                // The adopt iterator saw the child before this hook ran, and has reported it.
-                return None;
-            }
+        if is_tracked(tgid, child) {
+            // The adopt iterator saw the child before this hook ran, and has reported it.
+            return None;
         }
+        // Left behind by a process whose end was missed.
         if TRACKED.insert(tgid, &tracked, u64::from(BPF_ANY)).is_err() {
-            count(MAP_FULL);
+            // The first program has just counted this one.
+            if !AGAIN {
+                count(MAP_FULL);
+            }
             return None;
         }
     }
@@ -104,6 +116,18 @@ fn try_fork(ctx: &BtfTracePointContext) -> Option<()> {
     }
     submit(record, KIND_FORK, control, false);
     Some(())
+}
+
+/// Whether this very process, and not an earlier one of its number, is tracked.
+#[inline(always)]
+fn is_tracked(tgid: u32, leader: Direct) -> bool {
+    match TRACKED.get_ptr_mut(tgid) {
+        // SAFETY: a map value.
+        Some(entry) => {
+            (unsafe { (*entry).start_boottime_ns }) == leader.get(off!(task_start_boottime))
+        }
+        None => false,
+    }
 }
 
 /// Writes what a fork record says beside the three processes; also for adopted ones.

@@ -1,5 +1,11 @@
 //! tracer's kernel side: one hook a file, each a thin entry and a `try_` function.
 //!
+//! The kernel skips a program while the same program is running on that CPU. Since Linux 7.0
+//! tracepoints can be preempted, so this happens by chance, when a task is preempted inside a hook and
+//! the next one comes to the same hook. Fork, exec and exit must not be missed, so each has a second
+//! program behind the first (`…_again`), which finds out at the price of one look whether the first has
+//! done its work.
+//!
 //! Built for `bpfel-unknown-none` by `cargo xtask ebpf`. On any other target this is an empty
 //! program, so that commands over the whole workspace need no special compiler.
 

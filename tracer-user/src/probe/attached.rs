@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read},
+    os::fd::AsFd as _,
 };
 
 use aya::{
@@ -17,7 +18,10 @@ use tracer_common::{
     names::{MAP_COUNTERS, MAP_EVENTS, MAP_TRACKED, PROG_ADOPT},
 };
 
-use super::{control::SharedControl, loader::StartTimes, offsets::Degraded, support::ProbeError};
+use super::{
+    control::SharedControl, hooks, loader::StartTimes, missed::recursion_misses, offsets::Degraded,
+    support::ProbeError,
+};
 use crate::units::{BootNs, ProcKey, Process, Tgid};
 
 /// Most passes of the task iterator for one adoption. Each pass finds at least one more generation;
@@ -50,6 +54,8 @@ pub struct Counters {
     pub totals_partial: u64,
     /// Threads made by tracked processes.
     pub threads: u64,
+    /// Events the kernel may have kept from every program of their hook, at most.
+    pub missed: u64,
 }
 
 impl Counters {
@@ -63,13 +69,14 @@ impl Counters {
             argv_unreadable: at(loss::ARGV_UNREADABLE),
             totals_partial: at(loss::TOTALS_PARTIAL),
             threads: at(loss::THREADS),
+            missed: 0,
         }
     }
 
-    /// Events that did not reach the ring.
+    /// Events that did not reach the ring, as far as is known.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.ring_full.iter().sum::<u64>() + self.map_full
+        self.ring_full.iter().sum::<u64>() + self.map_full + self.missed
     }
 }
 
@@ -79,6 +86,7 @@ pub struct Attached {
     ebpf: Ebpf,
     control: SharedControl,
     observer: Observer,
+    present: Vec<&'static str>,
     degraded: Vec<Degraded>,
     times: StartTimes,
 }
@@ -88,6 +96,7 @@ impl Attached {
         ebpf: Ebpf,
         control: SharedControl,
         observer: Observer,
+        present: Vec<&'static str>,
         degraded: Vec<Degraded>,
         times: StartTimes,
     ) -> Self {
@@ -95,6 +104,7 @@ impl Attached {
             ebpf,
             control,
             observer,
+            present,
             degraded,
             times,
         }
@@ -168,7 +178,24 @@ impl Attached {
         for (index, sum) in (0..loss::COUNTERS).zip(&mut sums) {
             *sum = map.get(&index, 0).map_err(failed)?.iter().sum();
         }
-        Ok(Counters::from_indexed(&sums))
+        let missed = hooks::missed(&self.present, |program| self.misses_of(program))?;
+        Ok(Counters {
+            missed,
+            ..Counters::from_indexed(&sums)
+        })
+    }
+
+    /// How often the kernel skipped this program.
+    fn misses_of(&self, name: &str) -> Result<u64, ProbeError> {
+        let failed =
+            |source| ProbeError::step(format!("asking how often {name} was skipped"), source);
+        let Some(Program::BtfTracePoint(program)) = self.ebpf.program(name) else {
+            return Ok(0);
+        };
+        let fd = program
+            .fd()
+            .map_err(|error| failed(io::Error::other(error)))?;
+        recursion_misses(fd.as_fd()).map_err(failed)
     }
 
     /// The processes that the kernel side tracks now, by tgid in the initial namespace: for resyncing

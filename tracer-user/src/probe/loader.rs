@@ -136,13 +136,19 @@ impl Loader {
         let kernel = kernel?;
         let typed = begun.elapsed();
 
+        // Before 5.11 maps and programs count against a limit that is 64 KiB by default; the limit is
+        // inherited, so it must not stay.
+        let limit = kernel.is_memlock_charged.then(RaisedMemlock::new);
         let mut ebpf = self.make_maps(&mut aya, &kernel)?;
         // What aya read of the kernel's types is not needed beyond its constructor.
         drop(aya);
         let mapped = begun.elapsed();
 
         let mut degraded = kernel.facts.degraded;
-        let present = load_programs(&mut ebpf, &kernel.hook_types, &mut degraded)?;
+        // Preemptible tracepoints came after the hook's second argument did.
+        let may_be_skipped = kernel.facts.offsets.exit_has_group_dead == 1;
+        let present = load_programs(&mut ebpf, &kernel.hook_types, may_be_skipped, &mut degraded)?;
+        drop(limit);
         let control = map_control(&ebpf)?;
         let times = StartTimes {
             types: typed,
@@ -166,9 +172,6 @@ impl Loader {
         kernel: &'a Kernel,
     ) -> Result<Ebpf, ProbeError> {
         let offsets = bytemuck::bytes_of(&kernel.facts.offsets);
-        // Before 5.11 maps count against a limit that is 64 KiB by default; the limit is inherited, so
-        // it must not stay.
-        let _limit = kernel.is_memlock_charged.then(RaisedMemlock::new);
         aya.btf(None)
             .override_global(GLOBAL_OFFSETS, offsets, true)
             .override_global(GLOBAL_RING_BYTES, &self.settings.ring_bytes, true)
@@ -308,6 +311,7 @@ impl Loaded {
             self.ebpf,
             self.control,
             observer,
+            self.present,
             self.degraded,
             self.times,
         ))

@@ -77,6 +77,7 @@ const NAMES: Need = Need::Should("names of programs are missing");
 const IMAGE: Need = Need::Should("executed files and arguments are missing");
 const OWNER: Need = Need::Should("user ids are missing");
 const NAMESPACE: Need = Need::Should("pids of other pid namespaces are not translated");
+const AGAIN: Need = Need::Should("execs can be missed where tracepoints are preempted");
 const CPU: Need = Need::Should("CPU times are missing");
 const FAULTS: Need = Need::Should("page faults are missing");
 const SWITCHES: Need = Need::Should("context switches are missing");
@@ -140,6 +141,7 @@ impl Table<'_, '_> {
             task_thread_pid: self.field(task, &["thread_pid"], 8, NAMESPACE),
             task_cred: self.field(task, &["cred"], 8, OWNER),
             task_start_boottime: self.field(task, &["start_boottime", "real_start_time"], 8, START),
+            task_self_exec_id: self.place(task, "self_exec_id", AGAIN),
             task_sum_exec_runtime: self.field(task, &["se.sum_exec_runtime"], 8, CPU),
             task_utime: self.field(task, &["utime"], 8, CPU),
             task_stime: self.field(task, &["stime"], 8, CPU),
