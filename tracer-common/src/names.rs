@@ -23,8 +23,10 @@ pub const PROG_EXIT: &str = "on_exit";
 pub const PROG_SIGNAL: &str = "on_signal";
 /// `tp_btf` program on `mark_victim`.
 pub const PROG_OOM: &str = "on_oom";
-/// A second [`PROG_FORK`] behind the first, for what the kernel skipped there.
-pub const PROG_FORK_AGAIN: &str = "on_fork_again";
+/// `tp_btf` program on `sched_wakeup_new`, for what the kernel skipped [`PROG_FORK`] for.
+pub const PROG_WAKEUP_NEW: &str = "on_wakeup_new";
+/// `tp_btf` program on `sched_process_free`, for what both programs at the exit hook were skipped for.
+pub const PROG_FREE: &str = "on_free";
 /// A second [`PROG_EXEC`] behind the first, for what the kernel skipped there.
 pub const PROG_EXEC_AGAIN: &str = "on_exec_again";
 /// A second [`PROG_EXIT`] behind the first, for what the kernel skipped there.

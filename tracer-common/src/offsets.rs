@@ -150,6 +150,9 @@ offsets! {
     exit_has_group_dead,
     /// 1 when `mark_victim` passes a task, 0 when it passes only a pid.
     mark_victim_is_task,
+    /// 1 when tracepoints may be preempted on this kernel, so that a program can be skipped, and other
+    /// programs stand in for it.
+    programs_can_be_skipped,
     /// `task->flags` of a thread that is made without passing the fork hook, for `io_uring` and vhost:
     /// `PF_IO_WORKER`, and `PF_USER_WORKER` where this kernel has it.
     hidden_thread_flags,

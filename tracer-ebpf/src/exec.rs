@@ -16,7 +16,7 @@ use tracer_common::{
         ExecEvent, FLAG_ARGV_TRUNCATED, FLAG_ARGV_UNREADABLE, FLAG_FILENAME_TRUNCATED, KIND_EXEC,
     },
     limits::{ARGV_MAX, FILENAME_MAX},
-    loss::{ARGV_UNREADABLE, RING_FULL, SENT},
+    loss::{ARGV_UNREADABLE, EXECS_MISSED, RING_FULL, SENT},
     offsets::ABSENT,
 };
 
@@ -58,6 +58,9 @@ fn try_exec<const SCRATCH: u32>(ctx: &BtfTracePointContext) -> Option<()> {
     // SAFETY: map values. A process has one exec at a time, so nobody else writes these fields; the
     // scratch is this CPU's and this program's, which does not run twice on one CPU.
     unsafe {
+        if off!(task_self_exec_id) != ABSENT && exec_id.wrapping_sub((*entry).exec_id) != 1 {
+            count(EXECS_MISSED);
+        }
         (*entry).exec_id = exec_id;
         (*entry).execs += 1;
         (*entry).flags &= !TRACKED_SHARES_MM;

@@ -137,7 +137,7 @@ fn try_adopt(task: Direct, control: *mut Control) -> Option<u32> {
     // Reserved before the process is tracked, so that the fork stands before the exit in the ring.
     let Some(mut record) = reserve::<ForkEvent>(KIND_FORK) else {
         // Tracked all the same: there may be children to find.
-        return track(tgid, &entry, signal, threads, released_ns).then_some(tgid);
+        return track_unreported(tgid, &entry, signal, threads, released_ns).then_some(tgid);
     };
     if !track(tgid, &entry, signal, threads, released_ns) {
         record.discard(u64::from(BPF_RB_NO_WAKEUP));
@@ -154,6 +154,19 @@ fn try_adopt(task: Direct, control: *mut Control) -> Option<u32> {
     }
     submit(record, KIND_FORK, control, false);
     Some(tgid)
+}
+
+/// [`track`] in a function of its own. Inlined twice it would be made one again, with a second look at
+/// whether there is a record; and to the verifier of 5.10 a record could be none at the second look.
+#[inline(never)]
+fn track_unreported(
+    tgid: u32,
+    entry: &Tracked,
+    signal: Direct,
+    threads: u32,
+    released_ns: u64,
+) -> bool {
+    track(tgid, entry, signal, threads, released_ns)
 }
 
 /// Takes the process into the map, if it is still alive and not there yet. `threads` and `released_ns`

@@ -54,8 +54,10 @@ pub struct Counters {
     pub totals_partial: u64,
     /// Threads made by tracked processes.
     pub threads: u64,
-    /// Events the kernel may have kept from every program of their hook, at most.
-    pub missed: u64,
+    /// Execs that no program saw.
+    pub execs_missed: u64,
+    /// Times the kernel skipped a program that has no stand-in, for whatever process.
+    pub skipped: u64,
 }
 
 impl Counters {
@@ -69,14 +71,15 @@ impl Counters {
             argv_unreadable: at(loss::ARGV_UNREADABLE),
             totals_partial: at(loss::TOTALS_PARTIAL),
             threads: at(loss::THREADS),
-            missed: 0,
+            execs_missed: at(loss::EXECS_MISSED),
+            skipped: 0,
         }
     }
 
     /// Events that did not reach the ring, as far as is known.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.ring_full.iter().sum::<u64>() + self.map_full + self.missed
+        self.ring_full.iter().sum::<u64>() + self.map_full + self.execs_missed + self.skipped
     }
 }
 
@@ -86,7 +89,6 @@ pub struct Attached {
     ebpf: Ebpf,
     control: SharedControl,
     observer: Observer,
-    present: Vec<&'static str>,
     degraded: Vec<Degraded>,
     times: StartTimes,
 }
@@ -96,7 +98,6 @@ impl Attached {
         ebpf: Ebpf,
         control: SharedControl,
         observer: Observer,
-        present: Vec<&'static str>,
         degraded: Vec<Degraded>,
         times: StartTimes,
     ) -> Self {
@@ -104,7 +105,6 @@ impl Attached {
             ebpf,
             control,
             observer,
-            present,
             degraded,
             times,
         }
@@ -178,15 +178,18 @@ impl Attached {
         for (index, sum) in (0..loss::COUNTERS).zip(&mut sums) {
             *sum = map.get(&index, 0).map_err(failed)?.iter().sum();
         }
-        let missed = hooks::missed(&self.present, |program| self.misses_of(program))?;
+        let mut skipped = 0;
+        for program in hooks::ALONE {
+            skipped += self.skips_of(program)?;
+        }
         Ok(Counters {
-            missed,
+            skipped,
             ..Counters::from_indexed(&sums)
         })
     }
 
     /// How often the kernel skipped this program.
-    fn misses_of(&self, name: &str) -> Result<u64, ProbeError> {
+    fn skips_of(&self, name: &str) -> Result<u64, ProbeError> {
         let failed =
             |source| ProbeError::step(format!("asking how often {name} was skipped"), source);
         let Some(Program::BtfTracePoint(program)) = self.ebpf.program(name) else {

@@ -7,8 +7,8 @@ use aya::{
     programs::{Program, ProgramError},
 };
 use tracer_common::names::{
-    PROG_EXEC, PROG_EXEC_AGAIN, PROG_EXIT, PROG_EXIT_AGAIN, PROG_FORK, PROG_FORK_AGAIN, PROG_OOM,
-    PROG_SIGNAL,
+    PROG_EXEC, PROG_EXEC_AGAIN, PROG_EXIT, PROG_EXIT_AGAIN, PROG_FORK, PROG_FREE, PROG_OOM,
+    PROG_SIGNAL, PROG_WAKEUP_NEW,
 };
 
 use super::{
@@ -31,34 +31,27 @@ enum Need {
     Required,
     /// The record lacks something without it.
     Optional,
-    /// It does what this other program was skipped for.
-    Again(&'static str),
+    /// It stands in where another program was skipped.
+    StandIn,
 }
 
 /// In the order in which they are attached: the end first, so that no process is taken in whose end
-/// would be missed; what goes behind another program after it.
-pub(super) const HOOKS: [Hook; 8] = [
+/// would be missed; what stands in for another program after it.
+pub(super) const HOOKS: [Hook; 9] = [
     hook(PROG_EXIT, "sched_process_exit", Need::Required),
-    hook(
-        PROG_EXIT_AGAIN,
-        "sched_process_exit",
-        Need::Again(PROG_EXIT),
-    ),
+    hook(PROG_EXIT_AGAIN, "sched_process_exit", Need::StandIn),
+    hook(PROG_FREE, "sched_process_free", Need::StandIn),
     hook(PROG_EXEC, "sched_process_exec", Need::Required),
-    hook(
-        PROG_EXEC_AGAIN,
-        "sched_process_exec",
-        Need::Again(PROG_EXEC),
-    ),
+    hook(PROG_EXEC_AGAIN, "sched_process_exec", Need::StandIn),
     hook(PROG_FORK, "sched_process_fork", Need::Required),
-    hook(
-        PROG_FORK_AGAIN,
-        "sched_process_fork",
-        Need::Again(PROG_FORK),
-    ),
+    hook(PROG_WAKEUP_NEW, "sched_wakeup_new", Need::StandIn),
     hook(PROG_SIGNAL, "signal_generate", Need::Optional),
     hook(PROG_OOM, "mark_victim", Need::Optional),
 ];
+
+/// Programs without a stand-in: what they are skipped for is lost. Their places cannot be preempted on
+/// any but a real-time kernel.
+pub(super) const ALONE: [&str; 2] = [PROG_SIGNAL, PROG_OOM];
 
 const fn hook(program: &'static str, tracepoint: &'static str, need: Need) -> Hook {
     Hook {
@@ -74,31 +67,6 @@ impl Hook {
     }
 }
 
-/// Events that no program of their hook saw, at most: `misses` says how often a program was skipped.
-/// An event is lost only when every program of its hook was skipped for it.
-pub(super) fn missed(
-    present: &[&'static str],
-    mut misses: impl FnMut(&'static str) -> Result<u64, ProbeError>,
-) -> Result<u64, ProbeError> {
-    let mut sum = 0;
-    for hook in &HOOKS {
-        if !present.contains(&hook.program) || matches!(hook.need, Need::Again(_)) {
-            continue;
-        }
-        let mut least = misses(hook.program)?;
-        for again in HOOKS
-            .iter()
-            .filter(|other| other.need == Need::Again(hook.program))
-        {
-            if present.contains(&again.program) {
-                least = least.min(misses(again.program)?);
-            }
-        }
-        sum += least;
-    }
-    Ok(sum)
-}
-
 /// Verifies all programs side by side and returns the hooks' programs that are there. `may_be_skipped`:
 /// this kernel may skip a program, so those that stand in are wanted.
 pub(super) fn load_programs(
@@ -110,7 +78,7 @@ pub(super) fn load_programs(
     let results: Vec<(String, Result<(), ProgramError>)> = thread::scope(|scope| {
         let threads: Vec<_> = ebpf
             .programs_mut()
-            .filter(|(name, _)| may_be_skipped || !is_again(name))
+            .filter(|(name, _)| may_be_skipped || !is_stand_in(name))
             .map(|(name, program)| {
                 let name = name.to_owned();
                 scope.spawn(move || {
@@ -142,8 +110,8 @@ pub(super) fn load_programs(
     Ok(present)
 }
 
-fn is_again(program: &str) -> bool {
-    Hook::of(program).is_some_and(|hook| matches!(hook.need, Need::Again(_)))
+fn is_stand_in(program: &str) -> bool {
+    Hook::of(program).is_some_and(|hook| hook.need == Need::StandIn)
 }
 
 fn load_program(name: &str, program: &mut Program, types: &AyaBtf) -> Result<(), ProgramError> {
@@ -162,28 +130,4 @@ pub(super) fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_event_is_missed_only_when_all_its_programs_were_skipped() {
-        let misses = |program| {
-            Ok(match program {
-                PROG_EXIT => 5,
-                PROG_EXIT_AGAIN => 2,
-                PROG_FORK => 3,
-                PROG_SIGNAL => 1,
-                _ => 0,
-            })
-        };
-        let all = HOOKS.map(|hook| hook.program);
-        assert_eq!(missed(&all, misses).unwrap(), 2 + 1);
-        assert_eq!(
-            missed(&[PROG_EXIT, PROG_FORK, PROG_EXEC], misses).unwrap(),
-            5 + 3
-        );
-    }
 }

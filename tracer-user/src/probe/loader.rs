@@ -145,8 +145,7 @@ impl Loader {
         let mapped = begun.elapsed();
 
         let mut degraded = kernel.facts.degraded;
-        // Preemptible tracepoints came after the hook's second argument did.
-        let may_be_skipped = kernel.facts.offsets.exit_has_group_dead == 1;
+        let may_be_skipped = kernel.facts.offsets.programs_can_be_skipped == 1;
         let present = load_programs(&mut ebpf, &kernel.hook_types, may_be_skipped, &mut degraded)?;
         drop(limit);
         let control = map_control(&ebpf)?;
@@ -204,28 +203,15 @@ impl Kernel {
         let btf = Btf::parse(&bytes).map_err(|source| ProbeError::BadBtf { source })?;
         let facts = read_kernel(&btf).map_err(|source| ProbeError::MissingField { source })?;
         let hooks = facts.hooks;
+        let tracepoint = HookKind::Tracepoint;
         let types: Vec<_> = [
-            (
-                hooks.fork,
-                "btf_trace_sched_process_fork",
-                HookKind::Tracepoint,
-            ),
-            (
-                hooks.exec,
-                "btf_trace_sched_process_exec",
-                HookKind::Tracepoint,
-            ),
-            (
-                hooks.exit,
-                "btf_trace_sched_process_exit",
-                HookKind::Tracepoint,
-            ),
-            (
-                hooks.signal,
-                "btf_trace_signal_generate",
-                HookKind::Tracepoint,
-            ),
-            (hooks.oom, "btf_trace_mark_victim", HookKind::Tracepoint),
+            (hooks.fork, "btf_trace_sched_process_fork", tracepoint),
+            (hooks.exec, "btf_trace_sched_process_exec", tracepoint),
+            (hooks.exit, "btf_trace_sched_process_exit", tracepoint),
+            (hooks.wakeup_new, "btf_trace_sched_wakeup_new", tracepoint),
+            (hooks.free, "btf_trace_sched_process_free", tracepoint),
+            (hooks.signal, "btf_trace_signal_generate", tracepoint),
+            (hooks.oom, "btf_trace_mark_victim", tracepoint),
             (hooks.task_iterator, "bpf_iter_task", HookKind::Iterator),
         ]
         .into_iter()
@@ -311,7 +297,6 @@ impl Loaded {
             self.ebpf,
             self.control,
             observer,
-            self.present,
             self.degraded,
             self.times,
         ))
