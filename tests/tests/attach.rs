@@ -276,7 +276,7 @@ fn an_expected_name_that_is_not_there_ends_with_3_and_tells_what_was_seen() -> R
             .args(["--expect", "no-such-name", "--timeout", "300ms"]);
     let pid = target.pid().to_string();
     let end = launch.finish(PATIENCE)?.expect_code(3)?;
-    end.expect_words(&[&pid, "idle", "no-such-name", "300"])?;
+    end.expect_words(&[&pid, "idle", "no-such-name", "timed out after 3"])?;
     ensure!(!target.has_ended()?, "the target must go on");
     Ok(())
 }
