@@ -83,8 +83,8 @@ pub struct Tracked {
     pub execs: u32,
     /// Bits of the `TRACKED_` constants.
     pub flags: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Low half of `task->self_exec_id` at the last exec that was reported, or at the beginning.
+    pub exec_id: u32,
     /// Thread group id in the observer's pid namespace; 0 when not visible from there.
     pub tgid: u32,
     /// Thread group id in the process's own, innermost pid namespace.

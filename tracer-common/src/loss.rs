@@ -17,5 +17,7 @@ pub const ARGV_UNREADABLE: u32 = MAP_FULL + 1;
 pub const TOTALS_PARTIAL: u32 = MAP_FULL + 2;
 /// New threads of tracked processes; not a loss, but the proof that threads emit nothing.
 pub const THREADS: u32 = MAP_FULL + 3;
+/// Execs that no program saw, found out at the process's next exec or at its end.
+pub const EXECS_MISSED: u32 = MAP_FULL + 4;
 /// Number of counters.
-pub const COUNTERS: u32 = MAP_FULL + 4;
+pub const COUNTERS: u32 = MAP_FULL + 5;

@@ -23,6 +23,14 @@ pub const PROG_EXIT: &str = "on_exit";
 pub const PROG_SIGNAL: &str = "on_signal";
 /// `tp_btf` program on `mark_victim`.
 pub const PROG_OOM: &str = "on_oom";
+/// `tp_btf` program on `sched_wakeup_new`, for what the kernel skipped [`PROG_FORK`] for.
+pub const PROG_WAKEUP_NEW: &str = "on_wakeup_new";
+/// `tp_btf` program on `sched_process_free`, for what both programs at the exit hook were skipped for.
+pub const PROG_FREE: &str = "on_free";
+/// A second [`PROG_EXEC`] behind the first, for what the kernel skipped there.
+pub const PROG_EXEC_AGAIN: &str = "on_exec_again";
+/// A second [`PROG_EXIT`] behind the first, for what the kernel skipped there.
+pub const PROG_EXIT_AGAIN: &str = "on_exit_again";
 /// Task iterator that writes one [`crate::control::Observer`]: who is reading it.
 pub const PROG_WHO_AM_I: &str = "who_am_i";
 /// Task iterator that starts tracking the adopted root and every descendant of a tracked process.

@@ -55,6 +55,8 @@ offsets! {
     task_cred,
     /// `task_struct.start_boottime` (`real_start_time` before 5.5), 8 bytes, ns.
     task_start_boottime,
+    /// `task_struct.self_exec_id`, 4 or 8 bytes: counts execs.
+    task_self_exec_id,
     /// `task_struct.se.sum_exec_runtime`, 8 bytes, ns.
     task_sum_exec_runtime,
     /// `task_struct.utime`, 8 bytes, ns.
@@ -148,6 +150,9 @@ offsets! {
     exit_has_group_dead,
     /// 1 when `mark_victim` passes a task, 0 when it passes only a pid.
     mark_victim_is_task,
+    /// 1 when tracepoints may be preempted on this kernel, so that a program can be skipped, and other
+    /// programs stand in for it.
+    programs_can_be_skipped,
     /// `task->flags` of a thread that is made without passing the fork hook, for `io_uring` and vhost:
     /// `PF_IO_WORKER`, and `PF_USER_WORKER` where this kernel has it.
     hidden_thread_flags,

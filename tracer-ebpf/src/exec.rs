@@ -16,7 +16,7 @@ use tracer_common::{
         ExecEvent, FLAG_ARGV_TRUNCATED, FLAG_ARGV_UNREADABLE, FLAG_FILENAME_TRUNCATED, KIND_EXEC,
     },
     limits::{ARGV_MAX, FILENAME_MAX},
-    loss::{ARGV_UNREADABLE, RING_FULL, SENT},
+    loss::{ARGV_UNREADABLE, EXECS_MISSED, RING_FULL, SENT},
     offsets::ABSENT,
 };
 
@@ -29,23 +29,39 @@ use crate::{
 
 #[btf_tracepoint(function = "sched_process_exec")]
 fn on_exec(ctx: BtfTracePointContext) -> i32 {
-    try_exec(&ctx);
+    try_exec::<0>(&ctx);
     0
 }
 
+#[btf_tracepoint(function = "sched_process_exec")]
+fn on_exec_again(ctx: BtfTracePointContext) -> i32 {
+    try_exec::<1>(&ctx);
+    0
+}
+
+/// `SCRATCH`: each program its own, for one may be preempted where the other runs.
 #[inline(always)]
-fn try_exec(ctx: &BtfTracePointContext) -> Option<()> {
+fn try_exec<const SCRATCH: u32>(ctx: &BtfTracePointContext) -> Option<()> {
     let task = Direct(ctx.arg(0));
     let tgid: u32 = task.get(off!(task_tgid));
     let entry = TRACKED.get_ptr_mut(tgid)?;
+    let exec_id: u32 = task.get(off!(task_self_exec_id));
+    // SAFETY: a map value, which only this process's own execs write.
+    if SCRATCH != 0 && unsafe { (*entry).exec_id } == exec_id {
+        return None;
+    }
     let control = control()?;
-    let record = EXEC_SCRATCH.get_ptr_mut(0)?;
+    let record = EXEC_SCRATCH.get_ptr_mut(SCRATCH)?;
     let bprm = Direct(ctx.arg(2));
     let mm = task.follow(off!(task_mm));
 
     // SAFETY: map values. A process has one exec at a time, so nobody else writes these fields; the
-    // scratch is this CPU's, and tracepoint programs are not preempted by themselves.
+    // scratch is this CPU's and this program's, which does not run twice on one CPU.
     unsafe {
+        if off!(task_self_exec_id) != ABSENT && exec_id.wrapping_sub((*entry).exec_id) != 1 {
+            count(EXECS_MISSED);
+        }
+        (*entry).exec_id = exec_id;
         (*entry).execs += 1;
         (*entry).flags &= !TRACKED_SHARES_MM;
         (*entry).maxrss_at_exec_pages = task.follow(off!(task_signal)).get(off!(signal_maxrss));

@@ -6,9 +6,10 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::{
-    control::{TRACKED_ADOPTED, TRACKED_SHARES_MM, TRACKED_TOTALS_PARTIAL, Tracked},
+    control::{Control, TRACKED_ADOPTED, TRACKED_SHARES_MM, TRACKED_TOTALS_PARTIAL, Tracked},
     event::{ExitEvent, FLAG_MAXRSS_UPPER_BOUND, FLAG_TOTALS_PARTIAL, FLAG_WAS_ADOPTED, KIND_EXIT},
-    loss::TOTALS_PARTIAL,
+    ids::ProcRef,
+    loss::{EXECS_MISSED, TOTALS_PARTIAL},
     offsets::ABSENT,
 };
 
@@ -25,21 +26,33 @@ const SIGNAL_GROUP_EXIT: u32 = 4;
 
 #[btf_tracepoint(function = "sched_process_exit")]
 fn on_exit(ctx: BtfTracePointContext) -> i32 {
-    try_exit(&ctx);
+    try_exit::<false>(&ctx);
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_exit")]
+fn on_exit_again(ctx: BtfTracePointContext) -> i32 {
+    try_exit::<true>(&ctx);
     0
 }
 
 #[inline(always)]
-fn try_exit(ctx: &BtfTracePointContext) -> Option<()> {
+fn try_exit<const AGAIN: bool>(ctx: &BtfTracePointContext) -> Option<()> {
     let task = Direct(ctx.arg(0));
     let tgid: u32 = task.get(off!(task_tgid));
     let entry = TRACKED.get_ptr_mut(tgid)?;
+    let says_dead = off!(exit_has_group_dead) == 1;
+    // The last thread finds no entry unless the first program was skipped. For any other thread there is
+    // no telling whether it has been counted; the missing count shows in the process's exit.
+    if AGAIN && (!says_dead || !group_dead(ctx)) {
+        return None;
+    }
     // SAFETY: a map value.
     unsafe { leave_totals(entry, task) };
 
     let signal = task.follow(off!(task_signal));
-    let dead = if off!(exit_has_group_dead) == 1 {
-        ctx.arg::<u32>(1) & 0xff != 0
+    let dead = if says_dead {
+        group_dead(ctx)
     } else {
         signal.get::<u32>(off!(signal_live)) == 0
     };
@@ -52,7 +65,75 @@ fn try_exit(ctx: &BtfTracePointContext) -> Option<()> {
     let last = unsafe { totals(entry) };
     TRACKED.remove(tgid).ok()?;
 
-    let leader = task.follow(off!(task_group_leader));
+    report(control, &last, tgid, task, Source::Hook)
+}
+
+/// `sched_process_free(task)`: behind the end of every task, when its parent has been told, in a softirq
+/// that cannot be preempted; so this program is never skipped. It reports what no other program could.
+#[btf_tracepoint(function = "sched_process_free")]
+fn on_free(ctx: BtfTracePointContext) -> i32 {
+    try_free(&ctx);
+    0
+}
+
+#[inline(always)]
+fn try_free(ctx: &BtfTracePointContext) -> Option<()> {
+    let task = Direct(ctx.arg(0));
+    let tgid: u32 = task.get(off!(task_tgid));
+    let entry = TRACKED.get_ptr_mut(tgid)?;
+    // A leader that another thread has replaced by exec has that thread's pid by now.
+    if task.get::<u32>(off!(task_pid)) != tgid {
+        return None;
+    }
+    // SAFETY: a map value.
+    let mut last = unsafe { totals(entry) };
+    if last.start_boottime_ns != task.get(off!(task_start_boottime)) {
+        return None;
+    }
+    let control = control()?;
+    TRACKED.remove(tgid).ok()?;
+
+    // By now the process's own sums have every thread in them.
+    let signal = task.follow(off!(task_signal));
+    last.cpu_ns = signal.get(off!(signal_sum_sched_runtime));
+    last.utime_ns = signal.get(off!(signal_utime));
+    last.stime_ns = signal.get(off!(signal_stime));
+    last.min_flt = signal.get(off!(signal_min_flt));
+    last.maj_flt = signal.get(off!(signal_maj_flt));
+    last.nvcsw = signal.get(off!(signal_nvcsw));
+    last.nivcsw = signal.get(off!(signal_nivcsw));
+    if last.read_bytes != u64::MAX {
+        last.read_bytes = signal.get(off!(signal_read_bytes));
+        last.write_bytes = signal.get(off!(signal_write_bytes));
+    }
+    last.threads_ended = last.threads_made;
+    last.flags &= !TRACKED_TOTALS_PARTIAL;
+    report(control, &last, tgid, task, Source::Freed)
+}
+
+/// Where an end is reported from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The last thread is in `do_exit`.
+    Hook,
+    /// It is all over; only what belongs to the process itself may still be looked at.
+    Freed,
+}
+
+/// Sends the exit of a process that has just been removed from the map.
+#[inline(always)]
+fn report(
+    control: *mut Control,
+    last: &Tracked,
+    tgid: u32,
+    task: Direct,
+    source: Source,
+) -> Option<()> {
+    let signal = task.follow(off!(task_signal));
+    let leader = match source {
+        Source::Hook => task.follow(off!(task_group_leader)),
+        Source::Freed => task,
+    };
     let signal_flags: u32 = signal.get(off!(signal_flags));
     let status: u32 = if signal_flags & SIGNAL_GROUP_EXIT != 0 {
         signal.get(off!(signal_group_exit_code))
@@ -72,20 +153,29 @@ fn try_exit(ctx: &BtfTracePointContext) -> Option<()> {
         flags |= FLAG_TOTALS_PARTIAL;
         count(TOTALS_PARTIAL);
     }
+    if leader.get::<u32>(off!(task_self_exec_id)) != last.exec_id {
+        count(EXECS_MISSED);
+    }
 
     let mut record = reserve::<ExitEvent>(KIND_EXIT)?;
     let event = record.as_mut_ptr();
     // SAFETY: the record is ours until submitted, and every field is written.
     unsafe {
         (*event).header = header(KIND_EXIT, flags);
-        (*event).process = tracked_ref(&last, tgid, task.get(off!(task_pid)));
-        (*event).parent = proc_ref(leader.follow(off!(task_real_parent)), &*control);
+        (*event).process = tracked_ref(last, tgid, task.get(off!(task_pid)));
+        (*event).parent = match source {
+            Source::Hook => proc_ref(leader.follow(off!(task_real_parent)), &*control),
+            Source::Freed => ProcRef::default(),
+        };
         comm_into(&raw mut (*event).comm, leader);
         (*event).cpu_ns = last.cpu_ns;
         (*event).utime_ns = last.utime_ns;
         (*event).stime_ns = last.stime_ns;
         (*event).maxrss_pages = maxrss;
-        (*event).image_rss_pages = if shares_mm { 0 } else { image_peak(task) };
+        (*event).image_rss_pages = match source {
+            Source::Hook if !shares_mm => image_peak(task),
+            _ => 0,
+        };
         (*event).min_flt = last.min_flt;
         (*event).maj_flt = last.maj_flt;
         (*event).nvcsw = last.nvcsw;
@@ -99,6 +189,12 @@ fn try_exit(ctx: &BtfTracePointContext) -> Option<()> {
     }
     submit(record, KIND_EXIT, control, watched(control, tgid));
     Some(())
+}
+
+/// The hook's second argument, a bool, on kernels that pass it.
+#[inline(always)]
+fn group_dead(ctx: &BtfTracePointContext) -> bool {
+    ctx.arg::<u32>(1) & 0xff != 0
 }
 
 /// Adds what `task` has used to its process's entry.
@@ -171,7 +267,7 @@ unsafe fn totals(entry: *const Tracked) -> Tracked {
             depth: (*entry).depth,
             execs: (*entry).execs,
             flags: (*entry).flags,
-            reserved: 0,
+            exec_id: (*entry).exec_id,
             tgid: (*entry).tgid,
             tgid_inner: (*entry).tgid_inner,
         }

@@ -5,6 +5,7 @@
 
 use aya_ebpf::{
     bindings::{BPF_ANY, BPF_NOEXIST},
+    helpers::{bpf_get_current_pid_tgid, bpf_get_current_task},
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
@@ -18,32 +19,68 @@ use tracer_common::{
 use crate::{
     maps::TRACKED,
     process::{Names, proc_ref, tracked_ref},
-    read::{Direct, Object, atomic_add, comm_into, off},
+    read::{Direct, Object, Probed, atomic_add, comm_into, off},
     send::{control, count, header, reserve, submit},
 };
 
 #[btf_tracepoint(function = "sched_process_fork")]
 fn on_fork(ctx: BtfTracePointContext) -> i32 {
-    try_fork(&ctx);
-    0
-}
-
-#[inline(always)]
-fn try_fork(ctx: &BtfTracePointContext) -> Option<()> {
     // The creator, which is `current`; not the parent under CLONE_PARENT.
     let creator = Direct(ctx.arg(0));
     let child = Direct(ctx.arg(1));
     let creator_tgid: u32 = creator.get(off!(task_tgid));
-    let entry = TRACKED.get_ptr_mut(creator_tgid)?;
+    let Some(entry) = TRACKED.get_ptr_mut(creator_tgid) else {
+        return 0;
+    };
     let tgid: u32 = child.get(off!(task_tgid));
     if tgid == creator_tgid {
         // SAFETY: a map value.
         unsafe { atomic_add(&raw mut (*entry).threads_made, 1) };
         count(THREADS);
-        return None;
+        return 0;
     }
+    // Where another program stands behind this one, that one says what did not fit.
+    try_fork(
+        entry,
+        creator,
+        child,
+        tgid,
+        off!(programs_can_be_skipped) != 1,
+    );
+    0
+}
+
+/// `sched_wakeup_new(child)`: behind every fork, before the child runs, under a lock that cannot be
+/// preempted; so this program is never skipped. It does what the first one was skipped for.
+#[btf_tracepoint(function = "sched_wakeup_new")]
+fn on_wakeup_new(ctx: BtfTracePointContext) -> i32 {
+    let child = Direct(ctx.arg(0));
+    let creator_tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let Some(entry) = TRACKED.get_ptr_mut(creator_tgid) else {
+        return 0;
+    };
+    let tgid: u32 = child.get(off!(task_tgid));
+    // A thread that was not counted shows at the end: more have ended than were made.
+    if tgid == creator_tgid || is_tracked(tgid, child) {
+        return 0;
+    }
+    // SAFETY: a helper without arguments.
+    let creator = Probed(unsafe { bpf_get_current_task() });
+    try_fork(entry, creator, child, tgid, true);
+    0
+}
+
+#[inline(always)]
+fn try_fork<O: Object>(
+    entry: *mut Tracked,
+    creator: O,
+    child: Direct,
+    tgid: u32,
+    counts_full_map: bool,
+) -> Option<()> {
+    let creator_tgid: u32 = creator.get(off!(task_tgid));
     let control = control()?;
-    // SAFETY: map values; the entry stays, its process is running this.
+    // SAFETY: map values; the entry stays, for its process is running this.
     let (creator_entry, control_now) = unsafe { (&*entry, &*control) };
 
     let start_boottime_ns = child.get(off!(task_start_boottime));
@@ -55,6 +92,7 @@ fn try_fork(ctx: &BtfTracePointContext) -> Option<()> {
         threads_made: 1,
         depth: creator_entry.depth + 1,
         flags: if shares_mm { TRACKED_SHARES_MM } else { 0 },
+        exec_id: child.get(off!(task_self_exec_id)),
         tgid: names.observed,
         tgid_inner: names.inner,
         ..Tracked::default()
@@ -63,15 +101,15 @@ fn try_fork(ctx: &BtfTracePointContext) -> Option<()> {
         .insert(tgid, &tracked, u64::from(BPF_NOEXIST))
         .is_err()
     {
-        if let Some(there) = TRACKED.get_ptr_mut(tgid) {
-            // SAFETY: a map value.
-            if unsafe { (*there).start_boottime_ns } == start_boottime_ns {
-                // The adopt iterator saw the child before this hook ran, and has reported it.
-                return None;
-            }
+        if is_tracked(tgid, child) {
+            // The adopt iterator saw the child before this hook ran, and has reported it.
+            return None;
         }
+        // Left behind by a process whose end was missed.
         if TRACKED.insert(tgid, &tracked, u64::from(BPF_ANY)).is_err() {
-            count(MAP_FULL);
+            if counts_full_map {
+                count(MAP_FULL);
+            }
             return None;
         }
     }
@@ -104,6 +142,18 @@ fn try_fork(ctx: &BtfTracePointContext) -> Option<()> {
     }
     submit(record, KIND_FORK, control, false);
     Some(())
+}
+
+/// Whether this very process, and not an earlier one of its number, is tracked.
+#[inline(always)]
+fn is_tracked(tgid: u32, leader: Direct) -> bool {
+    match TRACKED.get_ptr_mut(tgid) {
+        // SAFETY: a map value.
+        Some(entry) => {
+            (unsafe { (*entry).start_boottime_ns }) == leader.get(off!(task_start_boottime))
+        }
+        None => false,
+    }
 }
 
 /// Writes what a fork record says beside the three processes; also for adopted ones.

@@ -135,21 +135,55 @@ fn try_adopt(task: Direct, control: *mut Control) -> Option<u32> {
     let entry = adopted(task, signal, names, depth);
 
     // Reserved before the process is tracked, so that the fork stands before the exit in the ring.
-    let record = reserve::<ForkEvent>(KIND_FORK);
-    let inserted = TRACKED.insert(tgid, &entry, u64::from(BPF_NOEXIST));
-    // It may have ended between the first look and the insert: then its exit hook found nothing to
-    // remove, and nobody else will.
-    if inserted.is_err()
-        || (signal.get::<u32>(off!(signal_live)) == 0 && TRACKED.remove(tgid).is_ok())
-    {
-        if let Some(record) = record {
-            record.discard(u64::from(BPF_RB_NO_WAKEUP));
-        }
+    let Some(mut record) = reserve::<ForkEvent>(KIND_FORK) else {
+        // Tracked all the same: there may be children to find.
+        return track_unreported(tgid, &entry, signal, threads, released_ns).then_some(tgid);
+    };
+    if !track(tgid, &entry, signal, threads, released_ns) {
+        record.discard(u64::from(BPF_RB_NO_WAKEUP));
+        return None;
+    }
+    let event = record.as_mut_ptr();
+    // SAFETY: the record is ours until submitted, and every field is written.
+    unsafe {
+        fill(event, header(KIND_FORK, FLAG_ADOPTED), task, depth);
+        (*event).child = tracked_ref(&entry, tgid, tgid);
+        (*event).parent = proc_ref(real_parent, asked);
+        // Who made it is not known any more; the parent is the best guess there is.
+        (*event).creator = (*event).parent;
+    }
+    submit(record, KIND_FORK, control, false);
+    Some(tgid)
+}
+
+/// [`track`] in a function of its own. Inlined twice it would be made one again, with a second look at
+/// whether there is a record; and to the verifier of 5.10 a record could be none at the second look.
+#[inline(never)]
+fn track_unreported(
+    tgid: u32,
+    entry: &Tracked,
+    signal: Direct,
+    threads: u32,
+    released_ns: u64,
+) -> bool {
+    track(tgid, entry, signal, threads, released_ns)
+}
+
+/// Takes the process into the map, if it is still alive and not there yet. `threads` and `released_ns`
+/// are what its `signal_struct` said when `entry` was made.
+#[inline(always)]
+fn track(tgid: u32, entry: &Tracked, signal: Direct, threads: u32, released_ns: u64) -> bool {
+    if let Err(error) = TRACKED.insert(tgid, entry, u64::from(BPF_NOEXIST)) {
         // The fork hook may have been faster; that is no loss.
-        if inserted.is_err_and(|error| error != -EEXIST) {
+        if error != -EEXIST {
             count(MAP_FULL);
         }
-        return None;
+        return false;
+    }
+    // It may have ended between the first look and the insert: then its exit hook found nothing to
+    // remove, and nobody else will. If there is nothing to remove here, it ended just after.
+    if signal.get::<u32>(off!(signal_live)) == 0 && TRACKED.remove(tgid).is_ok() {
+        return false;
     }
     if signal.get::<u32>(off!(signal_nr_threads)) != threads
         || signal.get::<u64>(off!(signal_sum_sched_runtime)) != released_ns
@@ -159,20 +193,7 @@ fn try_adopt(task: Direct, control: *mut Control) -> Option<u32> {
             unsafe { (*entry).flags |= TRACKED_TOTALS_PARTIAL };
         }
     }
-    if let Some(mut record) = record {
-        let event = record.as_mut_ptr();
-        // SAFETY: the record is ours until submitted, and every field is written.
-        unsafe {
-            fill(event, header(KIND_FORK, FLAG_ADOPTED), task, depth);
-            (*event).child = tracked_ref(&entry, tgid, tgid);
-            (*event).parent = proc_ref(real_parent, asked);
-            // Who made it is not known any more; the parent is the best guess there is.
-            (*event).creator = (*event).parent;
-        }
-        submit(record, KIND_FORK, control, false);
-    }
-    // Also when the record was lost: what matters to the reader is that there may be children.
-    Some(tgid)
+    true
 }
 
 /// The entry of a process that has been running for a while: its released threads are in the sums of
@@ -196,7 +217,7 @@ fn adopted(leader: Direct, signal: Direct, names: Names, depth: u32) -> Tracked 
         depth,
         execs: 0,
         flags: TRACKED_ADOPTED,
-        reserved: 0,
+        exec_id: leader.get(off!(task_self_exec_id)),
         tgid: names.observed,
         tgid_inner: names.inner,
     };

@@ -1,5 +1,13 @@
 //! tracer's kernel side: one hook a file, each a thin entry and a `try_` function.
 //!
+//! The kernel skips a program while the same program is running on that CPU. Since Linux 7.0
+//! tracepoints can be preempted, so this happens by chance, when a task is preempted inside a hook and
+//! the next one comes to the same hook. Fork, exec and exit must not be missed. So other programs stand
+//! in, which find out at the price of one look whether the first has done its work: for fork one at a
+//! place that cannot be preempted and so is never skipped; for exit a second one at the same hook, and
+//! one that is never skipped where the task is freed; for exec a second one, and a count at the end of
+//! what even that one missed.
+//!
 //! Built for `bpfel-unknown-none` by `cargo xtask ebpf`. On any other target this is an empty
 //! program, so that commands over the whole workspace need no special compiler.
 

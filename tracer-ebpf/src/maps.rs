@@ -41,7 +41,7 @@ pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, BPF_F_MMA
 
 /// Where an exec record is put together: too large for the stack, and its length is not known before.
 #[map]
-pub(crate) static EXEC_SCRATCH: PerCpuArray<ExecRecord> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static EXEC_SCRATCH: PerCpuArray<ExecRecord> = PerCpuArray::with_max_entries(2, 0);
 
 /// One more byte than a filename may have, so that a cut one can be told from one that just fits,
 /// and the NUL.

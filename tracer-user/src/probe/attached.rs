@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read},
+    os::fd::AsFd as _,
 };
 
 use aya::{
@@ -17,7 +18,10 @@ use tracer_common::{
     names::{MAP_COUNTERS, MAP_EVENTS, MAP_TRACKED, PROG_ADOPT},
 };
 
-use super::{control::SharedControl, loader::StartTimes, offsets::Degraded, support::ProbeError};
+use super::{
+    control::SharedControl, hooks, loader::StartTimes, missed::recursion_misses, offsets::Degraded,
+    support::ProbeError,
+};
 use crate::units::{BootNs, ProcKey, Process, Tgid};
 
 /// Most passes of the task iterator for one adoption. Each pass finds at least one more generation;
@@ -50,6 +54,10 @@ pub struct Counters {
     pub totals_partial: u64,
     /// Threads made by tracked processes.
     pub threads: u64,
+    /// Execs that no program saw.
+    pub execs_missed: u64,
+    /// Times the kernel skipped a program that has no stand-in, for whatever process.
+    pub skipped: u64,
 }
 
 impl Counters {
@@ -63,13 +71,15 @@ impl Counters {
             argv_unreadable: at(loss::ARGV_UNREADABLE),
             totals_partial: at(loss::TOTALS_PARTIAL),
             threads: at(loss::THREADS),
+            execs_missed: at(loss::EXECS_MISSED),
+            skipped: 0,
         }
     }
 
-    /// Events that did not reach the ring.
+    /// Events that did not reach the ring, as far as is known.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.ring_full.iter().sum::<u64>() + self.map_full
+        self.ring_full.iter().sum::<u64>() + self.map_full + self.execs_missed + self.skipped
     }
 }
 
@@ -168,7 +178,27 @@ impl Attached {
         for (index, sum) in (0..loss::COUNTERS).zip(&mut sums) {
             *sum = map.get(&index, 0).map_err(failed)?.iter().sum();
         }
-        Ok(Counters::from_indexed(&sums))
+        let mut skipped = 0;
+        for program in hooks::ALONE {
+            skipped += self.skips_of(program)?;
+        }
+        Ok(Counters {
+            skipped,
+            ..Counters::from_indexed(&sums)
+        })
+    }
+
+    /// How often the kernel skipped this program.
+    fn skips_of(&self, name: &str) -> Result<u64, ProbeError> {
+        let failed =
+            |source| ProbeError::step(format!("asking how often {name} was skipped"), source);
+        let Some(Program::BtfTracePoint(program)) = self.ebpf.program(name) else {
+            return Ok(0);
+        };
+        let fd = program
+            .fd()
+            .map_err(|error| failed(io::Error::other(error)))?;
+        recursion_misses(fd.as_fd()).map_err(failed)
     }
 
     /// The processes that the kernel side tracks now, by tgid in the initial namespace: for resyncing

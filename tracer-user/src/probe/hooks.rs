@@ -6,58 +6,79 @@ use aya::{
     Btf as AyaBtf, Ebpf,
     programs::{Program, ProgramError},
 };
-use tracer_common::names::{PROG_EXEC, PROG_EXIT, PROG_FORK, PROG_OOM, PROG_SIGNAL};
+use tracer_common::names::{
+    PROG_EXEC, PROG_EXEC_AGAIN, PROG_EXIT, PROG_EXIT_AGAIN, PROG_FORK, PROG_FREE, PROG_OOM,
+    PROG_SIGNAL, PROG_WAKEUP_NEW,
+};
 
 use super::{
     offsets::Degraded,
     support::{ProbeError, Situation},
 };
 
-/// A hook: the program, the type aya looks up, and whether anything works without it.
+/// A hook: the program, the tracepoint, and what follows when there is none.
 #[derive(Clone, Copy)]
 pub(super) struct Hook {
     pub(super) program: &'static str,
     pub(super) tracepoint: &'static str,
-    is_required: bool,
+    need: Need,
 }
 
-pub(super) const HOOKS: [Hook; 5] = [
-    Hook {
-        program: PROG_EXIT,
-        tracepoint: "sched_process_exit",
-        is_required: true,
-    },
-    Hook {
-        program: PROG_FORK,
-        tracepoint: "sched_process_fork",
-        is_required: true,
-    },
-    Hook {
-        program: PROG_EXEC,
-        tracepoint: "sched_process_exec",
-        is_required: true,
-    },
-    Hook {
-        program: PROG_SIGNAL,
-        tracepoint: "signal_generate",
-        is_required: false,
-    },
-    Hook {
-        program: PROG_OOM,
-        tracepoint: "mark_victim",
-        is_required: false,
-    },
+/// What a hook's program is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// Nothing works without it.
+    Required,
+    /// The record lacks something without it.
+    Optional,
+    /// It stands in where another program was skipped.
+    StandIn,
+}
+
+/// In the order in which they are attached: the end first, so that no process is taken in whose end
+/// would be missed; what stands in for another program after it.
+pub(super) const HOOKS: [Hook; 9] = [
+    hook(PROG_EXIT, "sched_process_exit", Need::Required),
+    hook(PROG_EXIT_AGAIN, "sched_process_exit", Need::StandIn),
+    hook(PROG_FREE, "sched_process_free", Need::StandIn),
+    hook(PROG_EXEC, "sched_process_exec", Need::Required),
+    hook(PROG_EXEC_AGAIN, "sched_process_exec", Need::StandIn),
+    hook(PROG_FORK, "sched_process_fork", Need::Required),
+    hook(PROG_WAKEUP_NEW, "sched_wakeup_new", Need::StandIn),
+    hook(PROG_SIGNAL, "signal_generate", Need::Optional),
+    hook(PROG_OOM, "mark_victim", Need::Optional),
 ];
 
-/// Verifies all programs side by side; the hooks that are there.
+/// Programs without a stand-in: what they are skipped for is lost. Their places cannot be preempted on
+/// any but a real-time kernel.
+pub(super) const ALONE: [&str; 2] = [PROG_SIGNAL, PROG_OOM];
+
+const fn hook(program: &'static str, tracepoint: &'static str, need: Need) -> Hook {
+    Hook {
+        program,
+        tracepoint,
+        need,
+    }
+}
+
+impl Hook {
+    fn of(program: &str) -> Option<&'static Self> {
+        HOOKS.iter().find(|hook| hook.program == program)
+    }
+}
+
+/// Verifies all programs side by side and returns the hooks' programs that are there. `may_be_skipped`:
+/// this kernel may skip a program, so those that stand in are wanted.
 pub(super) fn load_programs(
     ebpf: &mut Ebpf,
     types: &AyaBtf,
+    may_be_skipped: bool,
     degraded: &mut Vec<Degraded>,
 ) -> Result<Vec<&'static str>, ProbeError> {
     let results: Vec<(String, Result<(), ProgramError>)> = thread::scope(|scope| {
         let threads: Vec<_> = ebpf
             .programs_mut()
+            .filter(|(name, _)| may_be_skipped || !is_stand_in(name))
             .map(|(name, program)| {
                 let name = name.to_owned();
                 scope.spawn(move || {
@@ -70,12 +91,12 @@ pub(super) fn load_programs(
     });
     let mut present = Vec::new();
     for (name, result) in results {
-        let hook = HOOKS.iter().find(|hook| hook.program == name);
+        let hook = Hook::of(&name);
         let Err(error) = result else {
             present.extend(hook.map(|hook| hook.program));
             continue;
         };
-        let Some(hook) = hook.filter(|hook| !hook.is_required) else {
+        let Some(hook) = hook.filter(|hook| hook.need != Need::Required) else {
             return Err(ProbeError::from_program(&name, error, Situation::read));
         };
         // A kernel without this tracepoint has been named already, with what follows from it.
@@ -89,13 +110,14 @@ pub(super) fn load_programs(
     Ok(present)
 }
 
+fn is_stand_in(program: &str) -> bool {
+    Hook::of(program).is_some_and(|hook| hook.need == Need::StandIn)
+}
+
 fn load_program(name: &str, program: &mut Program, types: &AyaBtf) -> Result<(), ProgramError> {
     match program {
         Program::BtfTracePoint(program) => {
-            let tracepoint = HOOKS
-                .iter()
-                .find(|hook| hook.program == name)
-                .map_or(name, |hook| hook.tracepoint);
+            let tracepoint = Hook::of(name).map_or(name, |hook| hook.tracepoint);
             program.load(tracepoint, types)
         }
         Program::Iter(program) => program.load("task", types),

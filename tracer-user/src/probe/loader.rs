@@ -136,13 +136,18 @@ impl Loader {
         let kernel = kernel?;
         let typed = begun.elapsed();
 
+        // Before 5.11 maps and programs count against a limit that is 64 KiB by default; the limit is
+        // inherited, so it must not stay.
+        let limit = kernel.is_memlock_charged.then(RaisedMemlock::new);
         let mut ebpf = self.make_maps(&mut aya, &kernel)?;
         // What aya read of the kernel's types is not needed beyond its constructor.
         drop(aya);
         let mapped = begun.elapsed();
 
         let mut degraded = kernel.facts.degraded;
-        let present = load_programs(&mut ebpf, &kernel.hook_types, &mut degraded)?;
+        let may_be_skipped = kernel.facts.offsets.programs_can_be_skipped == 1;
+        let present = load_programs(&mut ebpf, &kernel.hook_types, may_be_skipped, &mut degraded)?;
+        drop(limit);
         let control = map_control(&ebpf)?;
         let times = StartTimes {
             types: typed,
@@ -166,9 +171,6 @@ impl Loader {
         kernel: &'a Kernel,
     ) -> Result<Ebpf, ProbeError> {
         let offsets = bytemuck::bytes_of(&kernel.facts.offsets);
-        // Before 5.11 maps count against a limit that is 64 KiB by default; the limit is inherited, so
-        // it must not stay.
-        let _limit = kernel.is_memlock_charged.then(RaisedMemlock::new);
         aya.btf(None)
             .override_global(GLOBAL_OFFSETS, offsets, true)
             .override_global(GLOBAL_RING_BYTES, &self.settings.ring_bytes, true)
@@ -201,28 +203,15 @@ impl Kernel {
         let btf = Btf::parse(&bytes).map_err(|source| ProbeError::BadBtf { source })?;
         let facts = read_kernel(&btf).map_err(|source| ProbeError::MissingField { source })?;
         let hooks = facts.hooks;
+        let tracepoint = HookKind::Tracepoint;
         let types: Vec<_> = [
-            (
-                hooks.fork,
-                "btf_trace_sched_process_fork",
-                HookKind::Tracepoint,
-            ),
-            (
-                hooks.exec,
-                "btf_trace_sched_process_exec",
-                HookKind::Tracepoint,
-            ),
-            (
-                hooks.exit,
-                "btf_trace_sched_process_exit",
-                HookKind::Tracepoint,
-            ),
-            (
-                hooks.signal,
-                "btf_trace_signal_generate",
-                HookKind::Tracepoint,
-            ),
-            (hooks.oom, "btf_trace_mark_victim", HookKind::Tracepoint),
+            (hooks.fork, "btf_trace_sched_process_fork", tracepoint),
+            (hooks.exec, "btf_trace_sched_process_exec", tracepoint),
+            (hooks.exit, "btf_trace_sched_process_exit", tracepoint),
+            (hooks.wakeup_new, "btf_trace_sched_wakeup_new", tracepoint),
+            (hooks.free, "btf_trace_sched_process_free", tracepoint),
+            (hooks.signal, "btf_trace_signal_generate", tracepoint),
+            (hooks.oom, "btf_trace_mark_victim", tracepoint),
             (hooks.task_iterator, "bpf_iter_task", HookKind::Iterator),
         ]
         .into_iter()

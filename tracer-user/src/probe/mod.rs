@@ -7,6 +7,7 @@ pub mod decode;
 mod hook_types;
 mod hooks;
 pub mod loader;
+mod missed;
 pub mod object;
 pub mod offsets;
 pub mod ring;

@@ -52,6 +52,10 @@ pub struct HookIds {
     pub signal: Option<u32>,
     /// `btf_trace_mark_victim`.
     pub oom: Option<u32>,
+    /// `btf_trace_sched_wakeup_new`.
+    pub wakeup_new: Option<u32>,
+    /// `btf_trace_sched_process_free`.
+    pub free: Option<u32>,
     /// The function `bpf_iter_task`.
     pub task_iterator: Option<u32>,
 }
@@ -77,6 +81,8 @@ const NAMES: Need = Need::Should("names of programs are missing");
 const IMAGE: Need = Need::Should("executed files and arguments are missing");
 const OWNER: Need = Need::Should("user ids are missing");
 const NAMESPACE: Need = Need::Should("pids of other pid namespaces are not translated");
+const AGAIN: Need = Need::Should("execs can be missed where tracepoints are preempted");
+const SKIPPED: Need = Need::Should("forks and exits can be missed where tracepoints are preempted");
 const CPU: Need = Need::Should("CPU times are missing");
 const FAULTS: Need = Need::Should("page faults are missing");
 const SWITCHES: Need = Need::Should("context switches are missing");
@@ -140,6 +146,7 @@ impl Table<'_, '_> {
             task_thread_pid: self.field(task, &["thread_pid"], 8, NAMESPACE),
             task_cred: self.field(task, &["cred"], 8, OWNER),
             task_start_boottime: self.field(task, &["start_boottime", "real_start_time"], 8, START),
+            task_self_exec_id: self.place(task, "self_exec_id", AGAIN),
             task_sum_exec_runtime: self.field(task, &["se.sum_exec_runtime"], 8, CPU),
             task_utime: self.field(task, &["utime"], 8, CPU),
             task_stime: self.field(task, &["stime"], 8, CPU),
@@ -188,6 +195,7 @@ impl Table<'_, '_> {
 
             exit_has_group_dead: self.exit_has_group_dead(),
             mark_victim_is_task: self.mark_victim_is_task(),
+            programs_can_be_skipped: self.programs_can_be_skipped(),
             hidden_thread_flags: PF_IO_WORKER | if user_worker { PF_USER_WORKER } else { 0 },
         }
     }
@@ -254,6 +262,15 @@ impl Table<'_, '_> {
         )
     }
 
+    /// Tracepoints became preemptible in 7.0. There is no sign of that in BTF, so the stand-ins go
+    /// wherever their places are, on kernels from 6.16 on: before, an end could not be told to be one.
+    fn programs_can_be_skipped(&self) -> u32 {
+        let has = |name| self.btf.tracepoint(name).is_some();
+        u32::from(
+            self.exit_has_group_dead() == 1 && has("sched_wakeup_new") && has("sched_process_free"),
+        )
+    }
+
     fn mark_victim_is_task(&mut self) -> u32 {
         let first = self
             .btf
@@ -284,6 +301,8 @@ impl Table<'_, '_> {
             exec: tracepoint("sched_process_exec", Need::Must("follows new images")),
             exit: tracepoint("sched_process_exit", Need::Must("sees processes end")),
             signal: tracepoint("signal_generate", Need::Should("signals are missing")),
+            wakeup_new: tracepoint("sched_wakeup_new", SKIPPED),
+            free: tracepoint("sched_process_free", SKIPPED),
             oom: tracepoint("mark_victim", Need::Should("OOM kills are missing")),
             task_iterator: None,
         };
