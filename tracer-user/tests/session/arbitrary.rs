@@ -198,17 +198,19 @@ pub(crate) fn target() -> impl Strategy<Value = TargetBody> {
         (bytes(), bytes()),
         any::<Option<u64>>(),
     )
-        .prop_map(|(process, rule, skipped, comm, (cmdline, exe), pin_latency_ns)| {
-            TargetBody::Pinned(Pinned {
-                process,
-                rule,
-                skipped,
-                comm,
-                cmdline,
-                exe,
-                pin_latency_ns,
-            })
-        });
+        .prop_map(
+            |(process, rule, skipped, comm, (cmdline, exe), pin_latency_ns)| {
+                TargetBody::Pinned(Pinned {
+                    process,
+                    rule,
+                    skipped,
+                    comm,
+                    cmdline,
+                    exe,
+                    pin_latency_ns,
+                })
+            },
+        );
     prop_oneof![
         pinned,
         any::<String>().prop_map(|reason| TargetBody::Unresolved { reason }),
