@@ -32,7 +32,11 @@ impl CpuRate {
         let least_ns = (MIN_TICKS * 1_000_000_000)
             .checked_div(clk_tck)
             .unwrap_or(u64::MAX);
-        let long_enough = |base: &Reading| mono_ns.saturating_sub(base.mono_ns) >= least_ns;
+        let long_enough = |base: &Reading| {
+            mono_ns
+                .checked_sub(base.mono_ns)
+                .is_some_and(|passed| passed > 0 && passed >= least_ns)
+        };
         let Some(last) = self.last else {
             self.last = Some(now);
             return None;
@@ -108,6 +112,14 @@ mod tests {
     fn no_base_is_long_enough_yet() {
         assert_eq!(run(&[(0, 0), (1_000_000, 1)]), [None, None]);
         assert_eq!(run(&[(5, 0), (5, 1), (4, 1)]), [None, None, None]);
+    }
+
+    #[test]
+    fn no_time_passed_is_no_base_however_fast_the_ticks() {
+        let mut rate = CpuRate::default();
+        assert_eq!(rate.sample(5, Ticks(0), u64::MAX), None);
+        assert_eq!(rate.sample(5, Ticks(1), u64::MAX), None);
+        assert_eq!(rate.sample(4, Ticks(1), u64::MAX), None);
     }
 
     #[test]

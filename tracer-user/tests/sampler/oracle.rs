@@ -1,0 +1,116 @@
+//! What is true of a process, by another reader of `/proc`.
+
+use procfs::process::{LimitValue, Process};
+use tracer::snapshot::SnapshotRow;
+
+use crate::fixture::wait_for;
+
+/// Waits until the leader is in `state` and stays out of the processor.
+pub(crate) fn settle(pid: u32, state: char) -> Process {
+    let process = Process::new(pid.cast_signed()).unwrap();
+    wait_for(&format!("{pid} in state {state}"), || {
+        process.stat().is_ok_and(|stat| stat.state == state)
+    });
+    // Asleep is not yet at rest: wait for the call in which the roles rest.
+    let rests: &[&str] = match state {
+        'S' => &["pipe_read", "pause", "sigsuspend"],
+        'D' => &["clone", "fork"],
+        _ => &[""],
+    };
+    wait_for(&format!("{pid} at rest"), || {
+        process
+            .wchan()
+            .is_ok_and(|place| rests.iter().any(|rest| place.contains(rest)))
+    });
+    if state == 'S' {
+        wait_for("all threads asleep", || {
+            process.tasks().is_ok_and(|mut tasks| {
+                tasks.all(|task| task.is_ok_and(|task| task.stat().is_ok_and(|s| s.state == 'S')))
+            })
+        });
+    }
+    process
+}
+
+/// Compares each field of a resting process.
+pub(crate) fn assert_row_is_true(row: &SnapshotRow, process: &Process) {
+    let stat = process.stat().unwrap();
+    let status = process.status().unwrap();
+    assert_eq!(row.unread, std::collections::BTreeMap::new());
+    assert_eq!(row.pid, process.pid.cast_unsigned());
+    assert_eq!(row.ppid, Some(stat.ppid.cast_unsigned()));
+    assert_eq!(row.starttime_ticks, stat.starttime);
+    assert_eq!(row.state.as_deref(), Some(state_name(stat.state)));
+    assert_eq!(row.vm_rss_kb, status.vmrss);
+    assert_eq!(row.vm_hwm_kb, status.vmhwm);
+    assert_eq!(row.threads, Some(status.threads));
+    assert_eq!(row.fd_count, Some(open_descriptors(process)));
+    let limit = match process.limits().unwrap().max_open_files.soft_limit {
+        LimitValue::Unlimited => -1,
+        LimitValue::Value(count) => i64::try_from(count).unwrap(),
+    };
+    assert_eq!(row.fd_soft_limit, Some(limit));
+    let (mut voluntary, mut involuntary) = (0, 0);
+    for task in process.tasks().unwrap() {
+        let status = task.unwrap().status().unwrap();
+        voluntary += status.voluntary_ctxt_switches.unwrap();
+        involuntary += status.nonvoluntary_ctxt_switches.unwrap();
+    }
+    assert_eq!(row.ctx_switches_voluntary, Some(voluntary));
+    assert_eq!(row.ctx_switches_involuntary, Some(involuntary));
+    let mask = |bits: u64| Some(format!("{bits:016x}"));
+    assert_eq!(row.sig_pnd, mask(status.sigpnd | status.shdpnd));
+    assert_eq!(row.sig_blk, mask(status.sigblk));
+    assert_eq!(row.sig_cgt, mask(status.sigcgt));
+    assert_eq!(row.oom_score, Some(i64::from(process.oom_score().unwrap())));
+    assert_eq!(
+        row.oom_score_adj,
+        Some(i64::from(process.oom_score_adj().unwrap()))
+    );
+    let wchan = process.wchan().unwrap();
+    assert_eq!(
+        row.wchan.as_deref(),
+        Some(if wchan == "0" { "" } else { wchan.as_str() })
+    );
+    let io = process.io().unwrap();
+    assert_eq!(row.io_read_bytes, Some(io.read_bytes));
+    assert_eq!(row.io_write_bytes, Some(io.write_bytes));
+    assert_eq!(row.net_established, Some(established(process)));
+}
+
+/// Counted one by one: the crate's own count takes `.` and `..` for descriptors of one that has none.
+pub(crate) fn open_descriptors(process: &Process) -> u64 {
+    std::fs::read_dir(format!("/proc/{}/fd", process.pid))
+        .unwrap()
+        .count() as u64
+}
+
+/// Established connections among the process's own sockets.
+pub(crate) fn established(process: &Process) -> u64 {
+    let own: std::collections::BTreeSet<u64> = process
+        .fd()
+        .unwrap()
+        .filter_map(|fd| match fd.unwrap().target {
+            procfs::process::FDTarget::Socket(inode) => Some(inode),
+            _ => None,
+        })
+        .collect();
+    let tables = [process.tcp().unwrap(), process.tcp6().unwrap()];
+    tables
+        .iter()
+        .flatten()
+        .filter(|row| row.state == procfs::net::TcpState::Established && own.contains(&row.inode))
+        .count() as u64
+}
+
+fn state_name(letter: char) -> &'static str {
+    match letter {
+        'R' => "running",
+        'S' => "sleeping",
+        'D' => "disk-sleep",
+        'T' => "stopped",
+        't' => "tracing-stop",
+        'Z' => "zombie",
+        other => panic!("state {other}"),
+    }
+}
