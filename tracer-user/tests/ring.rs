@@ -1,8 +1,11 @@
 //! The ring reader on the running kernel: nothing waits, nothing is lost, few are woken. Needs root.
 
+#![expect(clippy::unwrap_used, reason = "in a test, what must hold")]
+
 use std::{
-    io::Write,
-    process::{Child, Command, Stdio},
+    cell::{Cell, RefCell},
+    io::{self, Read, Write},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::Duration,
 };
 
@@ -14,14 +17,21 @@ use tracer::{
         attached::Attached,
         control::SharedControl,
         decode::{DecodeUnits, decode},
-        loader::{Loader, Settings},
-        ring::{KernelRing, POLL_EVERY, RingReader, RingStats, SAFETY_NET},
+        loader::{Loaded, Loader, Settings},
+        ring::{IdleFlag, KernelRing, POLL_EVERY, RingReader, RingStats, SAFETY_NET},
     },
     units::Tgid,
 };
 
 const UNITS: DecodeUnits = DecodeUnits { page_kb: 4 };
 const DEADLINE: Duration = Duration::from_secs(60);
+
+fn attach(settings: Settings) -> Attached {
+    Loader::new(settings)
+        .load()
+        .and_then(Loaded::attach)
+        .unwrap_or_else(|error| panic!("these tests need root and eBPF: {error}"))
+}
 
 /// A tracked shell that waits for a line before it runs its script.
 struct Observed {
@@ -35,10 +45,7 @@ type Seen = (Event, Duration);
 
 impl Observed {
     fn start(script: &str, settings: Settings) -> Self {
-        let loaded = Loader::new(settings).load();
-        let mut attached = loaded
-            .and_then(|loaded| loaded.attach())
-            .unwrap_or_else(|error| panic!("these tests need root and eBPF: {error}"));
+        let mut attached = attach(settings);
         let child = Command::new("sh")
             .args(["-c", &format!("read go; {script}")])
             .stdin(Stdio::piped())
@@ -68,7 +75,7 @@ impl Observed {
             self.reader.wait().await.unwrap();
             self.reader.drain(10_000, |record| {
                 let event = decode(record, UNITS).unwrap();
-                let waited = Duration::from_nanos(now().saturating_sub(event.t.0));
+                let waited = waited(&event);
                 ended |= matches!(&event.kind, EventKind::Exit(exit) if exit.process.tgid == root);
                 on_event((event, waited));
             });
@@ -86,7 +93,7 @@ impl Observed {
         self.go();
         timeout(DEADLINE, self.read_to_end(&mut |event| seen.push(event)))
             .await
-            .expect("the shell's exit event");
+            .unwrap_or_else(|_| panic!("no exit event of the shell in {DEADLINE:?}"));
         assert!(self.child.wait().unwrap().success());
         assert_eq!(self.attached.losses().unwrap().lost(), 0);
         let stats = minus(self.reader.stats(), before);
@@ -109,9 +116,14 @@ fn minus(after: RingStats, before: RingStats) -> RingStats {
     }
 }
 
-fn now() -> u64 {
+/// Time since the hook.
+fn waited(event: &Event) -> Duration {
     let now = clock_gettime(ClockId::Boottime);
-    u64::try_from(now.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap()
+    let now = Duration::new(
+        now.tv_sec.cast_unsigned(),
+        u32::try_from(now.tv_nsec).unwrap(),
+    );
+    now.saturating_sub(Duration::from_nanos(event.t.0))
 }
 
 /// The waits, sorted.
@@ -149,6 +161,89 @@ async fn a_trickle_is_seen_at_once() {
     assert!(waits[waits.len() - 1] < SAFETY_NET);
     // Each burst wakes once, a process that starts and one that ends.
     assert!(stats.wakeups <= 41 * 3, "{stats:?}");
+}
+
+#[tokio::test]
+async fn an_event_at_the_moment_of_going_idle_is_not_missed() {
+    // The reader goes idle 10 to 20 ms after the last event; each sleep ends somewhere in there.
+    let script = "i=0; while [ $i -lt 300 ]; do sleep 0.0$((110 + i * 7 % 110)); i=$((i+1)); done";
+    let (seen, stats) = Observed::start(script, Settings::default()).run().await;
+    let waits = waits(seen.iter());
+    let longest = waits[waits.len() - 1];
+    println!("edge of idleness: {stats:?}; waited at most {longest:?}");
+    assert_eq!(count(&seen, |kind| matches!(kind, EventKind::Exit(_))), 301);
+    assert!(
+        stats.idles > 30,
+        "the script keeps missing the edge: {stats:?}"
+    );
+    assert!(longest < SAFETY_NET);
+}
+
+/// Lets an event happen after the reader's last look and before its flag is set, or just after.
+struct Racing {
+    control: SharedControl,
+    shell: RefCell<(ChildStdin, ChildStdout)>,
+    races: Cell<u32>,
+}
+
+impl Racing {
+    /// Has the shell fork, and returns when it has.
+    fn cause_event(&self) -> io::Result<()> {
+        let (stdin, stdout) = &mut *self.shell.borrow_mut();
+        stdin.write_all(b"\n")?;
+        // Written by the forked process: its fork event is in the ring by then.
+        stdout.read_exact(&mut [0; 2])
+    }
+}
+
+impl IdleFlag for &Racing {
+    fn set_idle(&self, idle: bool) -> io::Result<()> {
+        let races = self.races.replace(self.races.get() + 1);
+        if races.is_multiple_of(2) {
+            self.cause_event()?;
+            self.control.set_idle(idle)
+        } else {
+            self.control.set_idle(idle)?;
+            self.cause_event()
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_event_between_the_last_look_and_the_rest_does_not_wait() {
+    let mut attached = attach(Settings::default());
+    let mut child = Command::new("sh")
+        .args(["-c", "while read line; do (echo x); done"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    attached.adopt(Tgid(child.id())).unwrap();
+    let shell = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let racing = Racing {
+        control: attached.control(),
+        shell: RefCell::new(shell),
+        races: Cell::new(0),
+    };
+    let ring = attached.take_ring().unwrap().unwrap();
+    let mut reader = RingReader::new(ring, &racing).unwrap();
+    let mut longest = Duration::ZERO;
+    let races = async {
+        while racing.races.get() < 100 {
+            reader.wait().await.unwrap();
+            reader.drain(1000, |record| {
+                longest = longest.max(waited(&decode(record, UNITS).unwrap()));
+            });
+        }
+    };
+    timeout(DEADLINE, races).await.unwrap();
+    let stats = reader.stats();
+    println!("races: {stats:?}; waited at most {longest:?}");
+    assert_eq!(stats.rescues, 0, "{stats:?}");
+    assert!(stats.idle_races >= 50, "both sides are tried: {stats:?}");
+    assert!(longest < SAFETY_NET);
+    drop(racing);
+    assert!(child.wait().unwrap().success());
 }
 
 #[tokio::test]

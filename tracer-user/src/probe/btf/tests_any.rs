@@ -4,7 +4,10 @@ use std::hint::black_box;
 
 use proptest::{prelude::*, sample::Index};
 
-use super::{build::cut, *};
+use super::{
+    build::{Blob, LAYOUT, cut},
+    *,
+};
 
 /// What the kernel side needs to know, for cutting real blobs small.
 const ROOTS: [&str; 18] = [
@@ -268,7 +271,7 @@ fn types_that_end_anywhere_give_the_right_offset_or_none() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
@@ -291,8 +294,51 @@ proptest! {
     }
 }
 
+/// Names that the questions ask for, so that answers are looked for in whatever the types are.
+const NAMES: [&str; 8] = [
+    "",
+    "task_struct",
+    "comm",
+    "se",
+    "sum_exec_runtime",
+    "pid",
+    "numbers",
+    "btf_trace_mark_victim",
+];
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+    #[test]
+    fn any_tangle_of_types_is_walked_to_an_end(
+        types in prop::collection::vec(
+            (0..NAMES.len(), 0_u32..22, any::<bool>(), 0_u32..4, 0_u32..24, prop::collection::vec(0_u32..24, 12)),
+            0..24,
+        ),
+        has_layout: bool,
+    ) {
+        let mut blob = Blob::new();
+        // Every name once, so that a small number in a tail is the place of a name, too.
+        for name in NAMES {
+            blob.alias(name, 8, 9);
+        }
+        for (name, kind, flag, vlen, to, words) in types {
+            let len = match kind {
+                1 | 14 | 17 => 1,
+                3 => 3,
+                4 | 5 | 15 | 19 => vlen * 3,
+                6 | 13 => vlen * 2,
+                _ => 0,
+            };
+            let flag = u32::from(flag) << 31;
+            blob.add(NAMES[name], kind, flag | vlen, to, &words[..len as usize]);
+        }
+        ask_everything(&blob.build_with(32, if has_layout { &LAYOUT } else { &[] }));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn a_real_blob_with_some_bytes_wrong_never_panics(

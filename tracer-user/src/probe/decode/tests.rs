@@ -313,6 +313,11 @@ proptest! {
         }
         prop_assert_eq!(decode_exec(0, u32::try_from(argv.len()).unwrap(), &area).argv, argv);
     }
+}
+
+proptest! {
+    // Cheap, and the decoder stands between the kernel and everything else.
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
 
     #[test]
     fn real_records_with_some_bytes_wrong_never_panic(which in 0_usize..5, hits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
