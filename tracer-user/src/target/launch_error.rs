@@ -36,7 +36,7 @@ pub enum LaunchError {
         source: io::Error,
     },
     /// It is nowhere.
-    #[error("command {command:?} not found; looked for {}", Paths(.tried))]
+    #[error("command {command:?} not found: {}", Searched(.tried))]
     NotFound {
         /// As it was given.
         command: OsString,
@@ -75,15 +75,19 @@ impl LaunchError {
     }
 }
 
-struct Paths<'a>(&'a [PathBuf]);
+/// Where a command was looked for: one file, or the folders of `PATH`.
+struct Searched<'a>(&'a [PathBuf]);
 
-impl fmt::Display for Paths<'_> {
+impl fmt::Display for Searched<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut gap = "";
-        for path in self.0 {
-            write!(f, "{gap}{}", path.display())?;
-            gap = ", ";
+        match self.0 {
+            [] => f.write_str("PATH is empty"),
+            [path] => write!(f, "there is no {}", path.display()),
+            paths => write!(
+                f,
+                "it is in none of the {} folders of PATH; give its path",
+                paths.len()
+            ),
         }
-        Ok(())
     }
 }

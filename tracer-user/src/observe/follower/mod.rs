@@ -170,7 +170,6 @@ impl<'a> Follower<'a> {
     }
 
     fn take(&mut self, mut event: Event) {
-        self.audience.event(&event);
         match &mut event.kind {
             EventKind::Fork(fork) => {
                 if self.root.is_none() && fork.child.tgid == self.session.root_tgid {
@@ -182,6 +181,7 @@ impl<'a> Follower<'a> {
             EventKind::Signal(signal) => self.complete(event.t, signal),
             EventKind::Exec(_) | EventKind::Exit(_) | EventKind::Oom(_) => {}
         }
+        self.audience.event(&event);
         self.tree.apply(event.t, &event.kind);
         let pinned = self
             .resolver
