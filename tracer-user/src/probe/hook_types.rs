@@ -60,3 +60,35 @@ pub(super) fn hook_types(hooks: &[(u32, &str, HookKind)]) -> Result<Btf, BtfErro
     blob.extend_from_slice(&strings);
     Btf::parse(&blob, Endianness::Little)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::btf::{Btf as OwnBtf, Kind, TypeId};
+
+    #[test]
+    fn each_hook_has_the_id_it_has_in_the_kernel() {
+        let btf = hook_types(&[
+            (70_000, "bpf_iter_task", HookKind::Iterator),
+            (3, "btf_trace_one", HookKind::Tracepoint),
+            (4, "btf_trace_two", HookKind::Tracepoint),
+        ])
+        .unwrap();
+        // As aya itself reads it; it has no other way to say what it found.
+        let bytes = btf.to_bytes();
+        let ours = OwnBtf::parse(&bytes).unwrap();
+        assert_eq!(ours.stopped_at(), None);
+        assert_eq!(
+            ours.type_id_of("btf_trace_one", Kind::Typedef),
+            Some(TypeId(3))
+        );
+        assert_eq!(
+            ours.type_id_of("btf_trace_two", Kind::Typedef),
+            Some(TypeId(4))
+        );
+        assert_eq!(
+            ours.type_id_of("bpf_iter_task", Kind::Func),
+            Some(TypeId(70_000))
+        );
+    }
+}

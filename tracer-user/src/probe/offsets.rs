@@ -4,6 +4,9 @@
 //! is absent and named as a lost capability. Without the few that identity, end and status rest on
 //! there is nothing worth loading, and that is an error. Nothing here asks for a kernel's version.
 
+#[cfg(test)]
+mod tests;
+
 use thiserror::Error;
 use tracer_common::offsets::{ABSENT, Offsets};
 

@@ -1,0 +1,90 @@
+//! The tables against captured kernels.
+
+use super::*;
+
+macro_rules! captured {
+    ($($kernel:literal),*) => {
+        [$(($kernel, include_bytes!(concat!("../../../../tests/data/", $kernel, "/btf.cut")) as &[u8])),*]
+    };
+}
+
+/// Cut from real kernels; they hold the types that were asked about when they were cut.
+const CAPTURED: [(&str, &[u8]); 5] = captured!("5.10", "6.1", "6.12", "6.18", "7.2");
+
+fn facts(bytes: &[u8]) -> Result<KernelFacts, MissingField> {
+    read_kernel(&Btf::parse(bytes).unwrap())
+}
+
+#[test]
+fn every_supported_kernel_has_every_field() {
+    for (kernel, bytes) in CAPTURED {
+        let facts = facts(bytes).unwrap();
+        let missing: Vec<_> = facts
+            .degraded
+            .iter()
+            .map(|degraded| degraded.name.as_str())
+            // Not asked about when the blobs were cut, and only a pid on 5.10.
+            .filter(|name| !["tracepoint sched_wakeup_new", "mark_victim(task)"].contains(name))
+            .collect();
+        assert!(missing.is_empty(), "{kernel}: {missing:?}");
+        let words: &[u32] = bytemuck::cast_slice(bytemuck::bytes_of(&facts.offsets));
+        assert!(!words.contains(&ABSENT), "{kernel}: {:?}", facts.offsets);
+    }
+}
+
+#[test]
+fn what_differs_between_kernels_is_read_and_not_guessed_from_versions() {
+    let of = |wanted| {
+        let (_, bytes) = CAPTURED
+            .into_iter()
+            .find(|(kernel, _)| *kernel == wanted)
+            .unwrap();
+        facts(bytes).unwrap().offsets
+    };
+    assert_eq!(
+        (
+            of("5.10").mark_victim_is_task,
+            of("6.1").mark_victim_is_task
+        ),
+        (0, 1)
+    );
+    assert_eq!(
+        (
+            of("6.12").exit_has_group_dead,
+            of("6.18").exit_has_group_dead
+        ),
+        (0, 1)
+    );
+    assert_eq!((of("6.1").mm_rss_stride, of("6.12").mm_rss_stride), (8, 40));
+    assert_eq!(of("6.1").hidden_thread_flags, PF_IO_WORKER);
+    assert_eq!(
+        of("6.12").hidden_thread_flags,
+        PF_IO_WORKER | PF_USER_WORKER
+    );
+}
+
+#[test]
+fn a_missing_field_is_a_named_loss_and_a_missing_identity_an_error() {
+    let without = |name: &[u8]| {
+        let mut bytes = CAPTURED[3].1.to_vec();
+        let at = bytes
+            .windows(name.len())
+            .position(|found| found == name)
+            .unwrap();
+        bytes[at + 1] = b'?';
+        facts(&bytes)
+    };
+    let facts = without(b"\0maxrss\0").unwrap();
+    assert_eq!(facts.offsets.signal_maxrss, ABSENT);
+    let lost = facts
+        .degraded
+        .iter()
+        .find(|lost| lost.name == "signal_struct.maxrss")
+        .unwrap();
+    assert_eq!(lost.why, "peak memory is missing");
+    let error = without(b"\0group_leader\0").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "this kernel's BTF has no usable task_struct.group_leader, which names processes"
+    );
+}
