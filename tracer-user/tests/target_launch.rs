@@ -18,79 +18,32 @@ use std::process::{Command, ExitCode, Stdio};
 use launching::{Found, found_by, launcher, scratch, wait_for};
 use rustix::process::Signal;
 
-const TESTS: &[(&str, fn())] = &[
-    (
-        "a_command_finds_what_it_would_without_us",
-        a_command_finds_what_it_would_without_us,
-    ),
-    (
-        "ignored_and_blocked_signals_reach_the_command",
-        ignored_and_blocked_signals_reach_the_command,
-    ),
-    (
-        "closed_descriptors_stay_closed",
-        closed_descriptors_stay_closed,
-    ),
-    (
-        "limits_umask_and_extra_descriptors_are_passed_on",
-        limits_umask_and_extra_descriptors_are_passed_on,
-    ),
-    (
-        "exit_codes_and_signals_are_reported_raw",
-        exit_codes_and_signals_are_reported_raw,
-    ),
-    (
-        "a_command_that_is_nowhere_is_127_and_says_where_it_was_sought",
-        a_command_that_is_nowhere_is_127_and_says_where_it_was_sought,
-    ),
-    (
-        "a_file_that_cannot_run_is_126",
-        a_file_that_cannot_run_is_126,
-    ),
-    (
-        "a_script_without_interpreter_line_is_the_shells",
-        a_script_without_interpreter_line_is_the_shells,
-    ),
-    (
-        "a_command_never_runs_when_its_launcher_dies_first",
-        a_command_never_runs_when_its_launcher_dies_first,
-    ),
-    (
-        "a_command_given_up_leaves_nothing_behind",
-        a_command_given_up_leaves_nothing_behind,
-    ),
-    (
-        "a_command_killed_before_its_release_is_said_to",
-        a_command_killed_before_its_release_is_said_to,
-    ),
-    (
-        "another_user_gets_its_ids_groups_and_names",
-        another_user_gets_its_ids_groups_and_names,
-    ),
-    (
-        "a_terminal_of_ours_is_the_commands_own",
-        a_terminal_of_ours_is_the_commands_own,
-    ),
-    (
-        "stops_and_continues_are_reported",
-        stops_and_continues_are_reported,
-    ),
-    (
-        "signals_to_the_launcher_reach_the_command_once",
-        signals_to_the_launcher_reach_the_command_once,
-    ),
-    (
-        "ignored_hang_ups_end_neither_of_them",
-        ignored_hang_ups_end_neither_of_them,
-    ),
-    (
-        "piped_input_ends_for_a_command_with_a_terminal",
-        piped_input_ends_for_a_command_with_a_terminal,
-    ),
-    (
-        "the_real_terminal_is_given_back",
-        the_real_terminal_is_given_back,
-    ),
+/// The tests by name, as `#[test]` would list them.
+macro_rules! tests {
+    ($($name:ident,)*) => {
+        &[$((stringify!($name), $name as fn())),*]
+    };
+}
+
+const TESTS: &[(&str, fn())] = tests![
+    a_command_finds_what_it_would_without_us,
+    ignored_and_blocked_signals_reach_the_command,
+    closed_descriptors_stay_closed,
+    limits_umask_and_extra_descriptors_are_passed_on,
+    exit_codes_and_signals_are_reported_raw,
+    a_command_that_is_nowhere_is_127_and_says_where_it_was_sought,
+    a_file_that_cannot_run_is_126,
+    a_script_without_interpreter_line_is_the_shells,
+    a_command_never_runs_when_its_launcher_dies_first,
+    a_command_given_up_leaves_nothing_behind,
+    a_command_killed_before_its_release_is_said_to,
+    another_user_gets_its_ids_groups_and_names,
+    a_terminal_of_ours_is_the_commands_own,
+    stops_and_continues_are_reported,
+    signals_to_the_launcher_reach_the_command_once,
+    ignored_hang_ups_end_neither_of_them,
+    piped_input_ends_for_a_command_with_a_terminal,
+    the_real_terminal_is_given_back,
 ];
 
 fn main() -> ExitCode {
@@ -348,6 +301,12 @@ fn ignored_hang_ups_end_neither_of_them() {
         .spawn()
         .unwrap();
     assert_eq!(launching::line(launcher.stdout.as_mut().unwrap()), "ready");
+    // A blocked signal is queued even if it is ignored: the launcher must not have blocked it.
+    let blocked = launching::mask_of(launcher.id(), "SigBlk");
+    assert_eq!(
+        blocked & (bit(libc::SIGHUP) | bit(libc::SIGTERM)),
+        bit(libc::SIGTERM)
+    );
     launching::kill(launcher.id(), Signal::HUP);
     drop(launcher.stdin.take());
     let output = launcher.wait_with_output().unwrap();

@@ -27,6 +27,7 @@ pub(super) struct Options {
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
 
+    #[expect(clippy::doc_markdown, reason = "the text of --help, printed as it is")]
     /// Keep sessions here [default: /var/lib/tracer for root, $XDG_STATE_HOME/tracer otherwise]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,

@@ -12,7 +12,6 @@ use super::{ObserveError, end::Stop, follower::Follower, ready::Ready};
 use crate::{
     config::{AttachConfig, Follow},
     procfs::{ProcRoot, host::read_mono_ns},
-    sampler::schedule::Schedule,
     target::{
         Miss,
         attach::{self, AttachError},
@@ -95,7 +94,7 @@ impl Attachment {
         let ended = Ready::new(self.pidfd.as_fd())?;
         let started = Instant::now();
         let resolve_by = tokio::time::Instant::now() + config.timeout;
-        let mut schedule = Schedule::new(config.observe.interval);
+        let mut schedule = follower.schedule();
         loop {
             if let Some(stop) = self.attend()? {
                 return Ok(stop);

@@ -17,13 +17,16 @@ use crate::{
         error::chain,
         kernel::{self, Kernel},
     },
-    probe::attached::Attached,
+    probe::{attached::Attached, object::BUILT_BY},
     procfs::ProcRoot,
     session::{
         SessionId, StateDir, Store,
         enrollment::Enrollment,
         journal::{
-            info::{Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule},
+            info::{
+                Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule,
+                parse_object,
+            },
             record::{self, TargetBody},
         },
         recorder::{self, EndInfo, FinishReport, Recorder, Tee},
@@ -91,7 +94,7 @@ pub(super) fn kernel_facts(probe: &Attached) -> KernelFacts {
     KernelFacts {
         degraded: Kernel::degraded(probe),
         pid_ns: probe.observer().ns_inum.into(),
-        object: kernel::provenance(),
+        object: parse_object(BUILT_BY),
     }
 }
 
@@ -320,4 +323,16 @@ fn joined(argv: &[Vec<u8>]) -> Vec<u8> {
     argv.iter()
         .flat_map(|word| word.iter().copied().chain([0]))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_kernel_side_says_what_built_it() {
+        let object = parse_object(BUILT_BY);
+        assert!(object["compiler"].starts_with("rustc 1."), "{object:?}");
+        assert_eq!(object["object_sha256"].len(), 64);
+    }
 }

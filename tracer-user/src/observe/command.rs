@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     config::{ExitFrom, RunConfig},
-    sampler::schedule::Schedule,
     session::summary::Summary,
     target::{
         ChildChange, LaunchError, LaunchSpec, RunningChild, SuspendedChild, User,
@@ -102,7 +101,6 @@ impl Command {
 
     /// What tracer should exit with.
     pub(super) fn exit_code(
-        self,
         stop: Stop,
         summary: Option<&Summary>,
         from: ExitFrom,
@@ -141,9 +139,7 @@ impl Command {
         let signals = Ready::new(self.signals.as_fd())?;
         self.connect(child, follower.as_deref_mut())?;
         let started = tokio::time::Instant::now();
-        let mut schedule = follower
-            .as_ref()
-            .map(|follower| Schedule::new(follower.interval()));
+        let mut schedule = follower.as_ref().map(|follower| follower.schedule());
         let mut urgent = true;
         loop {
             if let Some(status) = self.attend(child, follower.as_deref_mut())? {
@@ -205,13 +201,14 @@ impl Command {
                 ChildChange::Continued => {}
                 ChildChange::Stopped(signal) => {
                     match on_stop(signal, is_interactive(), continued) {
-                        OnStop::StopToo => match &mut self.terminal {
-                            Some(terminal) => terminal.suspend(),
-                            None => {
+                        OnStop::StopToo => {
+                            if let Some(terminal) = &mut self.terminal {
+                                terminal.suspend();
+                            } else {
                                 stop_self()?;
                                 child.signal(libc::SIGCONT)?;
                             }
-                        },
+                        }
                         OnStop::Continue => child.signal(libc::SIGCONT)?,
                         OnStop::Wait => {}
                     }

@@ -2,14 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value};
-
 use super::follower::Follower;
 use crate::{
     session::{
-        journal::record::ObserverEnding,
+        journal::record::{Note, ObserverEnding},
         recorder::{EndInfo, EndOutcome},
-        summary::{Summary, topic},
+        summary::Summary,
     },
     target::Miss,
 };
@@ -47,23 +45,11 @@ impl Follower<'_> {
             self.say(&why);
         }
         if let Stop::RootEnded(Some(status)) = stop {
-            let status = Value::from(status.cast_unsigned());
-            let data = Map::from_iter([("status".to_owned(), status)]);
-            self.note(
-                topic::WAITED,
-                "the root's wait status, as its parent saw it",
-                data,
-            );
+            self.note(Note::waited(status.cast_unsigned()));
         }
         self.count_losses();
         let (cpu_us, peak_rss_kb) = own_cost();
-        let data = [("cpu_us", cpu_us), ("peak_rss_kb", peak_rss_kb)]
-            .map(|(key, value)| (key.to_owned(), Value::from(value)));
-        self.note(
-            topic::COST,
-            "what the observer itself used",
-            Map::from_iter(data),
-        );
+        self.note(Note::observer_cost(cpu_us, peak_rss_kb));
 
         let (ending, cause) = match stop {
             Stop::RootEnded(_) => (ObserverEnding::Completed, "the root ended".to_owned()),

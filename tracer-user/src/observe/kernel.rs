@@ -1,7 +1,5 @@
 //! The kernel side while it runs: its ring, its switches and its counters, as the main path uses them.
 
-use std::collections::BTreeMap;
-
 use tracer_common::event::{KIND_EXEC, KIND_EXIT, KIND_FORK, KIND_OOM, KIND_SIGNAL};
 
 use crate::{
@@ -11,7 +9,6 @@ use crate::{
         control::SharedControl,
         decode::{DecodeUnits, decode},
         loader::{Loader, Settings},
-        object::built_by,
         offsets::Degraded,
         ring::{KernelRing, RingReader},
         support::ProbeError,
@@ -39,22 +36,6 @@ pub(super) fn load(ring_bytes: u32) -> Result<Attached, ProbeError> {
         ..Settings::default()
     };
     Loader::new(settings).load()?.attach()
-}
-
-/// What built the kernel side that is loaded.
-pub(super) fn provenance() -> BTreeMap<String, String> {
-    let Some(built) = built_by() else {
-        return BTreeMap::new();
-    };
-    [
-        ("compiler", built.compiler),
-        ("linker", built.linker),
-        ("llvm", built.llvm),
-        ("source_sha256", built.source_sha256),
-        ("object_sha256", built.object_sha256),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .into()
 }
 
 impl Kernel {

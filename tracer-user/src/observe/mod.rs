@@ -88,7 +88,7 @@ pub fn run(config: &RunConfig, audience: &mut dyn Audience) -> Result<Ending, Ob
         }
         let stop = command.run(&mut follower).await;
         let summary = follower.end(&stop).await;
-        command.exit_code(stop, summary.as_ref(), config.exit_from)
+        Command::exit_code(stop, summary.as_ref(), config.exit_from)
     })
 }
 

@@ -1,14 +1,15 @@
 //! The launcher under test as a program, and what the tests of it look at.
 #![expect(clippy::print_stdout, reason = "this is its own test harness")]
 
+mod terminal;
+
 use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
@@ -17,6 +18,8 @@ use tracer::target::pty::{Pty, RawTerminal};
 use tracer::target::pump::{Ends, Pump};
 use tracer::target::signals::{self, Context, Decision, SignalFd};
 use tracer::target::{ChildChange, LaunchSpec, RunningChild, SuspendedChild, User};
+
+pub(crate) use terminal::Terminal;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -29,6 +32,9 @@ pub(crate) fn launcher(args: &[&str]) -> Command {
 
 /// Runs those tests that `args` name, or all.
 pub(crate) fn run_tests(tests: &[(&str, fn())], args: &[OsString]) -> ExitCode {
+    // A command that is not told its input's end waits for ever, and so would these tests.
+    // SAFETY: only sets a timer, whose signal ends this process; children do not inherit it.
+    unsafe { libc::alarm(120) };
     let filters: Vec<String> = args
         .iter()
         .filter_map(|arg| arg.to_str())
@@ -316,6 +322,16 @@ pub(crate) fn runs(pid: &str) -> bool {
     status.is_ok_and(|status| !status.contains("State:\tZ"))
 }
 
+/// A signal mask of a running process.
+pub(crate) fn mask_of(pid: u32, key: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let found = Found {
+        exact: status.lines().map(Into::into).collect(),
+        descriptors: Vec::new(),
+    };
+    found.mask(key)
+}
+
 pub(crate) fn kill(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid.cast_signed()).unwrap();
     rustix::process::kill_process(pid, signal).unwrap();
@@ -330,60 +346,5 @@ pub(crate) fn block(signals: &[i32]) {
             libc::sigaddset(&raw mut set, signal);
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
-    }
-}
-
-/// A terminal that plays the real one.
-pub(crate) struct Terminal {
-    pty: Pty,
-    slave: OwnedFd,
-}
-
-impl Terminal {
-    pub(crate) fn open() -> Self {
-        let pty = Pty::open(None).unwrap();
-        let slave = pty.slave().unwrap().try_clone_to_owned().unwrap();
-        Self { pty, slave }
-    }
-
-    pub(crate) fn settings(&self) -> String {
-        format!("{:?}", rustix::termios::tcgetattr(&self.slave).unwrap())
-    }
-
-    /// Starts a session on it.
-    pub(crate) fn spawn(&self, mut command: Command) -> Child {
-        let slave = self.slave.as_raw_fd();
-        let lead = move || {
-            // SAFETY: setsid and the ioctl take numbers; the descriptor is open in the child.
-            unsafe {
-                libc::setsid();
-                libc::ioctl(slave, libc::TIOCSCTTY, 0);
-            }
-            Ok(())
-        };
-        // SAFETY: between fork and exec, only async-signal-safe functions are called.
-        unsafe { command.pre_exec(lead) };
-        let stdio = || Stdio::from(self.slave.try_clone().unwrap());
-        command
-            .stdin(stdio())
-            .stdout(stdio())
-            .stderr(stdio())
-            .spawn()
-            .unwrap()
-    }
-
-    pub(crate) fn read_until(&self, text: &str) -> String {
-        let mut all = Vec::new();
-        wait_for(text, || {
-            let mut part = [0; 1024];
-            let length = rustix::io::read(self.pty.master(), &mut part).unwrap_or(0);
-            all.extend_from_slice(&part[..length]);
-            String::from_utf8_lossy(&all).contains(text)
-        });
-        String::from_utf8_lossy(&all).into_owned()
-    }
-
-    pub(crate) fn type_keys(&self, keys: &[u8]) {
-        rustix::io::write(self.pty.master(), keys).unwrap();
     }
 }

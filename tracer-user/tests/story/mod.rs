@@ -1,5 +1,5 @@
 //! A process tree told by its events.
-#![allow(dead_code, reason = "each test program uses its part")]
+#![expect(dead_code, reason = "each test program uses its part")]
 
 use tracer::event::{Event, EventKind, Exec, Exit, ExitTotals, Fork};
 use tracer::target::{Existing, Pinned, Resolver, Rule, Spec};

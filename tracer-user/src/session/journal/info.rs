@@ -51,6 +51,13 @@ pub struct SessionInfo {
     pub object: BTreeMap<String, String>,
 }
 
+/// What built the kernel side, from the JSON object of strings that lies beside it; empty when it is
+/// none.
+#[must_use]
+pub fn parse_object(text: &str) -> BTreeMap<String, String> {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
 /// The same instant on the wall clock and on `CLOCK_BOOTTIME`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockPair {

@@ -8,6 +8,7 @@ pub mod decode;
 pub mod encode;
 mod end_line;
 pub mod info;
+pub mod notes;
 pub mod reader;
 pub mod record;
 pub mod signals;

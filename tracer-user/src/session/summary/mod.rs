@@ -4,6 +4,7 @@
 //! records read back: both give the same summary, to the byte.
 
 mod output;
+mod text;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,6 +13,7 @@ use super::{
     derive::Fold,
     journal::{
         info::SessionInfo,
+        notes::topic,
         record::{Body, End as EndRecord, Note, Pinned, TargetBody},
     },
 };
@@ -25,18 +27,6 @@ use crate::{
 
 /// Ended processes remembered for a target that is named only after its end.
 const RECENT_MAX: usize = 64;
-
-/// Topics of the notes that the fold reads.
-pub mod topic {
-    /// How the attach to a living tree went: `passes`, `converged`.
-    pub const ATTACHED: &str = "attached";
-    /// The root's wait status as tracer, its parent, saw it: `status`.
-    pub const WAITED: &str = "waited";
-    /// What the observer itself cost: `cpu_us`, `peak_rss_kb`.
-    pub const COST: &str = "observer_cost";
-    /// Tracking is on, and everything that was to be found has been found.
-    pub const ARMED: &str = "armed";
-}
 
 /// The fold.
 #[derive(Debug)]
@@ -237,23 +227,24 @@ impl Summarizer {
     }
 
     fn note(&mut self, seq: u64, t: BootNs, note: &Note) {
-        let number = |key: &str| note.data.get(key).and_then(serde_json::Value::as_u64);
         match note.topic.as_str() {
             topic::ATTACHED => {
                 let converged = note.data.get("converged") == Some(&serde_json::Value::Bool(true));
-                self.attach = Some((number("passes").unwrap_or(0), converged));
+                self.attach = Some((note.number("passes").unwrap_or(0), converged));
                 if !converged {
                     self.reason("attach that did not converge");
                 }
             }
             topic::WAITED => {
-                let status = number("status").and_then(|status| u32::try_from(status).ok());
+                let status = note
+                    .number("status")
+                    .and_then(|status| u32::try_from(status).ok());
                 self.waited = status.map(|status| (seq, WaitStatus(status)));
             }
             topic::ARMED => {
                 self.armed.get_or_insert(t);
             }
-            topic::COST => self.cost = (number("cpu_us"), number("peak_rss_kb")),
+            topic::OBSERVER_COST => self.cost = (note.number("cpu_us"), note.number("peak_rss_kb")),
             _ => {}
         }
     }

@@ -4,24 +4,23 @@
 //! One thread does all of it, in the order of the events, so that what a record says and what the tree
 //! says never disagree. Nothing here waits.
 
-use std::{collections::HashSet, os::unix::ffi::OsStringExt, time::Duration};
+mod sampling;
+mod search;
 
-use serde_json::{Map, Value};
+use std::{collections::HashSet, time::Duration};
 
 use crate::{
     config::ObserveConfig,
     event::{Event, EventKind, Signal},
     observe::{Audience, ObserveError, begin::Session, kernel::Kernel},
     probe::attached::Attached,
-    procfs::{ProcRoot, host::read_boot},
-    sampler::{Sampler, Subject, SystemClock},
-    session::{
-        enrollment::Enrollment,
-        journal::record::{Body, Note, Record, SnapshotEvent, TargetBody},
-        summary::topic,
+    procfs::{
+        ProcRoot,
+        host::{read_boot, read_mono_ns},
     },
-    snapshot::Role,
-    target::{Existing, Miss, Pinned, Resolver, Spec},
+    sampler::{Sampler, SystemClock, schedule::Schedule},
+    session::journal::record::{Body, Note, Record},
+    target::{Resolver, Spec},
     tree::Tree,
     units::{BootNs, ProcKey, Process, Tgid},
     verdict::signals::is_lethal,
@@ -91,65 +90,15 @@ impl<'a> Follower<'a> {
         self.kernel = Some(kernel);
         self.take_all_events();
         if !self.session.started_root {
-            let data = [
-                ("passes", Value::from(adoption.passes)),
-                ("converged", Value::from(adoption.converged)),
-                ("adopted", Value::from(adoption.adopted)),
-            ]
-            .map(|(key, value)| (key.to_owned(), value));
-            self.note(
-                topic::ATTACHED,
-                "joined a living tree",
-                Map::from_iter(data),
-            );
+            let passes = adoption.passes.into();
+            self.note(Note::attached(
+                passes,
+                adoption.converged,
+                adoption.adopted.into(),
+            ));
         }
-        self.note(topic::ARMED, "tracking is on", Map::new());
+        self.note(Note::armed());
         Ok(())
-    }
-
-    /// Shows the resolver what was there before tracking began.
-    pub(super) fn look_at_existing(&mut self) {
-        let Some(resolver) = &mut self.resolver else {
-            return;
-        };
-        for node in self.tree.iter() {
-            let Ok(dir) = self.sampler.root().process(node.process.tgid) else {
-                continue;
-            };
-            resolver.existing(Existing {
-                process: node.process,
-                parent_key: node.parent,
-                comm: node.comm,
-                exe: dir
-                    .exe()
-                    .ok()
-                    .map(|exe| exe.path.into_os_string().into_vec()),
-                argv: dir.cmdline().unwrap_or_default(),
-                start: node.process.key.start,
-            });
-        }
-        if let Some(pinned) = resolver.settle().cloned() {
-            self.pin(&pinned);
-        }
-    }
-
-    /// Decides on what there is, or gives the search up.
-    pub(super) fn settle_or_give_up(&mut self, miss: Miss, waited: Duration) -> Option<String> {
-        let settled = self.resolver.as_mut().and_then(Resolver::settle).cloned();
-        match settled {
-            Some(pinned) => {
-                self.pin(&pinned);
-                None
-            }
-            None => self.give_up(miss, waited),
-        }
-    }
-
-    /// Execs no longer need to be reported at once.
-    pub(super) fn relax(&self) {
-        if let Some(kernel) = &self.kernel {
-            kernel.urgent_exec(false);
-        }
     }
 
     /// Tells people something.
@@ -157,14 +106,12 @@ impl<'a> Follower<'a> {
         self.audience.notice(text);
     }
 
-    /// Whether the user named the workload.
-    pub(super) fn expects(&self) -> bool {
-        self.expect.is_some()
-    }
-
-    /// Time between snapshots.
-    pub(super) fn interval(&self) -> Duration {
-        self.session.interval()
+    /// When to read `/proc`: the first rows are taken at the pin, the others from now on at each
+    /// interval.
+    pub(super) fn schedule(&self) -> Schedule {
+        let mut schedule = Schedule::new(self.session.interval());
+        schedule.begin(read_mono_ns());
+        schedule
     }
 
     /// How long this session has been going on.
@@ -180,11 +127,6 @@ impl<'a> Follower<'a> {
     /// Whether the workload's end was seen.
     pub(super) fn target_ended(&self) -> bool {
         self.target_ended
-    }
-
-    /// Whether the search for the workload is over, one way or the other.
-    pub(super) fn is_settled(&self) -> bool {
-        self.target.is_some() || self.unresolved
     }
 
     pub(super) fn audience(&mut self) -> &mut dyn Audience {
@@ -309,165 +251,14 @@ impl<'a> Follower<'a> {
             .any(|&(number, from, at)| number == signal && from == sender && at >= t)
     }
 
-    fn pin(&mut self, pinned: &Pinned) {
-        let process = pinned.target.process();
-        self.target = Some(process);
-        let above = self
-            .tree
-            .ancestors(process.key)
-            .map(|node| node.process.key);
-        self.wrappers.extend(above.collect::<Vec<_>>());
-        let skipped = pinned.skipped.iter().filter(|skipped| skipped.wrapper);
-        self.wrappers
-            .extend(skipped.map(|skipped| skipped.process.key));
-        self.wrappers.remove(&process.key);
-        if let Some(kernel) = &self.kernel {
-            kernel.urgent_exec(false);
-            kernel.watch([self.root.map_or(0, |root| root.key.init), process.key.init]);
-        }
-        let now = self.clock_now();
-        let latency = now.since(pinned.target.at());
-        let body = self.session.pinned(pinned, latency);
-        self.records.push(Record {
-            t: now,
-            body: Body::Target(Box::new(body)),
-        });
-        let enrollment = self.session.enrollment(Some(pinned), None);
-        self.enroll(enrollment);
-        self.hand_over();
-        self.tick(0);
-    }
-
-    fn enroll(&mut self, enrollment: Enrollment) {
-        self.hand_over();
-        // False after a pin that came late, when the session is enrolled as unresolved already.
-        let _first = self.session.recorder.enroll(enrollment);
-    }
-
-    fn ended(&mut self, key: ProcKey) {
-        if self.root.is_some_and(|root| root.key == key) {
-            self.root_ended = true;
-        }
-        if let Some(target) = self.target.filter(|target| target.key == key) {
-            self.target_ended = true;
-            // It may still be a zombie, whose row says how much CPU it took and how it is waited for.
-            let subject = self.subject(target, Role::Workload);
-            if let Ok(sample) = self.sampler.one(self.clock, &subject) {
-                self.records.push(Record {
-                    t: sample.t,
-                    body: Body::Snapshot {
-                        row: Box::new(sample.row),
-                        event: SnapshotEvent::ExitSnapshot,
-                    },
-                });
-            }
-        }
-    }
-
-    fn subject(&self, process: Process, role: Role) -> Subject {
-        Subject {
-            tgid: process.tgid,
-            starttime_ticks: Some(self.session.ticks(process.key.start)),
-            role,
-        }
-    }
-
-    /// Reads every living process once.
-    pub(super) fn tick(&mut self, missed: u64) {
-        let target = self.target.map(|target| target.key);
-        let subjects: Vec<Subject> = self
-            .tree
-            .iter()
-            .map(|node| {
-                let key = node.process.key;
-                let role = if Some(key) == target {
-                    Role::Workload
-                } else if self.wrappers.contains(&key) {
-                    Role::Wrapper
-                } else {
-                    Role::Descendant
-                };
-                self.subject(node.process, role)
-            })
-            .collect();
-        let tick = self.sampler.tick(self.clock, subjects);
-        let mut totals = tick.totals;
-        totals.missed_ticks = missed;
-        // Before its rows, whose times are later.
-        self.records.push(Record {
-            t: tick.t,
-            body: Body::Tick(Box::new(totals)),
-        });
-        for sample in tick.rows {
-            self.records.push(Record {
-                t: sample.t,
-                body: Body::Snapshot {
-                    row: Box::new(sample.row),
-                    event: SnapshotEvent::Snapshot,
-                },
-            });
-        }
-        self.count_losses();
-        self.hand_over();
-        for notice in self.session.recorder.notices() {
-            self.audience.notice(&notice.to_string());
-        }
-    }
-
-    /// Puts what the kernel side could not send since the last time into the record.
-    pub(super) fn count_losses(&mut self) {
-        let now = self.clock_now();
-        let losses = self
-            .kernel
-            .as_mut()
-            .map(Kernel::new_losses)
-            .unwrap_or_default();
-        for (reason, count) in losses {
-            self.records.push(Record {
-                t: now,
-                body: Body::Loss { reason, count },
-            });
-        }
-    }
-
     /// Adds a note.
-    pub(super) fn note(&mut self, topic: &str, text: &str, data: Map<String, Value>) {
-        let note = Note {
-            topic: topic.to_owned(),
-            text: text.to_owned(),
-            data,
-        };
+    pub(super) fn note(&mut self, note: Note) {
         let t = self.clock_now();
         self.records.push(Record {
             t,
             body: Body::Note(Box::new(note)),
         });
         self.hand_over();
-    }
-
-    /// Gives the search for the workload up: it stays without one.
-    pub(super) fn give_up(&mut self, miss: Miss, waited: Duration) -> Option<String> {
-        if self.is_settled() {
-            return None;
-        }
-        let resolver = self.resolver.as_mut()?;
-        if let Some(pinned) = resolver.conclude().cloned() {
-            self.pin(&pinned);
-            return None;
-        }
-        let reason = resolver.failure(miss, waited).to_string();
-        self.unresolved = true;
-        let t = self.clock_now();
-        let body = TargetBody::Unresolved {
-            reason: reason.clone(),
-        };
-        self.records.push(Record {
-            t,
-            body: Body::Target(Box::new(body)),
-        });
-        let enrollment = self.session.enrollment(None, Some(&reason));
-        self.enroll(enrollment);
-        Some(reason)
     }
 
     /// The boot clock now.

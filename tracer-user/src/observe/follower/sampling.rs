@@ -1,0 +1,99 @@
+//! What is read rather than told: rows of `/proc` at each tick, the counters of the kernel side, and the
+//! last look at a workload that has ended.
+
+use super::Follower;
+use crate::{
+    observe::kernel::Kernel,
+    sampler::Subject,
+    session::journal::record::{Body, Record, SnapshotEvent},
+    snapshot::Role,
+    units::{ProcKey, Process},
+};
+
+impl Follower<'_> {
+    /// Reads every living process once.
+    pub(in crate::observe) fn tick(&mut self, missed: u64) {
+        let target = self.target.map(|target| target.key);
+        let subjects: Vec<Subject> = self
+            .tree
+            .iter()
+            .map(|node| {
+                let key = node.process.key;
+                let role = if Some(key) == target {
+                    Role::Workload
+                } else if self.wrappers.contains(&key) {
+                    Role::Wrapper
+                } else {
+                    Role::Descendant
+                };
+                self.subject(node.process, role)
+            })
+            .collect();
+        let tick = self.sampler.tick(self.clock, subjects);
+        let mut totals = tick.totals;
+        totals.missed_ticks = missed;
+        // Before its rows, whose times are later.
+        self.records.push(Record {
+            t: tick.t,
+            body: Body::Tick(Box::new(totals)),
+        });
+        for sample in tick.rows {
+            self.records.push(Record {
+                t: sample.t,
+                body: Body::Snapshot {
+                    row: Box::new(sample.row),
+                    event: SnapshotEvent::Snapshot,
+                },
+            });
+        }
+        self.count_losses();
+        self.hand_over();
+        for notice in self.session.recorder.notices() {
+            self.audience.notice(&notice.to_string());
+        }
+    }
+
+    fn subject(&self, process: Process, role: Role) -> Subject {
+        Subject {
+            tgid: process.tgid,
+            starttime_ticks: Some(self.session.ticks(process.key.start)),
+            role,
+        }
+    }
+
+    pub(super) fn ended(&mut self, key: ProcKey) {
+        if self.root.is_some_and(|root| root.key == key) {
+            self.root_ended = true;
+        }
+        if let Some(target) = self.target.filter(|target| target.key == key) {
+            self.target_ended = true;
+            // It may still be a zombie, whose row says how much CPU it took and how it is waited for.
+            let subject = self.subject(target, Role::Workload);
+            if let Ok(sample) = self.sampler.one(self.clock, &subject) {
+                self.records.push(Record {
+                    t: sample.t,
+                    body: Body::Snapshot {
+                        row: Box::new(sample.row),
+                        event: SnapshotEvent::ExitSnapshot,
+                    },
+                });
+            }
+        }
+    }
+
+    /// Puts what the kernel side could not send since the last time into the record.
+    pub(in crate::observe) fn count_losses(&mut self) {
+        let now = self.clock_now();
+        let losses = self
+            .kernel
+            .as_mut()
+            .map(Kernel::new_losses)
+            .unwrap_or_default();
+        for (reason, count) in losses {
+            self.records.push(Record {
+                t: now,
+                body: Body::Loss { reason, count },
+            });
+        }
+    }
+}
