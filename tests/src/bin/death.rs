@@ -29,10 +29,11 @@ fn leader_first(end: fn()) -> i32 {
     }
 }
 
-/// In the child: nine threads leave together, each with another code.
+/// In the child: nine threads leave together, each with another code, none with the 3 of the leaders
+/// above.
 fn all_at_once() -> i32 {
     let barrier: &Barrier = Box::leak(Box::new(Barrier::new(9)));
-    for code in 1..9 {
+    for code in 11..19 {
         let leave = move || {
             barrier.wait();
             sys::exit_thread(code)
@@ -42,7 +43,7 @@ fn all_at_once() -> i32 {
         }
     }
     barrier.wait();
-    sys::exit_thread(9)
+    sys::exit_thread(19)
 }
 
 fn die_of(signal: i32) {

@@ -88,7 +88,7 @@ mount -t bpf bpf /sys/fs/bpf
 mount -t cgroup2 cgroup /sys/fs/cgroup
 ip link set lo up
 hostname guest
-export PATH=/bin:/target/debug HOME=/root USER=root TERM=dumb
+export PATH=/bin:/target/debug HOME=/root USER=root TERM=dumb TRACER_TEST_SLOW=10
 cd /root
 echo {MARK} kernel $(uname -r)
 {run}
