@@ -53,7 +53,17 @@ fn try_exec<const SCRATCH: u32>(ctx: &BtfTracePointContext) -> Option<()> {
     let control = control()?;
     let record = EXEC_SCRATCH.get_ptr_mut(SCRATCH)?;
     let bprm = Direct(ctx.arg(2));
-    let mm = task.follow(off!(task_mm));
+    let mm = task.probed().follow(off!(task_mm));
+    let argv_start: u64 = mm.get(off!(mm_arg_start));
+    let argv_end: u64 = mm.get(off!(mm_arg_end));
+    let maxrss = task
+        .probed()
+        .follow(off!(task_signal))
+        .get(off!(signal_maxrss));
+    let euid = task.probed().follow(off!(task_cred)).get(off!(cred_euid));
+    let tid = task.get(off!(task_pid));
+    let argc = bprm.get(off!(bprm_argc));
+    let filename: u64 = bprm.get(off!(bprm_filename));
 
     // SAFETY: map values. A process has one exec at a time, so nobody else writes these fields; the
     // scratch is this CPU's and this program's, which does not run twice on one CPU.
@@ -64,14 +74,13 @@ fn try_exec<const SCRATCH: u32>(ctx: &BtfTracePointContext) -> Option<()> {
         (*entry).exec_id = exec_id;
         (*entry).execs += 1;
         (*entry).flags &= !TRACKED_SHARES_MM;
-        (*entry).maxrss_at_exec_pages = task.follow(off!(task_signal)).get(off!(signal_maxrss));
+        (*entry).maxrss_at_exec_pages = maxrss;
 
         let mut flags = 0;
         let bytes = (&raw mut (*record).bytes).cast::<u8>();
 
         let mut filename_len = 0;
         if off!(bprm_filename) != ABSENT {
-            let filename: u64 = bprm.get(off!(bprm_filename));
             let got = bpf_probe_read_kernel_str(
                 bytes.cast(),
                 FILENAME_BUF as u32,
@@ -87,8 +96,6 @@ fn try_exec<const SCRATCH: u32>(ctx: &BtfTracePointContext) -> Option<()> {
             filename_len = at_most::<{ FILENAME_MAX as u64 }>(filename_len);
         }
 
-        let argv_start: u64 = mm.get(off!(mm_arg_start));
-        let argv_end: u64 = mm.get(off!(mm_arg_end));
         let argv_total = argv_end.wrapping_sub(argv_start);
         if argv_total > ARGV_MAX as u64 {
             flags |= FLAG_ARGV_TRUNCATED;
@@ -104,13 +111,13 @@ fn try_exec<const SCRATCH: u32>(ctx: &BtfTracePointContext) -> Option<()> {
 
         let event = &raw mut (*record).event;
         (*event).header = header(KIND_EXEC, flags);
-        (*event).process = tracked_ref(&*entry, tgid, task.get(off!(task_pid)));
+        (*event).process = tracked_ref(&*entry, tgid, tid);
         comm_into(&raw mut (*event).comm, task);
         (*event).argv_total = argv_total;
         (*event).old_tid_init = ctx.arg(1);
         (*event).exec_no = (*entry).execs;
-        (*event).argc = bprm.get(off!(bprm_argc));
-        (*event).euid = task.follow(off!(task_cred)).get(off!(cred_euid));
+        (*event).argc = argc;
+        (*event).euid = euid;
         (*event).filename_len = filename_len as u16;
         (*event).argv_len = argv_len as u16;
         (*event).reserved = 0;

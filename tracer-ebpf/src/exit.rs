@@ -15,8 +15,8 @@ use tracer_common::{
 
 use crate::{
     maps::TRACKED,
-    process::{image_peak, proc_ref, tracked_ref},
-    read::{Direct, Object, atomic_add, comm_into, off},
+    process::{Sight, image_peak, tracked_ref},
+    read::{Direct, Object, Probed, atomic_add, comm_into, off},
     send::{control, count, header, reserve, submit, watched},
 };
 
@@ -50,11 +50,10 @@ fn try_exit<const AGAIN: bool>(ctx: &BtfTracePointContext) -> Option<()> {
     // SAFETY: a map value.
     unsafe { leave_totals(entry, task) };
 
-    let signal = task.follow(off!(task_signal));
     let dead = if says_dead {
         group_dead(ctx)
     } else {
-        signal.get::<u32>(off!(signal_live)) == 0
+        task.follow(off!(task_signal)).get::<u32>(off!(signal_live)) == 0
     };
     if !dead {
         return None;
@@ -65,7 +64,7 @@ fn try_exit<const AGAIN: bool>(ctx: &BtfTracePointContext) -> Option<()> {
     let last = unsafe { totals(entry) };
     TRACKED.remove(tgid).ok()?;
 
-    report(control, &last, tgid, task, Source::Hook)
+    report(control, &last, tgid, task.probed(), Source::Hook)
 }
 
 /// `sched_process_free(task)`: behind the end of every task, when its parent has been told, in a softirq
@@ -94,7 +93,7 @@ fn try_free(ctx: &BtfTracePointContext) -> Option<()> {
     TRACKED.remove(tgid).ok()?;
 
     // By now the process's own sums have every thread in them.
-    let signal = task.follow(off!(task_signal));
+    let signal = task.probed().follow(off!(task_signal));
     last.cpu_ns = signal.get(off!(signal_sum_sched_runtime));
     last.utime_ns = signal.get(off!(signal_utime));
     last.stime_ns = signal.get(off!(signal_stime));
@@ -108,7 +107,7 @@ fn try_free(ctx: &BtfTracePointContext) -> Option<()> {
     }
     last.threads_ended = last.threads_made;
     last.flags &= !TRACKED_TOTALS_PARTIAL;
-    report(control, &last, tgid, task, Source::Freed)
+    report(control, &last, tgid, task.probed(), Source::Freed)
 }
 
 /// Where an end is reported from.
@@ -126,21 +125,29 @@ fn report(
     control: *mut Control,
     last: &Tracked,
     tgid: u32,
-    task: Direct,
+    task: Probed,
     source: Source,
 ) -> Option<()> {
     let signal = task.follow(off!(task_signal));
-    let leader = match source {
-        Source::Hook => task.follow(off!(task_group_leader)),
-        Source::Freed => task,
+    let (leader, parent, image_rss) = match source {
+        Source::Hook => {
+            let leader = task.follow(off!(task_group_leader));
+            let parent = Sight::of(leader.follow(off!(task_real_parent)));
+            (leader, Some(parent), image_peak(task))
+        }
+        Source::Freed => (task, None, 0),
     };
+    let tid = task.get(off!(task_pid));
+    let exec_id: u32 = leader.get(off!(task_self_exec_id));
     let signal_flags: u32 = signal.get(off!(signal_flags));
-    let status: u32 = if signal_flags & SIGNAL_GROUP_EXIT != 0 {
-        signal.get(off!(signal_group_exit_code))
-    } else {
-        leader.get(off!(task_exit_code))
-    };
+    let group_status: u32 = signal.get(off!(signal_group_exit_code));
+    let leader_status: u32 = leader.get(off!(task_exit_code));
     let maxrss: u64 = signal.get(off!(signal_maxrss));
+    let status = if signal_flags & SIGNAL_GROUP_EXIT != 0 {
+        group_status
+    } else {
+        leader_status
+    };
     let shares_mm = last.flags & TRACKED_SHARES_MM != 0;
     let mut flags = 0;
     if shares_mm || maxrss <= last.maxrss_at_exec_pages {
@@ -153,7 +160,7 @@ fn report(
         flags |= FLAG_TOTALS_PARTIAL;
         count(TOTALS_PARTIAL);
     }
-    if leader.get::<u32>(off!(task_self_exec_id)) != last.exec_id {
+    if exec_id != last.exec_id {
         count(EXECS_MISSED);
     }
 
@@ -162,20 +169,17 @@ fn report(
     // SAFETY: the record is ours until submitted, and every field is written.
     unsafe {
         (*event).header = header(KIND_EXIT, flags);
-        (*event).process = tracked_ref(last, tgid, task.get(off!(task_pid)));
-        (*event).parent = match source {
-            Source::Hook => proc_ref(leader.follow(off!(task_real_parent)), &*control),
-            Source::Freed => ProcRef::default(),
+        (*event).process = tracked_ref(last, tgid, tid);
+        (*event).parent = match parent {
+            Some(parent) => parent.named(&*control),
+            None => ProcRef::default(),
         };
         comm_into(&raw mut (*event).comm, leader);
         (*event).cpu_ns = last.cpu_ns;
         (*event).utime_ns = last.utime_ns;
         (*event).stime_ns = last.stime_ns;
         (*event).maxrss_pages = maxrss;
-        (*event).image_rss_pages = match source {
-            Source::Hook if !shares_mm => image_peak(task),
-            _ => 0,
-        };
+        (*event).image_rss_pages = if shares_mm { 0 } else { image_rss };
         (*event).min_flt = last.min_flt;
         (*event).maj_flt = last.maj_flt;
         (*event).nvcsw = last.nvcsw;

@@ -18,7 +18,7 @@ use tracer_common::{
 
 use crate::{
     maps::TRACKED,
-    process::{Names, proc_ref, tracked_ref},
+    process::{Sight, tracked_ref},
     read::{Direct, Object, Probed, atomic_add, comm_into, off},
     send::{control, count, header, reserve, submit},
 };
@@ -61,47 +61,51 @@ fn on_wakeup_new(ctx: BtfTracePointContext) -> i32 {
     };
     let tgid: u32 = child.get(off!(task_tgid));
     // A thread that was not counted shows at the end: more have ended than were made.
-    if tgid == creator_tgid || is_tracked(tgid, child) {
+    if tgid == creator_tgid || is_tracked(tgid, child.get(off!(task_start_boottime))) {
         return 0;
     }
     // SAFETY: a helper without arguments.
     let creator = Probed(unsafe { bpf_get_current_task() });
-    try_fork(entry, creator, child, tgid, true);
+    try_fork(entry, creator, child.probed(), tgid, true);
     0
 }
 
 #[inline(always)]
-fn try_fork<O: Object>(
+fn try_fork(
     entry: *mut Tracked,
-    creator: O,
-    child: Direct,
+    creator: impl Object,
+    child: impl Object,
     tgid: u32,
     counts_full_map: bool,
 ) -> Option<()> {
-    let creator_tgid: u32 = creator.get(off!(task_tgid));
     let control = control()?;
+    let creator_tgid: u32 = creator.get(off!(task_tgid));
+    let creator_tid: u32 = creator.get(off!(task_pid));
+    let child_mm = child.probed().follow(off!(task_mm)).address();
+    let creator_mm = creator.probed().follow(off!(task_mm)).address();
+
     // SAFETY: map values; the entry stays, for its process is running this.
     let (creator_entry, control_now) = unsafe { (&*entry, &*control) };
-
-    let start_boottime_ns = child.get(off!(task_start_boottime));
-    let names = Names::of(child, tgid, control_now);
-    let shares_mm =
-        child.follow(off!(task_mm)).address() == creator.follow(off!(task_mm)).address();
+    let child_ref = Sight::of_leader(child).named(control_now);
     let tracked = Tracked {
-        start_boottime_ns,
+        start_boottime_ns: child_ref.start_boottime_ns,
         threads_made: 1,
         depth: creator_entry.depth + 1,
-        flags: if shares_mm { TRACKED_SHARES_MM } else { 0 },
+        flags: if child_mm == creator_mm {
+            TRACKED_SHARES_MM
+        } else {
+            0
+        },
         exec_id: child.get(off!(task_self_exec_id)),
-        tgid: names.observed,
-        tgid_inner: names.inner,
+        tgid: child_ref.tgid,
+        tgid_inner: child_ref.tgid_inner,
         ..Tracked::default()
     };
     if TRACKED
         .insert(tgid, &tracked, u64::from(BPF_NOEXIST))
         .is_err()
     {
-        if is_tracked(tgid, child) {
+        if is_tracked(tgid, child_ref.start_boottime_ns) {
             // The adopt iterator saw the child before this hook ran, and has reported it.
             return None;
         }
@@ -114,17 +118,15 @@ fn try_fork<O: Object>(
         }
     }
 
-    let child_ref = tracked_ref(&tracked, tgid, tgid);
-    let creator_ref = tracked_ref(creator_entry, creator_tgid, creator.get(off!(task_pid)));
-    let real_parent = child.follow(off!(task_real_parent));
-    let parent_tgid: u32 = real_parent.get(off!(task_tgid));
-    let parent_ref = if parent_tgid == creator_tgid {
+    let creator_ref = tracked_ref(creator_entry, creator_tgid, creator_tid);
+    let parent = child.probed().follow(off!(task_real_parent));
+    let parent_ref = if parent.get::<u32>(off!(task_tgid)) == creator_tgid {
         ProcRef {
-            tid_init: real_parent.get(off!(task_pid)),
+            tid_init: parent.get(off!(task_pid)),
             ..creator_ref
         }
     } else {
-        proc_ref(real_parent, control_now)
+        Sight::of(parent).named(control_now)
     };
     let mut record = reserve::<ForkEvent>(KIND_FORK)?;
     // SAFETY: the record is ours until submitted, and every field is written.
@@ -146,12 +148,10 @@ fn try_fork<O: Object>(
 
 /// Whether this very process, and not an earlier one of its number, is tracked.
 #[inline(always)]
-fn is_tracked(tgid: u32, leader: Direct) -> bool {
+fn is_tracked(tgid: u32, start_boottime_ns: u64) -> bool {
     match TRACKED.get_ptr_mut(tgid) {
         // SAFETY: a map value.
-        Some(entry) => {
-            (unsafe { (*entry).start_boottime_ns }) == leader.get(off!(task_start_boottime))
-        }
+        Some(entry) => (unsafe { (*entry).start_boottime_ns }) == start_boottime_ns,
         None => false,
     }
 }
@@ -161,12 +161,17 @@ fn is_tracked(tgid: u32, leader: Direct) -> bool {
 /// # Safety
 /// `event` is writable.
 #[inline(always)]
-pub(crate) unsafe fn fill(event: *mut ForkEvent, header: EventHeader, child: Direct, depth: u32) {
+pub(crate) unsafe fn fill(
+    event: *mut ForkEvent,
+    header: EventHeader,
+    child: impl Object,
+    depth: u32,
+) {
     // SAFETY: the caller's promise.
     unsafe {
         (*event).header = header;
         comm_into(&raw mut (*event).comm, child);
         (*event).depth = depth;
-        (*event).uid = child.follow(off!(task_cred)).get(off!(cred_uid));
+        (*event).uid = child.probed().follow(off!(task_cred)).get(off!(cred_uid));
     }
 }

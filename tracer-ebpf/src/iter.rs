@@ -17,7 +17,7 @@ use tracer_common::{
 use crate::{
     fork::fill,
     maps::TRACKED,
-    process::{Names, proc_ref, tracked_ref, upid_at},
+    process::{Sight, upid_at},
     read::{Direct, Object, Probed, off},
     send::{control, count, header, reserve, submit},
 };
@@ -115,24 +115,23 @@ fn try_adopt(task: Direct, control: *mut Control) -> Option<u32> {
     if !is_leader || is_kernel || tgid == asked.observer_tgid_init {
         return None;
     }
-    let signal = task.follow(off!(task_signal));
+    let signal = task.probed().follow(off!(task_signal));
     if signal.get::<u32>(off!(signal_live)) == 0 || TRACKED.get_ptr_mut(tgid).is_some() {
         return None;
     }
-    let real_parent = task.follow(off!(task_real_parent));
-    let parent_tgid: u32 = real_parent.get(off!(task_tgid));
-    let names = Names::of(task, tgid, asked);
-    let depth = if asked.adopt_tgid != 0 && names.observed == asked.adopt_tgid {
-        0
-    } else {
-        let parent = TRACKED.get_ptr_mut(parent_tgid)?;
-        // SAFETY: a map value.
-        unsafe { (*parent).depth + 1 }
-    };
-
+    let sight = Sight::of_leader(task);
+    let parent = Sight::of(task.probed().follow(off!(task_real_parent)));
     let threads: u32 = signal.get(off!(signal_nr_threads));
     let released_ns: u64 = signal.get(off!(signal_sum_sched_runtime));
-    let entry = adopted(task, signal, names, depth);
+    let mut entry = adopted(task, signal);
+    let child = sight.named(asked);
+    entry.tgid = child.tgid;
+    entry.tgid_inner = child.tgid_inner;
+    if asked.adopt_tgid == 0 || child.tgid != asked.adopt_tgid {
+        let above = TRACKED.get_ptr_mut(parent.tgid_init)?;
+        // SAFETY: a map value.
+        entry.depth = unsafe { (*above).depth } + 1;
+    }
 
     // Reserved before the process is tracked, so that the fork stands before the exit in the ring.
     let Some(mut record) = reserve::<ForkEvent>(KIND_FORK) else {
@@ -146,9 +145,9 @@ fn try_adopt(task: Direct, control: *mut Control) -> Option<u32> {
     let event = record.as_mut_ptr();
     // SAFETY: the record is ours until submitted, and every field is written.
     unsafe {
-        fill(event, header(KIND_FORK, FLAG_ADOPTED), task, depth);
-        (*event).child = tracked_ref(&entry, tgid, tgid);
-        (*event).parent = proc_ref(real_parent, asked);
+        fill(event, header(KIND_FORK, FLAG_ADOPTED), task, entry.depth);
+        (*event).child = child;
+        (*event).parent = parent.named(asked);
         // Who made it is not known any more; the parent is the best guess there is.
         (*event).creator = (*event).parent;
     }
@@ -162,7 +161,7 @@ fn try_adopt(task: Direct, control: *mut Control) -> Option<u32> {
 fn track_unreported(
     tgid: u32,
     entry: &Tracked,
-    signal: Direct,
+    signal: Probed,
     threads: u32,
     released_ns: u64,
 ) -> bool {
@@ -172,7 +171,7 @@ fn track_unreported(
 /// Takes the process into the map, if it is still alive and not there yet. `threads` and `released_ns`
 /// are what its `signal_struct` said when `entry` was made.
 #[inline(always)]
-fn track(tgid: u32, entry: &Tracked, signal: Direct, threads: u32, released_ns: u64) -> bool {
+fn track(tgid: u32, entry: &Tracked, signal: Probed, threads: u32, released_ns: u64) -> bool {
     if let Err(error) = TRACKED.insert(tgid, entry, u64::from(BPF_NOEXIST)) {
         // The fork hook may have been faster; that is no loss.
         if error != -EEXIST {
@@ -196,10 +195,10 @@ fn track(tgid: u32, entry: &Tracked, signal: Direct, threads: u32, released_ns: 
     true
 }
 
-/// The entry of a process that has been running for a while: its released threads are in the sums of
+/// The entry, but for names and depth, of a process that has been running for a while: its released threads are in the sums of
 /// its `signal_struct`. A leader that has ended is not released before the whole process is.
 #[inline(always)]
-fn adopted(leader: Direct, signal: Direct, names: Names, depth: u32) -> Tracked {
+fn adopted(leader: Direct, signal: Probed) -> Tracked {
     let mut entry = Tracked {
         start_boottime_ns: leader.get(off!(task_start_boottime)),
         cpu_ns: signal.get(off!(signal_sum_sched_runtime)),
@@ -214,12 +213,12 @@ fn adopted(leader: Direct, signal: Direct, names: Names, depth: u32) -> Tracked 
         maxrss_at_exec_pages: 0,
         threads_made: u64::from(signal.get::<u32>(off!(signal_nr_threads))),
         threads_ended: 0,
-        depth,
+        depth: 0,
         execs: 0,
         flags: TRACKED_ADOPTED,
         exec_id: leader.get(off!(task_self_exec_id)),
-        tgid: names.observed,
-        tgid_inner: names.inner,
+        tgid: 0,
+        tgid_inner: 0,
     };
     if leader.get::<u32>(off!(task_exit_state)) != 0 {
         entry.cpu_ns += leader.get::<u64>(off!(task_sum_exec_runtime));

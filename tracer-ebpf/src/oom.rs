@@ -10,7 +10,7 @@ use tracer_common::event::{FLAG_OOM_FIGURES, KIND_OOM, OomEvent};
 
 use crate::{
     maps::TRACKED,
-    process::{RSS_ANON, RSS_FILE, RSS_SHMEM, proc_ref, rss_counter, tracked_ref},
+    process::{RSS_ANON, RSS_FILE, RSS_SHMEM, Sight, rss_counter, tracked_ref},
     read::{Direct, Object, Probed, comm_into, off},
     send::{control, header, reserve, submit},
 };
@@ -31,7 +31,7 @@ fn try_task(ctx: &BtfTracePointContext) -> Option<()> {
     let tgid: u32 = victim.get(off!(task_tgid));
     let entry = TRACKED.get_ptr_mut(tgid)?;
     let control = control()?;
-    let mm = victim.follow(off!(task_mm));
+    let mm = victim.probed().follow(off!(task_mm));
     let total_vm: u64 = mm.get(off!(mm_total_vm));
     let flags = if mm.address() == 0 {
         0
@@ -39,22 +39,23 @@ fn try_task(ctx: &BtfTracePointContext) -> Option<()> {
         FLAG_OOM_FIGURES
     };
     let mm = mm.address();
+    let adj: i16 = victim
+        .follow(off!(task_signal))
+        .get(off!(signal_oom_score_adj));
+    let tid = victim.get(off!(task_pid));
 
     let mut record = reserve::<OomEvent>(KIND_OOM)?;
     let event = record.as_mut_ptr();
     // SAFETY: map values; the record is ours until submitted, and every field is written.
     unsafe {
         (*event).header = header(KIND_OOM, flags);
-        (*event).victim = tracked_ref(&*entry, tgid, victim.get(off!(task_pid)));
-        (*event).trigger = proc_ref(Probed(bpf_get_current_task()), &*control);
+        (*event).victim = tracked_ref(&*entry, tgid, tid);
+        (*event).trigger = Sight::of(Probed(bpf_get_current_task())).named(&*control);
         comm_into(&raw mut (*event).comm, victim);
         (*event).total_vm_pages = total_vm;
         (*event).anon_rss_pages = rss_counter(mm, RSS_ANON);
         (*event).file_rss_pages = rss_counter(mm, RSS_FILE);
         (*event).shmem_rss_pages = rss_counter(mm, RSS_SHMEM);
-        let adj: i16 = victim
-            .follow(off!(task_signal))
-            .get(off!(signal_oom_score_adj));
         (*event).oom_score_adj = i32::from(adj);
         (*event).reserved = 0;
     }
@@ -76,7 +77,7 @@ fn try_pid(ctx: &BtfTracePointContext) -> Option<()> {
         event.write(OomEvent {
             header: header(KIND_OOM, 0),
             victim: tracked_ref(&*entry, pid, pid),
-            trigger: proc_ref(Probed(bpf_get_current_task()), &*control),
+            trigger: Sight::of(Probed(bpf_get_current_task())).named(&*control),
             ..OomEvent::default()
         });
     }

@@ -6,7 +6,7 @@ use tracer_common::{
     offsets::ABSENT,
 };
 
-use crate::read::{Direct, Object, Probed, off};
+use crate::read::{Object, Probed, off};
 
 /// Index of each resident counter of `mm_struct.rss_stat` (`MM_FILEPAGES`, … of
 /// include/linux/mm_types_task.h).
@@ -14,45 +14,72 @@ pub(crate) const RSS_FILE: u32 = 0;
 pub(crate) const RSS_ANON: u32 = 1;
 pub(crate) const RSS_SHMEM: u32 = 3;
 
-/// A thread group's ids in the observer's namespace (0 when not visible) and in its own.
+/// A process as its task tells of it, its names not yet translated.
 #[derive(Clone, Copy)]
-pub(crate) struct Names {
-    pub(crate) observed: u32,
-    pub(crate) inner: u32,
+pub(crate) struct Sight {
+    leader: u64,
+    level: u32,
+    pub(crate) start_boottime_ns: u64,
+    pub(crate) tgid_init: u32,
+    pub(crate) tid_init: u32,
 }
 
-impl Names {
-    /// Names of the process led by `leader`, whose tgid in the initial namespace is `init`.
+impl Sight {
+    /// Looks at the process of any of its tasks.
     #[inline(always)]
-    pub(crate) fn of<O: Object>(leader: O, init: u32, control: &Control) -> Self {
-        let level: u32 = leader.follow(off!(task_thread_pid)).get(off!(pid_level));
-        if level == 0 && control.observer_level == 0 {
-            return Self {
-                observed: init,
-                inner: init,
-            };
+    pub(crate) fn of(task: Probed) -> Self {
+        let sight = Self::of_leader(task.follow(off!(task_group_leader)));
+        Self {
+            tid_init: task.get(off!(task_pid)),
+            ..sight
         }
-        // From here on the offset depends on `level`, which no verifier accepts on a typed pointer.
-        let pid = Probed(Probed(leader.address()).get(off!(task_thread_pid)));
-        let inner = if level == 0 {
-            init
-        } else {
-            pid.get(upid_at(level) + off!(upid_nr))
-        };
-        let observed = if control.observer_level == 0 {
-            init
-        } else if control.observer_level > level {
-            0
-        } else {
-            let upid = upid_at(control.observer_level);
-            let ns: u64 = pid.get(upid + off!(upid_ns));
-            if ns == control.observer_ns {
-                pid.get(upid + off!(upid_nr))
-            } else {
-                0
+    }
+
+    /// Looks at a process by its leader.
+    #[inline(always)]
+    pub(crate) fn of_leader(leader: impl Object) -> Self {
+        Self {
+            leader: leader.address(),
+            level: leader
+                .probed()
+                .follow(off!(task_thread_pid))
+                .get(off!(pid_level)),
+            start_boottime_ns: leader.get(off!(task_start_boottime)),
+            tgid_init: leader.get(off!(task_tgid)),
+            tid_init: leader.get(off!(task_pid)),
+        }
+    }
+
+    /// Gives it its names in the observer's pid namespace (0 when not visible) and in its own.
+    #[inline(always)]
+    pub(crate) fn named(self, control: &Control) -> ProcRef {
+        let init = self.tgid_init;
+        let (mut tgid, mut inner) = (init, init);
+        if self.level != 0 || control.observer_level != 0 {
+            // From here on offsets depend on `level`, which no verifier accepts on a typed pointer.
+            let pid = Probed(Probed(self.leader).get(off!(task_thread_pid)));
+            if self.level != 0 {
+                inner = pid.get(upid_at(self.level) + off!(upid_nr));
             }
-        };
-        Self { observed, inner }
+            if control.observer_level > self.level {
+                tgid = 0;
+            } else if control.observer_level != 0 {
+                let upid = upid_at(control.observer_level);
+                let ns: u64 = pid.get(upid + off!(upid_ns));
+                tgid = if ns == control.observer_ns {
+                    pid.get(upid + off!(upid_nr))
+                } else {
+                    0
+                };
+            }
+        }
+        ProcRef {
+            start_boottime_ns: self.start_boottime_ns,
+            tgid,
+            tgid_init: init,
+            tgid_inner: inner,
+            tid_init: self.tid_init,
+        }
     }
 }
 
@@ -60,21 +87,6 @@ impl Names {
 #[inline(always)]
 pub(crate) fn upid_at(level: u32) -> u32 {
     off!(pid_numbers) + level * off!(upid_size)
-}
-
-/// Names the process of `task` from the kernel's own structures.
-#[inline(always)]
-pub(crate) fn proc_ref<O: Object>(task: O, control: &Control) -> ProcRef {
-    let leader = task.follow(off!(task_group_leader));
-    let tgid_init = task.get(off!(task_tgid));
-    let names = Names::of(leader, tgid_init, control);
-    ProcRef {
-        start_boottime_ns: leader.get(off!(task_start_boottime)),
-        tgid: names.observed,
-        tgid_init,
-        tgid_inner: names.inner,
-        tid_init: task.get(off!(task_pid)),
-    }
 }
 
 /// Names a tracked process from its entry, which saves reading it all again.
@@ -98,17 +110,15 @@ pub(crate) fn rss_counter(mm: u64, index: u32) -> u64 {
         return 0;
     }
     let pages: i64 = Probed(mm).get(first + index * off!(mm_rss_stride));
-    if pages < 0 { 0 } else { pages as u64 }
+    // At least 0, without a branch.
+    (pages & !(pages >> 63)) as u64
 }
 
 /// The highest resident size of the image of `task` that the kernel knows, in pages; 0 when the mm is
-/// gone.
+/// gone: what cannot be read is 0.
 #[inline(always)]
-pub(crate) fn image_peak(task: Direct) -> u64 {
+pub(crate) fn image_peak(task: Probed) -> u64 {
     let mm = task.follow(off!(task_mm));
-    if mm.address() == 0 {
-        return 0;
-    }
     let hiwater: u64 = mm.get(off!(mm_hiwater_rss));
     let mm = mm.address();
     let rss = rss_counter(mm, RSS_FILE) + rss_counter(mm, RSS_ANON) + rss_counter(mm, RSS_SHMEM);

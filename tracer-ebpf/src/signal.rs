@@ -13,7 +13,7 @@ use tracer_common::{
 
 use crate::{
     maps::TRACKED,
-    process::{proc_ref, tracked_ref},
+    process::{Sight, tracked_ref},
     read::{Direct, Object, Probed, comm_into, off},
     send::{control, header, reserve, submit, watched},
 };
@@ -80,7 +80,7 @@ fn try_signal(ctx: &BtfTracePointContext) -> Option<()> {
     unsafe {
         (*event).header = header(KIND_SIGNAL, flags);
         (*event).target = tracked_ref(&*entry, tgid, target.get(off!(task_pid)));
-        (*event).sender = proc_ref(sender, &*control);
+        (*event).sender = Sight::of(sender).named(&*control);
         comm_into(&raw mut (*event).sender_comm, sender);
         (*event).sender_uid = sender.follow(off!(task_cred)).get(off!(cred_uid));
         (*event).signal = signal;

@@ -15,7 +15,10 @@ use std::{
 };
 
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, maps::Map, programs::Program};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::{
+    process::{Resource, Rlimit, chroot, getrlimit, setrlimit},
+    thread::{UnshareFlags, unshare_unsafe},
+};
 use tracer_common::{
     control::Observer,
     limits::{RING_BYTES, TRACKED_MAX},
@@ -37,6 +40,7 @@ use super::{
 
 /// Where the kernel offers its types.
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+const KERNEL_BTF_FOLDER: &str = "/sys/kernel/btf";
 
 /// Sizes of what the kernel side keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,13 +126,11 @@ impl Loader {
     pub fn load(self) -> Result<Loaded, ProbeError> {
         self.settings.check()?;
         let begun = Instant::now();
-        // Both read all of the kernel's types, and neither can use the other's result.
         let (mut aya, kernel) = thread::scope(|scope| {
             let aya = scope.spawn(|| {
-                let loader = EbpfLoader::new();
                 // Found out once for the process, and needed from the first map on.
                 let _ = aya::features();
-                loader
+                blind_loader()
             });
             let kernel = Kernel::read();
             (join(aya), kernel)
@@ -140,7 +142,6 @@ impl Loader {
         // inherited, so it must not stay.
         let limit = kernel.is_memlock_charged.then(RaisedMemlock::new);
         let mut ebpf = self.make_maps(&mut aya, &kernel)?;
-        // What aya read of the kernel's types is not needed beyond its constructor.
         drop(aya);
         let mapped = begun.elapsed();
 
@@ -188,6 +189,22 @@ fn map_control(ebpf: &Ebpf) -> Result<SharedControl, ProbeError> {
         return Err(ProbeError::step(step, "the object has no such array"));
     };
     SharedControl::map(array.fd().as_fd()).map_err(|source| ProbeError::step(step, source))
+}
+
+/// aya's loader without the kernel's types.
+///
+/// Its constructor parses all of them if it finds them, which takes as long as everything else together
+/// and thrice the memory the observer needs later; and nothing here uses the result. It cannot be told
+/// not to. So this thread, which ends after this, gets a root directory without them. Where that is not
+/// allowed the constructor takes its time.
+fn blind_loader<'a>() -> EbpfLoader<'a> {
+    // SAFETY: gives this thread a root and working directory of its own; shares no memory or
+    // descriptors less than before.
+    if unsafe { unshare_unsafe(UnshareFlags::FS) }.is_ok() {
+        // Any folder without a `sys` in it; this one is there whenever there is something to read.
+        let _ = chroot(KERNEL_BTF_FOLDER);
+    }
+    EbpfLoader::new()
 }
 
 /// What is known of the running kernel.
