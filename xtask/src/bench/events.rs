@@ -170,7 +170,17 @@ fn observe(
         }
         Style::Beside => beside(observer, storm, &mut command)?,
     };
+    let says_complete = observer.says_complete(room)?;
     let tally = observer.tally(room, storm.workers)?;
+    if let Some(says) = says_complete {
+        // A record that lacks something and does not say so is worse than any loss.
+        ensure!(
+            !says || tally.lost(truth) == 0,
+            "{} says its record is complete, and it lacks {} events",
+            observer.name,
+            tally.lost(truth)
+        );
+    }
     row.record(&cost, &tally, truth);
     Ok(seconds(blown))
 }

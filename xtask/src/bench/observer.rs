@@ -178,6 +178,21 @@ impl Observer {
         Ok(tally)
     }
 
+    /// Whether it says itself that its record is complete; `None` when it says nothing about that.
+    ///
+    /// # Errors
+    /// It should, and its summary cannot be read.
+    pub(super) fn says_complete(&self, room: &Path) -> Result<Option<bool>> {
+        if self.key != "tracer" {
+            return Ok(None);
+        }
+        let summary = session(&self.output(room))?.join("summary.json");
+        let text = fs::read_to_string(&summary)
+            .with_context(|| format!("reading {}", summary.display()))?;
+        let summary: serde_json::Value = serde_json::from_str(&text)?;
+        Ok(Some(summary["completeness"]["status"] == "complete"))
+    }
+
     /// Removes what it recorded.
     ///
     /// # Errors
