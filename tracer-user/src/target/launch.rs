@@ -177,6 +177,11 @@ impl SuspendedChild {
         let errno = number(errno);
         let source = io::Error::from_raw_os_error(errno);
         let step = Step::ALL.into_iter().find(|known| *known as u8 == step);
+        // The same errno where the file is there, and what its first line names is not.
+        let there = self.tried.iter().find(|path| path.is_file());
+        if let (Some(path), libc::ENOENT, Some(Step::Exec) | None) = (there, errno, step) {
+            return LaunchError::NoInterpreter { path: path.clone() };
+        }
         match step {
             Some(Step::Exec) | None if exec_code(errno) == 127 => LaunchError::NotFound {
                 command: self.command.clone(),

@@ -43,6 +43,15 @@ pub enum LaunchError {
         /// Where it was looked for.
         tried: Vec<PathBuf>,
     },
+    /// It is there, and what should run it is not.
+    #[error(
+        "{} is there, but the interpreter or loader that it names is not; look at its first line",
+        path.display()
+    )]
+    NoInterpreter {
+        /// The file.
+        path: PathBuf,
+    },
     /// It is there and does not run.
     #[error("cannot execute {}", path.display())]
     CannotExecute {
@@ -64,7 +73,7 @@ impl LaunchError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::NotFound { .. } => 127,
+            Self::NotFound { .. } | Self::NoInterpreter { .. } => 127,
             Self::CannotExecute { .. } => 126,
             // As if the command had died of it.
             Self::EndedEarly { status } if status & 0x7f != 0 => {

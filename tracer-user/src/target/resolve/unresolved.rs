@@ -58,7 +58,9 @@ impl fmt::Display for Unresolved {
             |comm| Shown(comm.as_bytes()).to_string(),
         );
         let root = format!("root process {} ({comm})", self.root.tgid);
-        let waited = self.waited;
+        // Nobody waits in nanoseconds.
+        let waited =
+            Duration::from_millis(u64::try_from(self.waited.as_millis()).unwrap_or(u64::MAX));
         let sought = match &self.expect {
             Some(name) => format!("process named {}", Shown(name)),
             None => "program behind its wrappers".into(),
