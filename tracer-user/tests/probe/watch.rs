@@ -223,7 +223,7 @@ impl Seen {
         })
     }
 
-    pub(crate) fn exits(&self) -> impl Iterator<Item = &Exit> {
+    pub(crate) fn exits(&self) -> impl Iterator<Item = &Exit> + Clone {
         self.events.iter().filter_map(|event| match &event.kind {
             EventKind::Exit(exit) => Some(&**exit),
             _ => None,
