@@ -156,6 +156,6 @@ offsets! {
     /// programs stand in for it.
     programs_can_be_skipped,
     /// `task->flags` of a thread that is made without passing the fork hook, for `io_uring` and vhost:
-    /// `PF_IO_WORKER`, and `PF_USER_WORKER` where this kernel has it.
+    /// `PF_IO_WORKER`, and `PF_USER_WORKER` where this kernel has it. 0 where all new threads are seen.
     hidden_thread_flags,
 }

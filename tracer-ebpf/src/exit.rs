@@ -27,7 +27,10 @@ const SIGNAL_GROUP_EXIT: u32 = 4;
 
 #[btf_tracepoint(function = "sched_process_exit")]
 fn on_exit(ctx: BtfTracePointContext) -> i32 {
-    try_exit::<false>(&ctx);
+    if try_exit::<false>(&ctx).is_some() {
+        #[cfg(feature = "log")]
+        aya_log_ebpf::debug!(&ctx, "exit: {}", aya_ebpf::EbpfContext::tgid(&ctx));
+    }
     0
 }
 
@@ -84,7 +87,10 @@ fn try_exit<const AGAIN: bool>(ctx: &BtfTracePointContext) -> Option<()> {
 /// that cannot be preempted; so this program is never skipped. It reports the ends that nobody else has.
 #[btf_tracepoint(function = "sched_process_free")]
 fn on_free(ctx: BtfTracePointContext) -> i32 {
-    try_free(&ctx);
+    if try_free(&ctx).is_some() {
+        #[cfg(feature = "log")]
+        aya_log_ebpf::warn!(&ctx, "exit: reported only when a task was freed");
+    }
     0
 }
 

@@ -144,6 +144,8 @@ fn observe(settings: Settings, reading: Reading, held: Held) -> Seen {
         );
     };
     drain(&mut ring, &mut events);
+    #[cfg(feature = "log")]
+    probe.print_log();
     Seen {
         root,
         status,
