@@ -74,8 +74,8 @@ fn try_exit<const AGAIN: bool>(ctx: &BtfTracePointContext) -> Option<()> {
     let control = control()?;
     // SAFETY: a map value. Copied before the delete: a deleted entry is free for the next process.
     let last = unsafe { totals(entry) };
-    // How many threads an adopted process had is known less surely than that it is over.
-    let is_exact = off!(free_is_watched) == 1 && last.flags & TRACKED_ADOPTED == 0;
+    // Where threads came or went during the adoption their number is not sure enough to wait for.
+    let is_exact = off!(free_is_watched) == 1 && last.flags & TRACKED_TOTALS_PARTIAL == 0;
     if is_exact && last.threads_ended < last.threads_made {
         return None;
     }
