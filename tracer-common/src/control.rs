@@ -89,6 +89,10 @@ pub struct Tracked {
     pub tgid: u32,
     /// Thread group id in the process's own, innermost pid namespace.
     pub tgid_inner: u32,
+    /// Not 0 when all threads are on their way out; the end is reported by the last that comes by.
+    pub dead: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Was there before tracking began.

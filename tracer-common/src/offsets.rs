@@ -150,10 +150,12 @@ offsets! {
     exit_has_group_dead,
     /// 1 when `mark_victim` passes a task, 0 when it passes only a pid.
     mark_victim_is_task,
+    /// 1 when a program watches `sched_process_free`, and so reports whatever end nobody else could.
+    free_is_watched,
     /// 1 when tracepoints may be preempted on this kernel, so that a program can be skipped, and other
     /// programs stand in for it.
     programs_can_be_skipped,
     /// `task->flags` of a thread that is made without passing the fork hook, for `io_uring` and vhost:
-    /// `PF_IO_WORKER`, and `PF_USER_WORKER` where this kernel has it.
+    /// `PF_IO_WORKER`, and `PF_USER_WORKER` where this kernel has it. 0 where all new threads are seen.
     hidden_thread_flags,
 }

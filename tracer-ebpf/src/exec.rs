@@ -29,7 +29,10 @@ use crate::{
 
 #[btf_tracepoint(function = "sched_process_exec")]
 fn on_exec(ctx: BtfTracePointContext) -> i32 {
-    try_exec::<0>(&ctx);
+    if try_exec::<0>(&ctx).is_some() {
+        #[cfg(feature = "log")]
+        aya_log_ebpf::debug!(&ctx, "exec: {}", aya_ebpf::EbpfContext::tgid(&ctx));
+    }
     0
 }
 

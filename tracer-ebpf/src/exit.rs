@@ -1,8 +1,9 @@
 //! `sched_process_exit(task, group_dead)`: a thread is on its way out.
 //!
-//! Each thread leaves its totals in its process's entry; the one that ends the group sends the event.
-//! Exactly once: on kernels that do not say whether the group is dead, two threads can both find
-//! `signal->live` at zero, but only one can delete the entry.
+//! Each thread leaves its totals in its process's entry. Threads come by here in another order than they
+//! began to end in, so the one that makes the group dead may overtake others, whose totals would then be
+//! missing: the event is sent by whichever comes last. Exactly once: whatever several threads believe,
+//! only one can delete the entry. And should none believe it, the end is reported where the task is freed.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::{
@@ -26,7 +27,10 @@ const SIGNAL_GROUP_EXIT: u32 = 4;
 
 #[btf_tracepoint(function = "sched_process_exit")]
 fn on_exit(ctx: BtfTracePointContext) -> i32 {
-    try_exit::<false>(&ctx);
+    if try_exit::<false>(&ctx).is_some() {
+        #[cfg(feature = "log")]
+        aya_log_ebpf::debug!(&ctx, "exit: {}", aya_ebpf::EbpfContext::tgid(&ctx));
+    }
     0
 }
 
@@ -42,36 +46,51 @@ fn try_exit<const AGAIN: bool>(ctx: &BtfTracePointContext) -> Option<()> {
     let tgid: u32 = task.get(off!(task_tgid));
     let entry = TRACKED.get_ptr_mut(tgid)?;
     let says_dead = off!(exit_has_group_dead) == 1;
-    // The last thread finds no entry unless the first program was skipped. For any other thread there is
-    // no telling whether it has been counted; the missing count shows in the process's exit.
-    if AGAIN && (!says_dead || !group_dead(ctx)) {
+    // The thread that makes the group dead leaves a mark unless the first program was skipped for it. For
+    // any other thread there is no telling whether it has been counted; the missing count keeps the event
+    // back until the task is freed, when all totals are known.
+    // SAFETY: a map value.
+    if AGAIN && (!says_dead || !group_dead(ctx) || unsafe { (*entry).dead } != 0) {
         return None;
     }
-    // SAFETY: a map value.
-    unsafe { leave_totals(entry, task) };
-
     let dead = if says_dead {
         group_dead(ctx)
     } else {
         task.follow(off!(task_signal)).get::<u32>(off!(signal_live)) == 0
     };
-    if !dead {
+    // SAFETY: a map value; all who write `dead` write the same. The mark stands before this thread is
+    // counted, and is looked for after: of two threads at least one sees the other.
+    let is_over = unsafe {
+        if dead {
+            (&raw mut (*entry).dead).write_volatile(1);
+        }
+        leave_totals(entry, task);
+        (&raw const (*entry).dead).read_volatile() != 0
+    };
+    if !is_over {
         return None;
     }
 
     let control = control()?;
     // SAFETY: a map value. Copied before the delete: a deleted entry is free for the next process.
     let last = unsafe { totals(entry) };
+    // Where threads came or went during the adoption their number is not sure enough to wait for.
+    let is_exact = off!(free_is_watched) == 1 && last.flags & TRACKED_TOTALS_PARTIAL == 0;
+    if is_exact && last.threads_ended < last.threads_made {
+        return None;
+    }
     TRACKED.remove(tgid).ok()?;
-
     report(control, &last, tgid, task.probed(), Source::Hook)
 }
 
 /// `sched_process_free(task)`: behind the end of every task, when its parent has been told, in a softirq
-/// that cannot be preempted; so this program is never skipped. It reports what no other program could.
+/// that cannot be preempted; so this program is never skipped. It reports the ends that nobody else has.
 #[btf_tracepoint(function = "sched_process_free")]
 fn on_free(ctx: BtfTracePointContext) -> i32 {
-    try_free(&ctx);
+    if try_free(&ctx).is_some() {
+        #[cfg(feature = "log")]
+        aya_log_ebpf::warn!(&ctx, "exit: reported only when a task was freed");
+    }
     0
 }
 
@@ -274,6 +293,8 @@ unsafe fn totals(entry: *const Tracked) -> Tracked {
             exec_id: (*entry).exec_id,
             tgid: (*entry).tgid,
             tgid_inner: (*entry).tgid_inner,
+            dead: 1,
+            reserved: 0,
         }
     }
 }

@@ -33,20 +33,15 @@ fn on_fork(ctx: BtfTracePointContext) -> i32 {
         return 0;
     };
     let tgid: u32 = child.get(off!(task_tgid));
-    if tgid == creator_tgid {
-        // SAFETY: a map value.
-        unsafe { atomic_add(&raw mut (*entry).threads_made, 1) };
-        count(THREADS);
-        return 0;
+    // Where another program stands behind this one, that one counts threads and what did not fit.
+    let is_alone = off!(programs_can_be_skipped) != 1;
+    if tgid != creator_tgid {
+        try_fork(entry, creator, child, tgid, is_alone);
+        #[cfg(feature = "log")]
+        aya_log_ebpf::debug!(&ctx, "fork: {} makes {}", creator_tgid, tgid);
+    } else if is_alone {
+        count_thread(entry);
     }
-    // Where another program stands behind this one, that one says what did not fit.
-    try_fork(
-        entry,
-        creator,
-        child,
-        tgid,
-        off!(programs_can_be_skipped) != 1,
-    );
     0
 }
 
@@ -60,14 +55,26 @@ fn on_wakeup_new(ctx: BtfTracePointContext) -> i32 {
         return 0;
     };
     let tgid: u32 = child.get(off!(task_tgid));
-    // A thread that was not counted shows at the end: more have ended than were made.
-    if tgid == creator_tgid || is_tracked(tgid, child.get(off!(task_start_boottime))) {
+    if tgid == creator_tgid {
+        count_thread(entry);
         return 0;
     }
+    if is_tracked(tgid, child.get(off!(task_start_boottime))) {
+        return 0;
+    }
+    #[cfg(feature = "log")]
+    aya_log_ebpf::warn!(&ctx, "fork: the hook was skipped for {}", tgid);
     // SAFETY: a helper without arguments.
     let creator = Probed(unsafe { bpf_get_current_task() });
     try_fork(entry, creator, child.probed(), tgid, true);
     0
+}
+
+#[inline(always)]
+fn count_thread(entry: *mut Tracked) {
+    // SAFETY: a map value.
+    unsafe { atomic_add(&raw mut (*entry).threads_made, 1) };
+    count(THREADS);
 }
 
 #[inline(always)]

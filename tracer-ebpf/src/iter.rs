@@ -219,6 +219,8 @@ fn adopted(leader: Direct, signal: Probed) -> Tracked {
         exec_id: leader.get(off!(task_self_exec_id)),
         tgid: 0,
         tgid_inner: 0,
+        dead: 0,
+        reserved: 0,
     };
     if leader.get::<u32>(off!(task_exit_state)) != 0 {
         entry.cpu_ns += leader.get::<u64>(off!(task_sum_exec_runtime));

@@ -91,6 +91,8 @@ pub struct Attached {
     observer: Observer,
     degraded: Vec<Degraded>,
     times: StartTimes,
+    #[cfg(feature = "log")]
+    log: super::kernel_log::KernelLog,
 }
 
 impl Attached {
@@ -100,6 +102,7 @@ impl Attached {
         observer: Observer,
         degraded: Vec<Degraded>,
         times: StartTimes,
+        #[cfg(feature = "log")] log: super::kernel_log::KernelLog,
     ) -> Self {
         Self {
             ebpf,
@@ -107,7 +110,15 @@ impl Attached {
             observer,
             degraded,
             times,
+            #[cfg(feature = "log")]
+            log,
         }
+    }
+
+    /// Prints what the kernel side has logged since the last time.
+    #[cfg(feature = "log")]
+    pub fn print_log(&mut self) {
+        self.log.print();
     }
 
     /// This process as the kernel sees it.

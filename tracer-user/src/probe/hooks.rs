@@ -40,7 +40,7 @@ enum Need {
 pub(super) const HOOKS: [Hook; 9] = [
     hook(PROG_EXIT, "sched_process_exit", Need::Required),
     hook(PROG_EXIT_AGAIN, "sched_process_exit", Need::StandIn),
-    hook(PROG_FREE, "sched_process_free", Need::StandIn),
+    hook(PROG_FREE, "sched_process_free", Need::Optional),
     hook(PROG_EXEC, "sched_process_exec", Need::Required),
     hook(PROG_EXEC_AGAIN, "sched_process_exec", Need::StandIn),
     hook(PROG_FORK, "sched_process_fork", Need::Required),

@@ -123,8 +123,16 @@ impl Loader {
     ///
     /// # Errors
     /// [`ProbeError`] says what is missing and how to get it.
-    pub fn load(self) -> Result<Loaded, ProbeError> {
+    #[cfg_attr(
+        not(feature = "log"),
+        expect(unused_mut, reason = "changed in debug builds")
+    )]
+    pub fn load(mut self) -> Result<Loaded, ProbeError> {
         self.settings.check()?;
+        #[cfg(feature = "log")]
+        if self.object.is_none() {
+            self.object = super::kernel_log::named_object()?;
+        }
         let begun = Instant::now();
         let (mut aya, kernel) = thread::scope(|scope| {
             let aya = scope.spawn(|| {
@@ -145,6 +153,8 @@ impl Loader {
         drop(aya);
         let mapped = begun.elapsed();
 
+        #[cfg(feature = "log")]
+        let log = super::kernel_log::KernelLog::take(&mut ebpf);
         let mut degraded = kernel.facts.degraded;
         let may_be_skipped = kernel.facts.offsets.programs_can_be_skipped == 1;
         let present = load_programs(&mut ebpf, &kernel.hook_types, may_be_skipped, &mut degraded)?;
@@ -163,6 +173,8 @@ impl Loader {
             degraded,
             present,
             times,
+            #[cfg(feature = "log")]
+            log,
         })
     }
 
@@ -278,6 +290,8 @@ pub struct Loaded {
     degraded: Vec<Degraded>,
     present: Vec<&'static str>,
     times: StartTimes,
+    #[cfg(feature = "log")]
+    log: super::kernel_log::KernelLog,
 }
 
 impl Loaded {
@@ -316,6 +330,8 @@ impl Loaded {
             observer,
             self.degraded,
             self.times,
+            #[cfg(feature = "log")]
+            self.log,
         ))
     }
 }

@@ -6,6 +6,8 @@ pub mod control;
 pub mod decode;
 mod hook_types;
 mod hooks;
+#[cfg(feature = "log")]
+pub mod kernel_log;
 pub mod loader;
 mod missed;
 pub mod object;

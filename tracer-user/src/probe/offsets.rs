@@ -198,8 +198,14 @@ impl Table<'_, '_> {
 
             exit_has_group_dead: self.exit_has_group_dead(),
             mark_victim_is_task: self.mark_victim_is_task(),
+            free_is_watched: u32::from(self.btf.tracepoint("sched_process_free").is_some()),
             programs_can_be_skipped: self.programs_can_be_skipped(),
-            hidden_thread_flags: PF_IO_WORKER | if user_worker { PF_USER_WORKER } else { 0 },
+            // Where every new thread is seen waking up, none is hidden.
+            hidden_thread_flags: match self.programs_can_be_skipped() {
+                1 => 0,
+                _ if user_worker => PF_IO_WORKER | PF_USER_WORKER,
+                _ => PF_IO_WORKER,
+            },
         }
     }
 

@@ -144,6 +144,8 @@ fn observe(settings: Settings, reading: Reading, held: Held) -> Seen {
         );
     };
     drain(&mut ring, &mut events);
+    #[cfg(feature = "log")]
+    probe.print_log();
     Seen {
         root,
         status,
@@ -223,7 +225,7 @@ impl Seen {
         })
     }
 
-    pub(crate) fn exits(&self) -> impl Iterator<Item = &Exit> {
+    pub(crate) fn exits(&self) -> impl Iterator<Item = &Exit> + Clone {
         self.events.iter().filter_map(|event| match &event.kind {
             EventKind::Exit(exit) => Some(&**exit),
             _ => None,
