@@ -66,10 +66,7 @@ pub(crate) fn as_root(program: &Path) -> Result<Command> {
         return Ok(Command::new(program));
     }
     let Some(sudo) = find("sudo") else {
-        bail!(
-            "{} needs root, and there is no sudo: run this as root, or install sudo",
-            program.display()
-        );
+        bail!("this needs root, and there is no sudo: run it as root, or install sudo");
     };
     let mut command = Command::new(sudo);
     let mut path = std::ffi::OsString::from("PATH=");

@@ -55,7 +55,7 @@ pub(crate) fn suite(args: &Args) -> Result<Counts> {
         .partition(|artifact| artifact.is_integration);
     let mut counts = Counts::default();
     for binary in unit {
-        counts += run_binary(binary, Command::new(&binary.executable), args);
+        counts += run_binary(binary, Command::new("env"), args);
     }
     counts += run_doc_tests(args);
     if args.no_live {
@@ -63,7 +63,7 @@ pub(crate) fn suite(args: &Args) -> Result<Counts> {
         return Ok(counts);
     }
     for binary in live {
-        counts += match program::as_root(&binary.executable) {
+        counts += match program::as_root(Path::new("env")) {
             Ok(command) => run_binary(binary, command, args),
             Err(error) => cannot_run(binary, args, &error),
         };
@@ -72,18 +72,21 @@ pub(crate) fn suite(args: &Args) -> Result<Counts> {
     Ok(counts)
 }
 
-/// Runs one test binary as cargo would: in its package's folder.
-fn run_binary(binary: &Artifact, mut command: Command, args: &Args) -> Counts {
+/// Runs one test binary as cargo would: in its package's folder. `env` comes first to undo what the
+/// caller may have ignored: under nohup, or as a shell's background job, the programs under test would
+/// never see the signals that the tests send.
+fn run_binary(binary: &Artifact, mut env: Command, args: &Args) -> Counts {
     say(format!(
         "\n     Running {} ({})",
         binary.name,
         binary.package()
     ));
-    command
+    env.arg("--default-signal")
+        .arg(&binary.executable)
         .args(&args.filter)
         .current_dir(&binary.package_dir)
         .env("CARGO_MANIFEST_DIR", &binary.package_dir);
-    stream(&mut command, DEADLINE)
+    stream(&mut env, DEADLINE)
 }
 
 /// Documentation tests are built and run by rustdoc, in one go for all libraries.
