@@ -181,6 +181,7 @@ impl Sampler {
             *known = fresh();
         }
         let derived = row::Derived {
+            is_first: known.rate.is_new(),
             captured_at: self.wall.stamp(now.wall).to_rfc3339(),
             cpu_percent: known
                 .rate

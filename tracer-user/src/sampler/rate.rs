@@ -25,6 +25,12 @@ pub struct CpuRate {
 }
 
 impl CpuRate {
+    /// Whether no row has been taken yet: the first has no percentage.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.last.is_none()
+    }
+
     /// The percentage since the row before, one decimal; more than 100 when several threads ran.
     /// `None` on the first row, and until the first base is long enough.
     pub fn sample(&mut self, mono_ns: u64, cpu: Ticks, clk_tck: u64) -> Option<f64> {

@@ -15,6 +15,8 @@ use crate::{
 pub(super) struct Derived {
     pub(super) captured_at: String,
     pub(super) cpu_percent: Option<f64>,
+    /// The first row of a process has no percentage, and needs no reason for that.
+    pub(super) is_first: bool,
     pub(super) switches: Option<Switches>,
 }
 
@@ -58,11 +60,12 @@ pub(super) fn assemble(subject: &Subject, reading: &Reading<'_>, derived: Derive
         oom_score: unread.checked("oom_score", &living.oom_score),
         oom_score_adj: unread.checked("oom_score_adj", &reading.oom_score_adj),
         wchan: unread.checked("wchan", &living.wchan),
-        cpu_percent: unread.present(
-            "cpu_percent",
-            derived.cpu_percent,
-            "no earlier row, or one too recent, to compare with",
-        ),
+        cpu_percent: if derived.is_first {
+            None
+        } else {
+            let too_recent = "too soon after the row before";
+            unread.present("cpu_percent", derived.cpu_percent, too_recent)
+        },
         io_read_bytes: io("io_read_bytes", &mut unread).map(|io| io.read_bytes),
         io_write_bytes: io("io_write_bytes", &mut unread).map(|io| io.write_bytes),
         net_established: unread.checked("net_established", &living.net_established),

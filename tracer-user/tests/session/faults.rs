@@ -1,13 +1,9 @@
 //! The recorder on a disk that a test makes fail, fill up, hang or vanish: the producer never waits, what
 //! was lost is counted in the record itself, and it goes on by itself.
 
-use std::{
-    io,
-    sync::{Arc, Condvar, Mutex},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use crate::support::*;
+use crate::{faulty::Disk, support::*};
 use tracer::session::{
     derive::Fold,
     journal::{
@@ -17,86 +13,6 @@ use tracer::session::{
     recorder::{EndOutcome, Notice, Options, Recorder, SessionError},
 };
 use tracer::units::BootNs;
-
-/// What the disk does; the test's hand on it.
-#[derive(Default)]
-struct Fault {
-    /// Calls wait while this is set.
-    hold: bool,
-    /// Syncs wait while this is set.
-    hold_sync: bool,
-    /// Appends take at most this many bytes in all, then say ENOSPC.
-    room: Option<usize>,
-    /// What sync says.
-    sync: Option<i32>,
-    /// Most bytes one append takes.
-    at_most: Option<usize>,
-    waiting: bool,
-}
-
-#[derive(Clone, Default)]
-struct Disk(Arc<(Mutex<Fault>, Condvar)>);
-
-impl Disk {
-    fn set(&self, change: impl FnOnce(&mut Fault)) {
-        change(&mut self.0.0.lock().expect("not poisoned"));
-        self.0.1.notify_all();
-    }
-
-    fn is_waiting(&self) -> bool {
-        self.0.0.lock().expect("not poisoned").waiting
-    }
-
-    fn options(&self) -> Options {
-        let disk = self.clone();
-        Options {
-            file_layer: Some(Box::new(move |file| Box::new(Layer { file, disk }))),
-            ..Options::default()
-        }
-    }
-}
-
-struct Layer {
-    file: Box<dyn JournalFile>,
-    disk: Disk,
-}
-
-impl Layer {
-    fn gate(&self, held: fn(&Fault) -> bool) -> std::sync::MutexGuard<'_, Fault> {
-        let (fault, changed) = &*self.disk.0;
-        let mut fault = fault.lock().expect("not poisoned");
-        while held(&fault) {
-            fault.waiting = true;
-            fault = changed.wait(fault).expect("not poisoned");
-        }
-        fault.waiting = false;
-        fault
-    }
-}
-
-impl JournalFile for Layer {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut fault = self.gate(|fault| fault.hold);
-        let mut take = bytes.len().min(fault.at_most.unwrap_or(usize::MAX));
-        if let Some(room) = &mut fault.room {
-            if *room == 0 {
-                return Err(io::Error::from_raw_os_error(libc::ENOSPC));
-            }
-            take = take.min(*room);
-            *room -= take;
-        }
-        drop(fault);
-        self.file.append(&bytes[..take])
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        let fault = self.gate(|fault| fault.hold || fault.hold_sync).sync;
-        match fault {
-            Some(error) => Err(io::Error::from_raw_os_error(error)),
-            None => self.file.sync(),
-        }
-    }
-}
 
 fn faulty() -> (tempfile::TempDir, Disk, Recorder<Seen>) {
     let dir = tempfile::tempdir().expect("a directory");

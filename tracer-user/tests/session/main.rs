@@ -8,6 +8,7 @@ mod arbitrary;
 mod cost;
 mod disks;
 mod faults;
+mod faulty;
 mod journal;
 mod kill;
 mod recorder;

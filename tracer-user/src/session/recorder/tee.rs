@@ -28,6 +28,9 @@ struct Shared {
     changed: Condvar,
 }
 
+/// How long a consumer may take for the rest at the end: it must not hold up whoever waits for tracer.
+const REST: Duration = Duration::from_secs(1);
+
 /// Hands lines to a consumer.
 pub struct Tee {
     shared: Arc<Shared>,
@@ -64,8 +67,10 @@ impl Tee {
         }
     }
 
-    /// Waits until the consumer has everything, or until `deadline`; lines it never got.
+    /// Waits until the consumer has everything, [`REST`] at most and never beyond `deadline`; lines it
+    /// never got.
     pub(super) fn close(mut self, deadline: Instant) -> u64 {
+        let deadline = deadline.min(Instant::now() + REST);
         let mut state = self.shared.lock();
         state.closed = true;
         self.shared.changed.notify_all();

@@ -1,0 +1,88 @@
+//! A disk that a test makes fail, fill up or hang.
+
+use std::{
+    io,
+    sync::{Arc, Condvar, Mutex},
+};
+
+use tracer::session::{journal::writer::JournalFile, recorder::Options};
+
+/// What the disk does; the test's hand on it.
+#[derive(Default)]
+pub(crate) struct Fault {
+    /// Calls wait while this is set.
+    pub(crate) hold: bool,
+    /// Syncs wait while this is set.
+    pub(crate) hold_sync: bool,
+    /// Appends take at most this many bytes in all, then say ENOSPC.
+    pub(crate) room: Option<usize>,
+    /// What sync says.
+    pub(crate) sync: Option<i32>,
+    /// Most bytes one append takes.
+    pub(crate) at_most: Option<usize>,
+    pub(crate) waiting: bool,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Disk(pub(crate) Arc<(Mutex<Fault>, Condvar)>);
+
+impl Disk {
+    pub(crate) fn set(&self, change: impl FnOnce(&mut Fault)) {
+        change(&mut self.0.0.lock().expect("not poisoned"));
+        self.0.1.notify_all();
+    }
+
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.0.0.lock().expect("not poisoned").waiting
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        let disk = self.clone();
+        Options {
+            file_layer: Some(Box::new(move |file| Box::new(Layer { file, disk }))),
+            ..Options::default()
+        }
+    }
+}
+
+pub(crate) struct Layer {
+    file: Box<dyn JournalFile>,
+    disk: Disk,
+}
+
+impl Layer {
+    pub(crate) fn gate(&self, held: fn(&Fault) -> bool) -> std::sync::MutexGuard<'_, Fault> {
+        let (fault, changed) = &*self.disk.0;
+        let mut fault = fault.lock().expect("not poisoned");
+        while held(&fault) {
+            fault.waiting = true;
+            fault = changed.wait(fault).expect("not poisoned");
+        }
+        fault.waiting = false;
+        fault
+    }
+}
+
+impl JournalFile for Layer {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut fault = self.gate(|fault| fault.hold);
+        let mut take = bytes.len().min(fault.at_most.unwrap_or(usize::MAX));
+        if let Some(room) = &mut fault.room {
+            if *room == 0 {
+                return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+            }
+            take = take.min(*room);
+            *room -= take;
+        }
+        drop(fault);
+        self.file.append(&bytes[..take])
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let fault = self.gate(|fault| fault.hold || fault.hold_sync).sync;
+        match fault {
+            Some(error) => Err(io::Error::from_raw_os_error(error)),
+            None => self.file.sync(),
+        }
+    }
+}
