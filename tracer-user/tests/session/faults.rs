@@ -6,10 +6,7 @@ use std::time::{Duration, Instant};
 use crate::{faulty::Disk, support::*};
 use tracer::session::{
     derive::Fold,
-    journal::{
-        record::{Body, Record},
-        writer::JournalFile,
-    },
+    journal::record::{Body, Record},
     recorder::{EndOutcome, Notice, Options, Recorder, SessionError},
 };
 use tracer::units::BootNs;
