@@ -38,7 +38,7 @@ impl Screen {
     fn line(&self, text: &str) {
         let end = if self.raw { "\r\n" } else { "\n" };
         // One write a line, so that the command's own output cannot come between.
-        let line = format!("{text}{end}");
+        let line = format!("{}{end}", text.replace('\n', end));
         // Nobody is left to tell when stderr is gone; the record has it all.
         let _ = io::stderr().write_all(line.as_bytes());
     }
@@ -51,7 +51,7 @@ impl Audience for Screen {
 
     fn notice(&mut self, text: &str) {
         if self.show != Show::Nothing {
-            self.line(&format!("tracer: {}", printable(text)));
+            self.line(&format!("tracer: {}", paragraph(text)));
         }
     }
 
@@ -73,9 +73,16 @@ impl Audience for Screen {
 
 /// Prints an error with its causes.
 pub(super) fn failure(error: &anyhow::Error) {
-    let text = printable(&format!("{error:#}"));
+    let text = paragraph(&format!("{error:#}"));
     // Nobody is left to tell when stderr is gone.
     let _ = io::stderr().write_all(format!("tracer: {text}\n").as_bytes());
+}
+
+/// Text of several lines, control characters escaped. All but the first line are indented: none can
+/// pass for a line of its own.
+fn paragraph(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(|line| printable(line.trim())).collect();
+    lines.join("\n    ")
 }
 
 /// Text with its control characters escaped.
@@ -98,7 +105,7 @@ fn block(summary: &Summary, directory: &Path) -> String {
     let completeness = &summary.completeness;
     let mut text = format!("tracer: {}\n", printable(&summary.verdict.sentence));
     if let Some(why) = &summary.unresolved {
-        let _ = writeln!(text, "  workload    not resolved: {}", printable(why));
+        let _ = writeln!(text, "  workload    not resolved: {}", paragraph(why));
     }
     let _ = writeln!(
         text,
@@ -211,6 +218,14 @@ mod tests {
             "a\\u{1b}[31mb\\r\\nc\\u{202e}d"
         );
         assert_eq!(printable("grün"), "grün");
+    }
+
+    #[test]
+    fn a_line_within_a_text_cannot_pass_for_a_line_of_tracers_own() {
+        assert_eq!(
+            paragraph("seen:\n  a\u{1b}b\ntracer: c"),
+            "seen:\n    a\\u{1b}b\n    tracer: c"
+        );
     }
 
     #[test]

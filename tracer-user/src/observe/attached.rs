@@ -93,17 +93,28 @@ impl Attachment {
         let signals = Ready::new(self.signals.as_fd())?;
         let ended = Ready::new(self.pidfd.as_fd())?;
         let started = Instant::now();
-        let resolve_by = tokio::time::Instant::now() + config.timeout;
+        // Beyond the clock's reach is for ever.
+        let resolve_by = tokio::time::Instant::now().checked_add(config.timeout);
+        let mut root_gone = false;
         let mut schedule = follower.schedule();
         loop {
             if let Some(stop) = self.attend()? {
                 return Ok(stop);
             }
-            if follower.root_ended() {
+            if config.follow == Follow::Workload && follower.target_ended() {
+                return Ok(Stop::WorkloadEnded);
+            }
+            let outlived = config.follow == Follow::Workload && follower.has_target();
+            if follower.root_ended() && !outlived {
                 return Ok(vanished(follower, started.elapsed()));
             }
-            if follower.target_ended() && config.follow == Follow::Workload {
-                return Ok(Stop::WorkloadEnded);
+            // Before the events, of which a storm may never leave a moment without.
+            follower.tick_if_due(&mut schedule);
+            if !follower.is_settled() && resolve_by.is_some_and(|at| at <= Instant::now().into()) {
+                follower.take_all_events();
+                if let Some(why) = follower.settle_or_give_up(Miss::TimedOut, started.elapsed()) {
+                    return Ok(Stop::Unresolved(why));
+                }
             }
             tokio::select! {
                 biased;
@@ -111,21 +122,16 @@ impl Attachment {
                 () = follower.readable() => {
                     follower.take_events();
                 }
-                ready = ended.wait() => {
+                ready = ended.wait(), if !root_gone => {
                     ready?;
-                    follower.take_all_events();
-                    return Ok(vanished(follower, started.elapsed()));
-                }
-                () = tokio::time::sleep(schedule.wait(read_mono_ns())) => {
-                    let missed = schedule.begin(read_mono_ns());
-                    follower.tick(missed);
-                }
-                () = tokio::time::sleep_until(resolve_by), if !follower.is_settled() => {
-                    follower.take_all_events();
-                    if let Some(why) = follower.settle_or_give_up(Miss::TimedOut, started.elapsed()) {
-                        return Ok(Stop::Unresolved(why));
+                    root_gone = true;
+                    follower.last_events_of_root().await;
+                    if config.follow == Follow::Root || !follower.has_target() {
+                        return Ok(vanished(follower, started.elapsed()));
                     }
                 }
+                () = tokio::time::sleep(schedule.wait(read_mono_ns())) => {}
+                () = until(resolve_by), if !follower.is_settled() => {}
             }
         }
     }
@@ -142,6 +148,13 @@ impl Attachment {
             }
         }
         Ok(None)
+    }
+}
+
+async fn until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -4,17 +4,22 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     os::unix::ffi::OsStringExt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 
 use crate::{
-    config::{JsonSink, ObserveConfig, RunConfig},
+    config::{ObserveConfig, RunConfig},
     observe::{
         Audience, ObserveError,
         command::Command,
         error::chain,
+        json::Lines,
         kernel::{self, Kernel},
     },
     probe::{attached::Attached, object::BUILT_BY},
@@ -29,11 +34,11 @@ use crate::{
             },
             record::{self, TargetBody},
         },
-        recorder::{self, EndInfo, FinishReport, Recorder, Tee},
+        recorder::{self, EndInfo, FinishReport, Recorder},
         summary::{Summarizer, Summary},
     },
     target::Pinned,
-    units::{BootNs, Comm, Tgid, Ticks},
+    units::{BootNs, Comm, Process, Tgid, Ticks},
 };
 
 /// A session that has begun.
@@ -44,6 +49,8 @@ pub(super) struct Session {
     /// We started the root, rather than found it.
     pub(super) started_root: bool,
     info: SessionInfo,
+    /// Nobody is to wait for a reader of `--json` any more.
+    over: Arc<AtomicBool>,
 }
 
 /// Whom the session is about.
@@ -85,7 +92,16 @@ pub(super) fn prepare(
         uid: command.uid(),
         kernel: probe.as_ref().map(kernel_facts),
     };
-    let session = Session::begin(&proc, &config.observe, subject)?;
+    let lines = match Lines::start(config.observe.json.as_ref()) {
+        Ok(lines) => lines,
+        Err(error) if config.require_trace => return Err(error),
+        // The record has them all the same.
+        Err(error) => {
+            audience.notice(&chain(&error));
+            Lines::default()
+        }
+    };
+    let session = Session::begin(&proc, &config.observe, subject, lines)?;
     Ok((proc, probe, session))
 }
 
@@ -104,6 +120,7 @@ impl Session {
         proc: &ProcRoot,
         config: &ObserveConfig,
         subject: Subject,
+        lines: Lines,
     ) -> Result<Self, ObserveError> {
         let own_uid = rustix::process::getuid().as_raw();
         let state_dir = StateDir::resolve(
@@ -119,7 +136,7 @@ impl Session {
             .map_err(recorder::SessionError::from)?;
         let info = session_info(proc, config, subject, clock, session_id);
         let options = recorder::Options {
-            tee: tee(config)?,
+            tee: lines.tee,
             ..recorder::Options::default()
         };
         let fold = Summarizer::new(info.clone());
@@ -129,7 +146,14 @@ impl Session {
             root_tgid: Tgid(info.root.pid),
             started_root: info.mode == Mode::Run,
             info,
+            over: lines.over,
         })
+    }
+
+    /// Whether `root`, found by its pid, is the process that the session is about.
+    pub(super) fn is_root(&self, root: Process) -> bool {
+        let start = self.info.root.starttime_ticks;
+        root.tgid == self.root_tgid && start.is_none_or(|start| start == self.ticks(root.key.start))
     }
 
     /// The ticks `/proc` shows for a start time.
@@ -211,6 +235,7 @@ impl Session {
 
     /// Ends the session.
     pub(super) fn finish(&self, end: EndInfo, deadline: Instant) -> FinishReport<Summary> {
+        self.over.store(true, Ordering::Relaxed);
         self.recorder.finish(end, deadline)
     }
 }
@@ -293,29 +318,6 @@ fn clock_pair(proc: &ProcRoot) -> ClockPair {
         boot: pair.boot,
         wall,
     }
-}
-
-/// Where live JSON lines go.
-fn tee(config: &ObserveConfig) -> Result<Option<Tee>, ObserveError> {
-    let sink: Box<dyn std::io::Write + Send> = match &config.json {
-        None => return Ok(None),
-        Some(JsonSink::Stdout) => Box::new(std::io::stdout()),
-        Some(JsonSink::File(path)) => {
-            let open = std::fs::OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(path);
-            Box::new(open.map_err(|source| ObserveError::Json {
-                path: path.clone(),
-                source,
-            })?)
-        }
-    };
-    let system = |source| ObserveError::System {
-        step: "start a thread for --json",
-        source,
-    };
-    Tee::spawn(sink).map(Some).map_err(system)
 }
 
 /// Arguments as `/proc/<pid>/cmdline` has them.

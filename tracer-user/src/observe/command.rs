@@ -6,6 +6,8 @@ use super::{
     Ending, ObserveError, end::Stop, error::chain, follower::Follower, ready::Ready,
     terminal::Terminal,
 };
+use rustix::event::{PollFd, PollFlags};
+
 use crate::{
     config::{ExitFrom, RunConfig},
     session::summary::Summary,
@@ -79,17 +81,23 @@ impl Command {
             Ok(child) => child,
             Err(error) => return Stop::NotStarted(chain(&error), error.exit_code()),
         };
-        let served = self.serve(&mut child, Some(follower)).await;
-        served.map_or_else(
-            |source| Stop::Failed(format!("cannot wait for the command: {source}")),
-            |status| Stop::RootEnded(Some(status)),
-        )
+        match self.serve(&mut child, Some(&mut *follower)).await {
+            Ok(status) => Stop::RootEnded(Some(status)),
+            Err(source) => {
+                follower.say(&format!("no longer observing the command: {source}"));
+                self.serve_to_the_end(&mut child).map_or_else(
+                    |source| Stop::Failed(format!("cannot wait for the command: {source}")),
+                    |status| Stop::RootEnded(Some(status)),
+                )
+            }
+        }
     }
 
     /// Runs the command without observing it.
     pub(super) async fn run_alone(mut self) -> Result<Ending, ObserveError> {
         let mut child = self.release()?;
-        let status = self.serve(&mut child, None).await;
+        let served = self.serve(&mut child, None).await;
+        let status = served.or_else(|_| self.serve_to_the_end(&mut child));
         let status = status.map_err(|source| ObserveError::System {
             step: "wait for the command",
             source,
@@ -116,7 +124,7 @@ impl Command {
                 })
             }
             Stop::NotStarted(why, code) => Err(ObserveError::NotStarted { why, code }),
-            Stop::Failed(why) => Err(ObserveError::NotStarted { why, code: 125 }),
+            Stop::Failed(why) => Err(ObserveError::Failed(why)),
             Stop::RootEnded(None) | Stop::WorkloadEnded | Stop::Asked(_) | Stop::Unresolved(_) => {
                 Ok(Ending { exit_code: 0 })
             }
@@ -146,6 +154,9 @@ impl Command {
                 self.disconnect(follower.as_deref_mut());
                 return Ok(status);
             }
+            if let (Some(follower), Some(schedule)) = (follower.as_deref_mut(), &mut schedule) {
+                follower.tick_if_due(schedule);
+            }
             let next_tick = schedule.as_ref().map(|schedule| schedule.wait(mono_ns()));
             tokio::select! {
                 biased;
@@ -155,18 +166,32 @@ impl Command {
                         follower.take_events();
                     }
                 }
-                () = pause(next_tick) => {
-                    if let (Some(follower), Some(schedule)) = (follower.as_deref_mut(), &mut schedule) {
-                        let missed = schedule.begin(mono_ns());
-                        follower.tick(missed);
-                    }
-                }
+                () = pause(next_tick) => {}
                 () = tokio::time::sleep_until(started + URGENT), if urgent => {
                     urgent = false;
                     if let Some(follower) = follower.as_deref_mut() {
                         follower.relax();
                     }
                 }
+            }
+        }
+    }
+
+    /// Waits for the command and passes signals on, with nothing but poll(2): for when the event loop
+    /// fails. The command must not stay without its parent, nor its exit code unread.
+    fn serve_to_the_end(&mut self, child: &mut RunningChild) -> io::Result<i32> {
+        self.terminal = None;
+        loop {
+            if let Some(status) = self.attend(child, None)? {
+                return Ok(status);
+            }
+            let mut fds = [
+                PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(child.pidfd(), PollFlags::IN),
+            ];
+            match rustix::event::poll(&mut fds, None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
             }
         }
     }
@@ -206,10 +231,10 @@ impl Command {
                                 terminal.suspend();
                             } else {
                                 stop_self()?;
-                                child.signal(libc::SIGCONT)?;
+                                continue_command(child);
                             }
                         }
-                        OnStop::Continue => child.signal(libc::SIGCONT)?,
+                        OnStop::Continue => continue_command(child),
                         OnStop::Wait => {}
                     }
                 }
@@ -241,7 +266,12 @@ impl Command {
         let Some(terminal) = &mut self.terminal else {
             return;
         };
-        let copied = terminal.disconnect();
+        let mut follower = follower;
+        let copied = terminal.disconnect(|| {
+            if let Some(follower) = follower.as_deref_mut() {
+                follower.take_events();
+            }
+        });
         let Some(follower) = follower else { return };
         follower.audience().raw_terminal(false);
         if copied.is_some_and(|copied| copied.still_open) {
@@ -259,6 +289,11 @@ fn got_it(follower: Option<&mut Follower<'_>>, received: Received) -> bool {
     let since = u64::try_from(SAME_SIGNAL.as_nanos()).unwrap_or(u64::MAX);
     let t = BootNs(follower.clock_now().0.saturating_sub(since));
     follower.root_got(received.signo, Tgid(received.pid), t)
+}
+
+/// Continues the command, unless it has become somebody whom we may not signal.
+fn continue_command(child: &RunningChild) {
+    let _ = child.signal(libc::SIGCONT);
 }
 
 /// Whether a shell with job control may have started us: only then does stopping mean anything to it.

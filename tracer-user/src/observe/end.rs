@@ -37,13 +37,17 @@ pub(super) enum Stop {
 impl Follower<'_> {
     /// Brings the session to its end and says what it came to.
     pub(super) async fn end(&mut self, stop: &Stop) -> Option<Summary> {
-        self.last_events(stop).await;
-        if let Some(why) = self.give_up(Miss::RootVanished, self.session_age())
-            && self.expects()
-            && !matches!(stop, Stop::NotStarted(..) | Stop::Unresolved(_))
-        {
-            self.say(&why);
+        if matches!(stop, Stop::RootEnded(_)) {
+            self.last_events_of_root().await;
         }
+        self.last_events().await;
+        let miss = match stop {
+            Stop::RootEnded(_) | Stop::NotStarted(..) => Miss::RootVanished,
+            // The root lives.
+            _ => Miss::Stopped,
+        };
+        // The block says why.
+        self.give_up(miss, self.session_age());
         if let Stop::RootEnded(Some(status)) = stop {
             self.note(Note::waited(status.cast_unsigned()));
         }
@@ -76,6 +80,12 @@ impl Follower<'_> {
                 failure.file, failure.error
             ));
         }
+        if report.tee_dropped > 0 {
+            self.say(&format!(
+                "{} lines of --json were not written: their reader is gone or too slow",
+                report.tee_dropped
+            ));
+        }
         let started = !matches!(stop, Stop::NotStarted(..) | Stop::Unresolved(_));
         if let Some(summary) = report.summary.as_ref().filter(|_| started) {
             let directory = self.session.recorder.path().to_owned();
@@ -84,20 +94,33 @@ impl Follower<'_> {
         report.summary
     }
 
-    /// Takes what is still on its way. The root's exit event was sent before anybody could see that it
-    /// has ended, so it is there, or it was lost.
-    async fn last_events(&mut self, stop: &Stop) {
-        self.take_all_events();
-        let root_ended = matches!(stop, Stop::RootEnded(_));
+    /// Takes events until the root's exit is among them. It was sent before anybody could see that the
+    /// root has ended, so it is there, or it was lost.
+    pub(super) async fn last_events_of_root(&mut self) {
         let deadline = tokio::time::Instant::now() + LAST_EVENTS;
-        while root_ended && self.kernel.is_some() && !self.root_ended() {
+        loop {
+            self.take_all_events();
+            if self.kernel.is_none()
+                || self.root_ended()
+                || tokio::time::timeout_at(deadline, self.readable())
+                    .await
+                    .is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Takes what has been sent until now, also where the journal has no room for it yet.
+    async fn last_events(&mut self) {
+        let deadline = tokio::time::Instant::now() + LAST_EVENTS;
+        while self.take_events() {
             if tokio::time::timeout_at(deadline, self.readable())
                 .await
                 .is_err()
             {
-                break;
+                return;
             }
-            self.take_all_events();
         }
     }
 }

@@ -58,6 +58,18 @@ pub enum ObserveError {
         /// What the system said.
         source: io::Error,
     },
+    /// tracer could not go on.
+    #[error("{0}")]
+    Failed(String),
+    /// The kernel side did not find the process to track.
+    #[error(
+        "the kernel side does not find process {pid}: it may just have ended; if it is there, follow one \
+         of its children"
+    )]
+    NotTracked {
+        /// The root.
+        pid: u32,
+    },
     /// A system call of tracer's own failed.
     #[error("cannot {step}")]
     System {

@@ -18,6 +18,7 @@ mod command;
 mod end;
 mod error;
 mod follower;
+mod json;
 mod kernel;
 mod ready;
 mod terminal;
@@ -30,7 +31,9 @@ use self::{
     begin::{Session, Subject},
     command::Command,
     end::Stop,
+    error::chain,
     follower::Follower,
+    json::Lines,
 };
 use crate::{
     config::{AttachConfig, RunConfig},
@@ -72,7 +75,7 @@ pub fn run(config: &RunConfig, audience: &mut dyn Audience) -> Result<Ending, Ob
         Ok(prepared) => prepared,
         Err(error) if config.require_trace => return Err(error),
         Err(error) => {
-            audience.notice(&format!("not observing: {}", error::chain(&error)));
+            audience.notice(&format!("not observing: {}", chain(&error)));
             return event_loop()?.block_on(command.run_alone());
         }
     };
@@ -81,10 +84,12 @@ pub fn run(config: &RunConfig, audience: &mut dyn Audience) -> Result<Ending, Ob
         let mut follower = Follower::new(session, proc, &config.observe, audience);
         // From here on no fork, exec or exit of the tree goes unseen.
         if let Err(error) = follower.track(probe) {
+            let why = chain(&error);
             if config.require_trace {
+                follower.end(&Stop::NotStarted(why, 125)).await;
                 return Err(error);
             }
-            follower.say(&format!("running untraced: {}", error::chain(&error)));
+            follower.say(&format!("running untraced: {why}"));
         }
         let stop = command.run(&mut follower).await;
         let summary = follower.end(&stop).await;
@@ -109,15 +114,20 @@ pub fn attach(config: &AttachConfig, audience: &mut dyn Audience) -> Result<Endi
         uid: attachment.uid(),
         kernel: Some(begin::kernel_facts(&probe)),
     };
-    let session = Session::begin(&proc, &config.observe, subject)?;
+    let lines = Lines::start(config.observe.json.as_ref())?;
+    let session = Session::begin(&proc, &config.observe, subject, lines)?;
 
     event_loop()?.block_on(async {
         let mut follower = Follower::new(session, proc, &config.observe, audience);
-        follower.track(Some(probe))?;
+        if let Err(error) = follower.track(Some(probe)) {
+            follower.end(&Stop::NotStarted(chain(&error), 125)).await;
+            return Err(error);
+        }
         let stop = attachment.watch(&mut follower, config).await;
         follower.end(&stop).await;
         match stop {
             Stop::Unresolved(reason) => Err(ObserveError::Unresolved(reason)),
+            Stop::Failed(why) => Err(ObserveError::Failed(why)),
             _ => Ok(Ending { exit_code: 0 }),
         }
     })

@@ -3,8 +3,8 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
-    thread::JoinHandle,
-    time::Duration,
+    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    time::{Duration, Instant},
 };
 
 use rustix::stdio::{stdin, stdout};
@@ -20,11 +20,17 @@ use crate::target::{
 /// terminal says later is not waited for.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// The copy ends by itself, [`GRACE`] after the command; unless somebody else read the key, or filled
+/// the pipe, between its look and its call. Such a thread is left behind: it ends with us.
+const GIVE_UP: Duration = Duration::from_secs(2);
+/// How often events are taken while the last output is waited for.
+const MEANWHILE: Duration = Duration::from_millis(10);
+
 /// A terminal of ours for the command.
 pub(super) struct Terminal {
     pty: Pty,
     real: Option<RawTerminal>,
-    copier: Option<JoinHandle<io::Result<Copied>>>,
+    copier: Option<Receiver<io::Result<Copied>>>,
 }
 
 impl Terminal {
@@ -55,6 +61,7 @@ impl Terminal {
             own(child.pidfd())?,
         ];
         let pump = Pump::new(rustix::termios::isatty(stdin()));
+        let (done, copier) = sync_channel(1);
         let work = move || {
             let [stdin, stdout, master, ended] = &ends;
             let ends = Ends {
@@ -63,12 +70,14 @@ impl Terminal {
                 master: master.as_fd(),
                 ended: ended.as_fd(),
             };
-            pump.copy(ends, GRACE)
+            // Nobody hears it when the wait for it was given up.
+            let _ = done.send(pump.copy(ends, GRACE));
         };
         let thread = std::thread::Builder::new()
             .name("terminal".to_owned())
             .spawn(work);
-        self.copier = Some(thread.map_err(system("start a thread for the terminal"))?);
+        thread.map_err(system("start a thread for the terminal"))?;
+        self.copier = Some(copier);
         Ok(())
     }
 
@@ -91,13 +100,18 @@ impl Terminal {
         }
     }
 
-    /// Waits for the last output and gives the real terminal back.
-    pub(super) fn disconnect(&mut self) -> Option<Copied> {
-        // The copy ends by itself, `GRACE` after the command at the latest.
-        let copied = self
-            .copier
-            .take()
-            .and_then(|copier| copier.join().ok()?.ok());
+    /// Waits for the last output, calling `meanwhile` now and then, and gives the real terminal back.
+    pub(super) fn disconnect(&mut self, mut meanwhile: impl FnMut()) -> Option<Copied> {
+        let deadline = Instant::now() + GIVE_UP;
+        let copied = self.copier.take().and_then(|copier| {
+            loop {
+                match copier.recv_timeout(MEANWHILE) {
+                    Ok(copied) => return copied.ok(),
+                    Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => meanwhile(),
+                    Err(_) => return None,
+                }
+            }
+        });
         self.real = None;
         copied
     }

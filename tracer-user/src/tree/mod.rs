@@ -51,6 +51,8 @@ pub enum Effect {
     /// A process was made with the pid of one that had not been seen to end: an exit was lost. The
     /// old one is taken off the tree.
     ExitLost(ProcKey),
+    /// The fork of a process that an earlier event named already: nothing was lost after all.
+    BirthLate,
     /// The process was in the tree already; nothing changed.
     Duplicate,
     /// Signals and OOM kills leave the tree as it is.
@@ -136,8 +138,24 @@ impl Tree {
 
     fn fork(&mut self, t: BootNs, fork: &Fork) -> Effect {
         let key = fork.child.key;
-        if self.early_exits.remove(&key) || self.live.get(&key).is_some_and(|old| !old.birth_lost) {
-            return Effect::Duplicate;
+        if self.early_exits.remove(&key) {
+            return Effect::BirthLate;
+        }
+        match self.live.get_mut(&key) {
+            Some(old) if !old.birth_lost => return Effect::Duplicate,
+            Some(old) => {
+                // An adopted process can exec between its adoption and the report of that: what the
+                // exec said is newer.
+                old.parent = Some(fork.parent.key);
+                old.creator = Some(fork.creator.key);
+                old.depth = fork.depth;
+                old.adopted = fork.adopted;
+                old.birth_lost = false;
+                let siblings = self.children.entry(fork.parent.key).or_default();
+                siblings.insert(key);
+                return Effect::BirthLate;
+            }
+            None => {}
         }
         let mut effect = Effect::Applied;
         if let Some(old) = self

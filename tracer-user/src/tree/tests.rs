@@ -142,9 +142,27 @@ fn an_exit_may_overtake_the_report_of_its_adoption() {
     apply(&mut tree, &exit(3, gone));
     assert_eq!(
         apply(&mut tree, &fork(2, gone, process(1, 0))),
-        Effect::Duplicate
+        Effect::BirthLate
     );
     assert!(tree.is_empty());
+}
+
+#[test]
+fn an_exec_may_overtake_the_report_of_its_adoption() {
+    let mut tree = Tree::new();
+    let (parent, early) = (process(4, 1), process(5, 1));
+    apply(&mut tree, &fork(1, parent, process(1, 0)));
+    apply(&mut tree, &exec(3, early, b"cc", 1));
+    assert_eq!(apply(&mut tree, &fork(2, early, parent)), Effect::BirthLate);
+    let node = tree.get(early.key).unwrap();
+    assert_eq!(
+        (node.comm, node.exec_no, node.birth_lost),
+        (Comm::from_bytes(b"cc"), 1, false)
+    );
+    assert_eq!(node.parent, Some(parent.key));
+    assert_eq!(tree.children(parent.key).count(), 1);
+    apply(&mut tree, &exit(4, early));
+    assert_eq!(tree.children(parent.key).count(), 0);
 }
 
 /// What may happen next: indices choose among the living of the model.

@@ -155,8 +155,11 @@ fn explain(
             ),
         };
     }
-    if let Some((_, parent)) = case.parent_exit
+    // The kernel sends this after the parent's end. A parent that kills its child and then leaves has
+    // killed it.
+    if let Some((parent_seq, parent)) = case.parent_exit
         && parent == sent.sender.key
+        && parent_seq < sent.seq
     {
         let why = format!("its parent {} ended first", who(&sent.killer));
         return (Cause::ParentDeath, Confidence::Certain, Some(why));
@@ -292,6 +295,20 @@ mod tests {
             ],
         );
         assert_eq!(verdict.killer.unwrap().comm, "kill");
+    }
+
+    #[test]
+    fn a_parent_that_kills_and_then_leaves_has_killed() {
+        let cause = |parent_exit_seq| {
+            let mut evidence = Evidence::default();
+            let sent = signal(15, 0, "sh", false);
+            evidence.signal(10, BootNs(10), &sent, Relation::Wrapper, Ticks(1));
+            evidence.parent_ended(process(5).key, parent_exit_seq, process(6).key);
+            let case = evidence.take(process(5).key);
+            judge("python3", End::Seen(99, WaitStatus(15)), &case).cause
+        };
+        assert_eq!(cause(11), Cause::Killed);
+        assert_eq!(cause(9), Cause::ParentDeath);
     }
 
     #[test]

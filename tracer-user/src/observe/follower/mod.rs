@@ -48,8 +48,13 @@ pub(super) struct Follower<'a> {
     wrappers: HashSet<ProcKey>,
     unresolved: bool,
     events: Vec<Event>,
+    /// Taken from the ring during a tick, and not yet looked at.
+    backlog: Vec<Event>,
     records: Vec<Record>,
     root_signals: Vec<(i32, Tgid, BootNs)>,
+    /// The last sender of a signal in this round, with its command line: a storm of signals reads it
+    /// once.
+    sender: Option<(ProcKey, Vec<u8>)>,
 }
 
 impl<'a> Follower<'a> {
@@ -76,8 +81,10 @@ impl<'a> Follower<'a> {
             wrappers: HashSet::new(),
             unresolved: false,
             events: Vec::new(),
+            backlog: Vec::new(),
             records: Vec::new(),
             root_signals: Vec::new(),
+            sender: None,
         }
     }
 
@@ -89,6 +96,12 @@ impl<'a> Follower<'a> {
         let adoption = kernel.adopt(self.session.root_tgid)?;
         self.kernel = Some(kernel);
         self.take_all_events();
+        if adoption.adopted == 0 {
+            self.kernel = None;
+            return Err(ObserveError::NotTracked {
+                pid: self.session.root_tgid.0,
+            });
+        }
         if !self.session.started_root {
             let passes = adoption.passes.into();
             self.note(Note::attached(
@@ -124,6 +137,11 @@ impl<'a> Follower<'a> {
         self.root_ended
     }
 
+    /// Whether the workload is known.
+    pub(super) fn has_target(&self) -> bool {
+        self.target.is_some()
+    }
+
     /// Whether the workload's end was seen.
     pub(super) fn target_ended(&self) -> bool {
         self.target_ended
@@ -138,6 +156,9 @@ impl<'a> Follower<'a> {
         let Some(kernel) = &mut self.kernel else {
             return std::future::pending().await;
         };
+        if !self.backlog.is_empty() && self.session.recorder.has_room() {
+            return;
+        }
         if self.session.recorder.has_room() {
             kernel.wait().await;
         } else {
@@ -155,13 +176,18 @@ impl<'a> Follower<'a> {
             return false;
         };
         let mut events = std::mem::take(&mut self.events);
+        // What a tick took from the ring is older than what is in it now.
+        events.append(&mut self.backlog);
         let more = kernel.drain(DRAIN_MAX, &mut events);
         for event in events.drain(..) {
             self.take(event);
         }
+        // A burst must not leave its room behind.
+        events.shrink_to(DRAIN_MAX);
         self.events = events;
+        self.sender = None;
         self.hand_over();
-        more
+        more || !self.backlog.is_empty()
     }
 
     /// Takes all that the kernel side has sent until now, as far as the journal has room.
@@ -172,7 +198,7 @@ impl<'a> Follower<'a> {
     fn take(&mut self, mut event: Event) {
         match &mut event.kind {
             EventKind::Fork(fork) => {
-                if self.root.is_none() && fork.child.tgid == self.session.root_tgid {
+                if self.root.is_none() && self.session.is_root(fork.child) {
                     // The command was held before its first instruction: nothing of it was missed.
                     fork.adopted &= !self.session.started_root;
                     self.root_found(fork.child);
@@ -224,7 +250,11 @@ impl<'a> Follower<'a> {
         }
         let by_somebody = !signal.from_kernel && signal.sender.key != signal.target.key;
         if by_somebody && is_lethal(signal.signal) && signal.sender.tgid.0 != 0 {
-            signal.sender_cmdline = self.cmdline(signal.sender);
+            signal.sender_cmdline = match &self.sender {
+                Some((key, line)) if *key == signal.sender.key => line.clone(),
+                _ => self.cmdline(signal.sender),
+            };
+            self.sender = Some((signal.sender.key, signal.sender_cmdline.clone()));
         }
     }
 
@@ -244,11 +274,13 @@ impl<'a> Follower<'a> {
         line
     }
 
-    /// Whether the root got this signal from that sender since `t`.
-    pub(super) fn root_got(&self, signal: i32, sender: Tgid, t: BootNs) -> bool {
-        self.root_signals
+    /// Whether the root got this signal from that sender since `t`. Asked again, it is about another.
+    pub(super) fn root_got(&mut self, signal: i32, sender: Tgid, t: BootNs) -> bool {
+        let found = self
+            .root_signals
             .iter()
-            .any(|&(number, from, at)| number == signal && from == sender && at >= t)
+            .position(|&(number, from, at)| number == signal && from == sender && at >= t);
+        found.map(|at| self.root_signals.remove(at)).is_some()
     }
 
     /// Adds a note.

@@ -4,15 +4,31 @@
 use super::Follower;
 use crate::{
     observe::kernel::Kernel,
-    sampler::Subject,
+    procfs::host::read_mono_ns,
+    sampler::{Subject, schedule::Schedule},
     session::journal::record::{Body, Record, SnapshotEvent},
     snapshot::Role,
     units::{ProcKey, Process},
 };
 
+/// Processes read between two looks at the ring: some milliseconds.
+const EMPTY_RING_EVERY: usize = 64;
+/// Events kept in memory during one tick: some 30 MB, and four rings full.
+const BACKLOG_MAX: usize = 65_536;
+
 impl Follower<'_> {
+    /// Reads every living process once, if it is time to, and then events: reading many takes longer
+    /// than the interval between two ticks may be.
+    pub(in crate::observe) fn tick_if_due(&mut self, schedule: &mut Schedule) {
+        if schedule.wait(read_mono_ns()).is_zero() {
+            let missed = schedule.begin(read_mono_ns());
+            self.tick(missed);
+            self.take_events();
+        }
+    }
+
     /// Reads every living process once.
-    pub(in crate::observe) fn tick(&mut self, missed: u64) {
+    pub(super) fn tick(&mut self, missed: u64) {
         let target = self.target.map(|target| target.key);
         let subjects: Vec<Subject> = self
             .tree
@@ -29,6 +45,18 @@ impl Follower<'_> {
                 self.subject(node.process, role)
             })
             .collect();
+        // Thousands of processes take as long to read as a storm needs to fill the ring: it is emptied
+        // meanwhile, as far as memory may be spent on that.
+        let (kernel, backlog) = (&mut self.kernel, &mut self.backlog);
+        let subjects = subjects.into_iter().enumerate().map(|(at, subject)| {
+            if let Some(kernel) = kernel
+                && at % EMPTY_RING_EVERY == EMPTY_RING_EVERY - 1
+                && backlog.len() < BACKLOG_MAX
+            {
+                kernel.drain(BACKLOG_MAX - backlog.len(), backlog);
+            }
+            subject
+        });
         let tick = self.sampler.tick(self.clock, subjects);
         let mut totals = tick.totals;
         totals.missed_ticks = missed;

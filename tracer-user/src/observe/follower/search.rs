@@ -61,11 +61,6 @@ impl Follower<'_> {
         }
     }
 
-    /// Whether the user named the workload.
-    pub(in crate::observe) fn expects(&self) -> bool {
-        self.expect.is_some()
-    }
-
     /// Whether the search for the workload is over, one way or the other.
     pub(in crate::observe) fn is_settled(&self) -> bool {
         self.target.is_some() || self.unresolved

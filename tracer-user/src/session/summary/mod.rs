@@ -45,6 +45,8 @@ pub struct Summarizer {
     rows: Rows,
     lost: BTreeMap<String, u64>,
     reasons: BTreeMap<String, u64>,
+    /// Processes with events whose fork has not come.
+    births_lost: u64,
     attach: Option<(u64, bool)>,
     last: BootNs,
     end: Option<EndRecord>,
@@ -116,6 +118,7 @@ impl Summarizer {
             rows: Rows::default(),
             lost: BTreeMap::new(),
             reasons: BTreeMap::new(),
+            births_lost: 0,
             attach: None,
             last: BootNs(0),
             end: None,
@@ -153,24 +156,27 @@ impl Summarizer {
     }
 
     fn event(&mut self, seq: u64, t: BootNs, event: &EventKind) {
-        self.accounting.apply(event);
         match event {
-            EventKind::Fork(fork) => {
-                if self.root.is_none() {
-                    self.root = Some(fork.child);
-                }
+            // At an attach, others of the tree may be reported before the root.
+            EventKind::Fork(fork) if fork.child.tgid.0 == self.session.root.pid => {
+                self.root.get_or_insert(fork.child);
             }
-            EventKind::Exec(exec) => {
-                if self.target_key() == Some(exec.process.key) {
-                    self.comm_now = Some(exec.comm);
-                }
+            EventKind::Exec(exec) if self.target_key() == Some(exec.process.key) => {
+                self.comm_now = Some(exec.comm);
             }
+            EventKind::Fork(_) | EventKind::Exec(_) => {}
             EventKind::Exit(exit) => self.exit(seq, t, exit),
             EventKind::Signal(signal) => self.signal(seq, t, signal),
             EventKind::Oom(oom) => self.evidence.oom(seq, oom),
         }
-        match self.tree.apply(t, event) {
-            Effect::BirthLost => self.reason("event of a process whose fork was lost"),
+        let effect = self.tree.apply(t, event);
+        // A process that is reported twice is one process.
+        if effect != Effect::Duplicate {
+            self.accounting.apply(event);
+        }
+        match effect {
+            Effect::BirthLost => self.births_lost += 1,
+            Effect::BirthLate => self.births_lost = self.births_lost.saturating_sub(1),
             Effect::ExitLost(key) => {
                 self.evidence.take(key);
                 self.reason("process whose exit was lost");
@@ -187,6 +193,7 @@ impl Summarizer {
                 self.ended_target = self
                     .recent
                     .iter()
+                    .chain(&self.ended_root)
                     .find(|ended| ended.process.key == key)
                     .cloned();
                 self.unresolved = None;
@@ -217,8 +224,8 @@ impl Summarizer {
             let ratio = fds as f64 / limit as f64;
             rows.peak_fd_ratio = rows.peak_fd_ratio.max(ratio);
         }
-        if let (Some(comm), Some(expected)) = (&row.comm, self.comm_now) {
-            rows.drift |= *comm != expected.to_text();
+        if let (Some(comm), Some(target)) = (&row.comm, &self.target) {
+            rows.drift |= *comm != target.comm.to_text();
         }
     }
 

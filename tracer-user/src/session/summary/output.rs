@@ -55,7 +55,7 @@ pub struct Summary {
     pub termination_reason: String,
     /// Name of the pinned workload; null when there is none.
     pub tracked_comm: Option<String>,
-    /// Whether a row bears another name than the workload's.
+    /// Whether a row of the workload bears another name than it had when it was found.
     pub tracked_comm_drift: bool,
     /// How the workload was found: 3 is by events.
     pub tracer_target_resolution_version: u32,
@@ -310,7 +310,14 @@ fn completeness(fold: &Summarizer) -> Completeness {
                 .map(|(reason, count)| format!("{count} × {reason}")),
         )
         .collect();
-    if fold.session.backend == Backend::None {
+    if fold.births_lost > 0 {
+        reasons.push(format!(
+            "{} × event of a process whose fork was lost",
+            fold.births_lost
+        ));
+    }
+    // Loaded is not tracking: what says so is the note that tracking was on.
+    if fold.session.backend == Backend::None || fold.armed.is_none() {
         reasons.push("tracking could not start".to_owned());
     }
     if accounting.forks != accounting.exits + alive {

@@ -14,6 +14,8 @@ pub enum Miss {
     RootVanished,
     /// The time for it was over.
     TimedOut,
+    /// Observation ended first; the root lives on.
+    Stopped,
 }
 
 /// No workload was found. The message names the root, what was expected, how long was waited, and
@@ -69,6 +71,10 @@ impl fmt::Display for Unresolved {
             Miss::RootVanished => write!(
                 f,
                 "{root} ended after {waited:?} without starting a {sought}"
+            )?,
+            Miss::Stopped => write!(
+                f,
+                "observation of {root} ended after {waited:?}, before a {sought} started"
             )?,
             Miss::TimedOut => write!(
                 f,
