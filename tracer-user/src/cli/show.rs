@@ -104,6 +104,19 @@ fn block(summary: &Summary, directory: &Path) -> String {
     let totals = &summary.totals;
     let completeness = &summary.completeness;
     let mut text = format!("tracer: {}\n", printable(&summary.verdict.sentence));
+    if let Some(root) = summary.root.as_ref().filter(|root| root.pid != summary.pid) {
+        let comm = root.comm.as_deref().unwrap_or("the command");
+        let how = match (root.exit_code, &root.signal) {
+            (Some(code), _) => format!("exited {code}"),
+            (None, signal) => format!("ended by {}", signal.as_deref().unwrap_or("a signal")),
+        };
+        let _ = writeln!(
+            text,
+            "  command     {} (pid {}) {how}",
+            printable(comm),
+            root.pid
+        );
+    }
     if let Some(why) = &summary.unresolved {
         let _ = writeln!(text, "  workload    not resolved: {}", paragraph(why));
     }
@@ -126,8 +139,10 @@ fn block(summary: &Summary, directory: &Path) -> String {
     };
     let _ = writeln!(
         text,
-        "  processes   {} run, {} programs executed{alive}; {missing}",
-        totals.processes, completeness.execs
+        "  processes   {} run, {} program{} executed{alive}; {missing}",
+        totals.processes,
+        completeness.execs,
+        if completeness.execs == 1 { "" } else { "s" },
     );
     let _ = writeln!(
         text,

@@ -16,6 +16,8 @@ use crate::{
 const LAST_EVENTS: Duration = Duration::from_millis(500);
 /// How long the disk may take for the end of a session.
 const FINISH: Duration = Duration::from_secs(10);
+/// The same for a disk that has just refused or not answered: whoever waits for the command waits too.
+const FAILING: Duration = Duration::from_secs(1);
 
 /// Why observation stops.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +69,13 @@ impl Follower<'_> {
             cause,
             t: self.clock_now(),
         };
-        let report = self.session.finish(info, Instant::now() + FINISH);
+        // A disk that fails now is not waited for as long as one that is slow.
+        let patience = if self.session.recorder.is_failing() {
+            FAILING
+        } else {
+            FINISH
+        };
+        let report = self.session.finish(info, Instant::now() + patience);
         for notice in self.session.recorder.notices() {
             self.say(&notice.to_string());
         }

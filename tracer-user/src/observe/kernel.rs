@@ -124,6 +124,10 @@ impl Kernel {
                 "map_full".to_owned(),
                 now.map_full.saturating_sub(before.map_full),
             ));
+            losses.push((
+                "execs_missed".to_owned(),
+                now.execs_missed.saturating_sub(before.execs_missed),
+            ));
             self.counted = now;
         }
         losses.push((

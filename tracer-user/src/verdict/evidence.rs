@@ -33,6 +33,8 @@ pub struct SignalSeen {
     pub sender: Process,
     /// The same, with names and relation.
     pub killer: Killer,
+    /// Who sent the sender a lethal signal before.
+    pub behind: Option<Killer>,
 }
 
 /// An OOM kill.
@@ -72,9 +74,15 @@ impl Evidence {
         relation: Relation,
         start: Ticks,
     ) {
-        if !signals::is_lethal(signal.signal) {
+        // What was ignored, or pending already, did nothing: it must not push out what did.
+        if !signals::is_lethal(signal.signal) || signal.result != 0 {
             return;
         }
+        // A wrapper that was sent a lethal signal itself most likely only passes it on.
+        let sender = self.cases.get(&signal.sender.key);
+        let behind = sender
+            .and_then(|case| case.signals.last())
+            .map(|seen| seen.killer.clone());
         let case = self.cases.entry(signal.target.key).or_default();
         if case.signals.len() == SIGNALS_MAX {
             case.signals.remove(0);
@@ -98,6 +106,7 @@ impl Evidence {
             result: signal.result,
             from_kernel: signal.from_kernel,
             sender: signal.sender,
+            behind,
             killer: Killer {
                 pid: (signal.sender.tgid.0 != 0).then_some(signal.sender.tgid.0),
                 starttime_ticks: start.0,

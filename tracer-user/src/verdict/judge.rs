@@ -142,11 +142,13 @@ fn explain(
                 let why = format!("its terminal went away, with {}", who(&sent.killer));
                 (Cause::Hangup, Confidence::Likely, Some(why))
             }
-            // The kernel kills the OOM victim before it reports the kill; if that report was lost,
-            // this is what is left of it.
+            // The OOM killer reports its choice; without such a report this is a limit on CPU time
+            // (RLIMIT_CPU), or a report that was lost.
             9 if is_self(&sent.killer) => {
-                let why = "the kernel killed it, most likely for want of memory".to_owned();
-                (Cause::KernelOom, Confidence::Likely, Some(why))
+                let why = "the kernel killed it and reported no want of memory: a limit such as \
+                           RLIMIT_CPU, most likely"
+                    .to_owned();
+                (Cause::Killed, Confidence::Likely, Some(why))
             }
             _ => (
                 Cause::Killed,
@@ -164,9 +166,29 @@ fn explain(
         let why = format!("its parent {} ended first", who(&sent.killer));
         return (Cause::ParentDeath, Confidence::Certain, Some(why));
     }
+    if let Some(behind) = &sent.behind
+        && sent.killer.relation == Relation::Wrapper
+    {
+        let why = format!(
+            "{} passed on what it got from {}",
+            who(&sent.killer),
+            who(behind)
+        );
+        return (Cause::Killed, Confidence::Likely, Some(why));
+    }
     if sent.killer.comm == "timeout" && sent.killer.relation == Relation::Wrapper {
+        // Any program may call itself so; one that was started by that name most likely is.
+        let started_so = sent.killer.cmdline.as_deref().is_some_and(|cmdline| {
+            let program = cmdline.split(' ').next().unwrap_or_default();
+            program.rsplit('/').next() == Some("timeout")
+        });
+        let confidence = if started_so {
+            Confidence::Certain
+        } else {
+            Confidence::Likely
+        };
         let why = format!("{} ran out of time", who(&sent.killer));
-        return (Cause::Timeout, Confidence::Certain, Some(why));
+        return (Cause::Timeout, confidence, Some(why));
     }
     (
         Cause::Killed,
@@ -240,7 +262,7 @@ mod tests {
             sender: process(6),
             sender_comm: Comm::from_bytes(sender.as_bytes()),
             sender_uid: 0,
-            sender_cmdline: b"pkill\0-f\0python\0".to_vec(),
+            sender_cmdline: format!("{sender}\0-f\0python\0").into_bytes(),
         }
     }
 

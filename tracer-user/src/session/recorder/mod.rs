@@ -210,6 +210,12 @@ impl<F: Fold> Recorder<F> {
         self.shared.has_room()
     }
 
+    /// Whether the disk refuses what is written, or does not answer.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.shared.is_failing()
+    }
+
     /// Writes the session's enrollment, before any record that is accepted after this call. The
     /// first one counts: false when there was one before, or the session has ended.
     #[must_use]

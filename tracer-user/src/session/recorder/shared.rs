@@ -71,6 +71,11 @@ impl<T> Shared<T> {
         }
     }
 
+    /// Whether the disk refuses what is written, or does not answer.
+    pub(super) fn is_failing(&self) -> bool {
+        self.impaired(&self.lock()).is_some()
+    }
+
     /// Why waiting for room is pointless, if it is.
     fn impaired(&self, state: &State<T>) -> Option<String> {
         match &state.failing {

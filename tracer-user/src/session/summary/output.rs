@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     session::journal::info::{Backend, Mode},
-    verdict::{Verdict, WaitStatus, judge, judge::End},
+    verdict::{Verdict, WaitStatus, judge, judge::End, signals},
 };
 
 /// `summary.json`.
@@ -27,7 +27,7 @@ pub struct Summary {
     pub cwd: String,
     /// The command as it was given, quoted as a shell would need it.
     pub command: String,
-    /// Whether the workload exited 0.
+    /// Whether the workload exited 0, and the root as well where it has ended.
     pub success: bool,
     /// success, error, killed, detached or crashed.
     pub subtype: String,
@@ -63,6 +63,8 @@ pub struct Summary {
     pub labels: BTreeMap<String, String>,
     /// How the workload ended.
     pub verdict: Verdict,
+    /// How the root ended, which is what a caller of the command sees; null while it lives.
+    pub root: Option<RootEnding>,
     /// Why there is no workload; null when there is one.
     pub unresolved: Option<String>,
     /// Whether anything is missing.
@@ -71,6 +73,19 @@ pub struct Summary {
     pub totals: Totals,
     /// How the observer fared.
     pub observer: Observer,
+}
+
+/// How the process the user named ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RootEnding {
+    /// Its pid.
+    pub pid: u32,
+    /// Its last name; null when its end was not traced.
+    pub comm: Option<String>,
+    /// Exit code; null when a signal ended it.
+    pub exit_code: Option<i32>,
+    /// Name of the signal that ended it; null when it exited.
+    pub signal: Option<String>,
 }
 
 /// Whether anything is missing from the record.
@@ -159,14 +174,18 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
     let duration_ns = fold.last.since(start);
     let end = fold.end.as_ref();
     let ending = end.map(|end| end.ending.as_str());
+    let root = root_ending(fold);
+    // A workload that did well below a command that failed is no success.
+    let root_failed = root.as_ref().is_some_and(|root| root.exit_code != Some(0));
+    let success = verdict.exit_code == Some(0) && !root_failed;
     Summary {
         session_id: session.session_id.to_string(),
         dir_name: session.session_id.to_string(),
         pid: subject.map_or(session.root.pid, |process| process.tgid.0),
         cwd: String::from_utf8_lossy(&session.cwd).into_owned(),
         command: quote(&session.command),
-        success: verdict.exit_code == Some(0),
-        subtype: subtype(status, ending.is_some()).to_owned(),
+        success,
+        subtype: subtype(status, success, ending.is_some()).to_owned(),
         exit_code: status.map_or(-1, |status| i32::from(status.shell_code())),
         start_ts: wall(session, start),
         end_ts: wall(session, fold.last),
@@ -186,6 +205,7 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
         tracer_target_resolution_version: 3,
         labels: session.labels.clone(),
         verdict,
+        root,
         unresolved: fold.unresolved.clone(),
         completeness: completeness(fold),
         totals: totals(fold),
@@ -213,6 +233,20 @@ fn waited(fold: &Summarizer) -> Option<(u64, WaitStatus)> {
         _ => fold.target.is_none(),
     };
     fold.waited.filter(|_| about_root)
+}
+
+/// How the root ended: by its exit event, or as its parent saw it.
+fn root_ending(fold: &Summarizer) -> Option<RootEnding> {
+    let ended = fold.ended_root.as_ref();
+    let status = ended
+        .map(|ended| ended.status)
+        .or(fold.waited.map(|(_, status)| status))?;
+    Some(RootEnding {
+        pid: fold.session.root.pid,
+        comm: ended.map(|ended| ended.comm.to_text()),
+        exit_code: status.exit_code(),
+        signal: status.signal().map(signals::name),
+    })
 }
 
 /// The session's row in `sessions.jsonl`: the summary without its long parts.
@@ -277,10 +311,10 @@ fn verdict(fold: &Summarizer, ended: Option<&Ended>) -> Verdict {
     }
 }
 
-fn subtype(status: Option<WaitStatus>, ended: bool) -> &'static str {
+fn subtype(status: Option<WaitStatus>, success: bool, ended: bool) -> &'static str {
     match status {
         _ if !ended => "crashed",
-        Some(WaitStatus(0)) => "success",
+        Some(_) if success => "success",
         Some(status) if status.signal().is_some() => "killed",
         Some(_) => "error",
         None => "detached",
