@@ -1,5 +1,7 @@
 //! A recorded session, folded again from its journal: the same summary, to the byte.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot get on fails")]
+
 use std::fs::File;
 use std::process::{Command, Stdio};
 
@@ -11,7 +13,7 @@ use tracer::session::summary::Summarizer;
 /// Records `sh -c text` and returns `summary.json` as it was written and as it is rebuilt.
 fn recorded_and_rebuilt(text: &str) -> (String, String) {
     let state = tempfile::tempdir().unwrap();
-    let status = Command::new(env!("CARGO_BIN_EXE_tracer"))
+    let ended = Command::new(env!("CARGO_BIN_EXE_tracer"))
         .args(["run", "-q", "--require-trace", "--interval", "20ms"])
         .arg("--state-dir")
         .arg(state.path())
@@ -19,11 +21,7 @@ fn recorded_and_rebuilt(text: &str) -> (String, String) {
         .stdin(Stdio::null())
         .status()
         .unwrap();
-    assert_ne!(
-        status.code(),
-        Some(125),
-        "no trace: root and BTF are needed"
-    );
+    assert_ne!(ended.code(), Some(125), "no trace: root and BTF are needed");
     let mut sessions = std::fs::read_dir(state.path().join("sessions")).unwrap();
     let session = sessions.next().unwrap().unwrap().path();
     let journal = || File::open(session.join("journal.0.jsonl")).unwrap();
@@ -32,8 +30,8 @@ fn recorded_and_rebuilt(text: &str) -> (String, String) {
         panic!("the first record is a {}", first.body.kind());
     };
     let mut fold = Summarizer::new(*info);
-    let stats = replay(journal(), &mut fold).unwrap();
-    assert!(stats.records > 5, "{stats:?}");
+    let read = replay(journal(), &mut fold).unwrap();
+    assert!(read.records > 5, "{read:?}");
     let rebuilt = serde_json::to_string_pretty(&fold.finish()).unwrap() + "\n";
     let recorded = std::fs::read_to_string(session.join("summary.json")).unwrap();
     (recorded, rebuilt)

@@ -1,6 +1,10 @@
 //! The command of `tracer run`: held, released, served with signals, and reaped.
 
-use std::{io, os::fd::AsFd, time::Duration};
+use std::{
+    io,
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
 
 use super::{
     Ending, ObserveError, end::Stop, error::chain, follower::Follower, ready::Ready,
@@ -32,6 +36,8 @@ pub(super) struct Command {
     uid: u32,
     signals: SignalFd,
     terminal: Option<Terminal>,
+    /// When all signals until then had been read.
+    looked: Instant,
 }
 
 impl Command {
@@ -62,6 +68,7 @@ impl Command {
             uid,
             signals,
             terminal,
+            looked: Instant::now(),
         })
     }
 
@@ -207,7 +214,7 @@ impl Command {
             continued |= received.signo == libc::SIGCONT;
             let context = Context {
                 shares_group: self.terminal.is_none(),
-                command_got_it: got_it(follower.as_deref_mut(), received),
+                command_got_it: got_it(follower.as_deref_mut(), received, self.looked.elapsed()),
             };
             match forward(received, context) {
                 // A command of another user, or one that has just ended, cannot be told any more.
@@ -220,6 +227,7 @@ impl Command {
                 Decision::AlreadyDelivered | Decision::Child => {}
             }
         }
+        self.looked = Instant::now();
         while let Some(change) = child.poll_change()? {
             match change {
                 ChildChange::Exited { status } => return Ok(Some(status)),
@@ -280,13 +288,18 @@ impl Command {
     }
 }
 
-/// Whether the kernel side saw the same signal, from the same sender, reach the command.
-fn got_it(follower: Option<&mut Follower<'_>>, received: Received) -> bool {
+/// Whether the kernel side saw the same signal, from the same sender, reach the command. It may have
+/// waited for us as long as `since_last_look`.
+fn got_it(
+    follower: Option<&mut Follower<'_>>,
+    received: Received,
+    since_last_look: Duration,
+) -> bool {
     let Some(follower) = follower.filter(|_| received.code <= 0) else {
         return false;
     };
     follower.take_all_events();
-    let since = u64::try_from(SAME_SIGNAL.as_nanos()).unwrap_or(u64::MAX);
+    let since = u64::try_from((since_last_look + SAME_SIGNAL).as_nanos()).unwrap_or(u64::MAX);
     let t = BootNs(follower.clock_now().0.saturating_sub(since));
     follower.root_got(received.signo, Tgid(received.pid), t)
 }
