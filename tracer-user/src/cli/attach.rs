@@ -52,7 +52,7 @@ pub(super) fn main(args: Args) -> Result<u8, Failure> {
             .into_config()
             .map_err(|error| Failure::new(USAGE, error))?,
     };
-    let ending = observe::attach(&config, &mut show::Screen::new(config.observe.show));
+    let ending = observe::attach(&config, &mut show::Screen::announcing(config.observe.show));
     let ending = ending.map_err(|error| Failure {
         code: error.exit_code(),
         error: error.into(),

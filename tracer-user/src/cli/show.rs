@@ -22,15 +22,26 @@ use crate::{
 pub(super) struct Screen {
     show: Show,
     began: Option<BootNs>,
+    /// Say where the record is when it begins, and not only at the end.
+    announce: bool,
     /// Lines end in CR LF while the terminal is raw.
     raw: bool,
 }
 
 impl Screen {
+    /// For a session that ends when the user has seen enough: its record is read while it grows.
+    pub(super) fn announcing(show: Show) -> Self {
+        Self {
+            announce: show != Show::Nothing,
+            ..Self::new(show)
+        }
+    }
+
     pub(super) fn new(show: Show) -> Self {
         Self {
             show,
             began: None,
+            announce: false,
             raw: false,
         }
     }
@@ -47,6 +58,12 @@ impl Screen {
 impl Audience for Screen {
     fn raw_terminal(&mut self, raw: bool) {
         self.raw = raw;
+    }
+
+    fn began(&mut self, directory: &Path) {
+        if self.announce || self.show == Show::Events {
+            self.notice(&format!("recording in {}", directory.display()));
+        }
     }
 
     fn notice(&mut self, text: &str) {
@@ -120,6 +137,20 @@ fn block(summary: &Summary, directory: &Path) -> String {
     if let Some(why) = &summary.unresolved {
         let _ = writeln!(text, "  workload    not resolved: {}", paragraph(why));
     }
+    if summary.observer.backend == "none" {
+        // Nothing below the root was seen, and zeros would pass for measurements.
+        let wall = length(totals.wall_us);
+        let _ = writeln!(
+            text,
+            "  cost        {wall} wall; not traced, so nothing else is known"
+        );
+        let _ = writeln!(
+            text,
+            "  record      {}",
+            printable(&directory.to_string_lossy())
+        );
+        return text;
+    }
     let _ = writeln!(
         text,
         "  cost        {} wall, {} user + {} system CPU, peak RSS {} (tree {})",
@@ -131,7 +162,7 @@ fn block(summary: &Summary, directory: &Path) -> String {
     );
     let alive = match completeness.alive {
         0 => String::new(),
-        alive => format!(", {alive} still alive"),
+        alive => format!(", {alive} still alive and not in the CPU time"),
     };
     let missing = match completeness.reasons.as_slice() {
         [] => "nothing lost".to_owned(),

@@ -46,6 +46,8 @@ use crate::{
 pub trait Audience {
     /// The terminal is raw from now on, or no longer: lines need a carriage return meanwhile.
     fn raw_terminal(&mut self, raw: bool);
+    /// A session has begun, in this directory.
+    fn began(&mut self, directory: &Path);
     /// Something people should know.
     fn notice(&mut self, text: &str);
     /// An event, as it is taken.

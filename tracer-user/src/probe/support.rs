@@ -181,7 +181,12 @@ impl ProbeError {
                 verifier_log,
             } => {
                 let log = verifier_log.to_string();
-                if log.trim().is_empty() {
+                if is(&io_error, Errno::MFILE) {
+                    Self::step(
+                        "loading the kernel side with so few descriptors (raise `ulimit -n`)",
+                        io_error,
+                    )
+                } else if log.trim().is_empty() {
                     program_refused(io_error, situation)
                 } else {
                     Self::Rejected {

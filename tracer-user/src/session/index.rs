@@ -7,7 +7,7 @@
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read, Write},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     time::{Duration, Instant},
 };
 
@@ -29,8 +29,15 @@ const ROW_MAX: u64 = 1 << 20;
 /// # Errors
 /// What the system says; `TimedOut` when another process kept the lock until `deadline`.
 pub fn append(store: &Store, row: &Value, deadline: Instant) -> io::Result<()> {
-    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE;
+    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK;
     let mut file = File::from(store.dir().open(INDEX, flags, Mode::RUSR | Mode::WUSR)?);
+    let metadata = file.metadata()?;
+    // A pipe would swallow the row, and a second name would let it land in somebody else's file.
+    if !metadata.is_file() || metadata.nlink() != 1 {
+        return Err(io::Error::other(
+            "it is no plain file with this name alone; move it away",
+        ));
+    }
     lock(&file, deadline)?;
     let mut line = serde_json::to_vec(row)?;
     line.push(b'\n');
@@ -101,5 +108,44 @@ mod tests {
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[1]["c"], 3);
         assert_eq!(bad, 3);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::StateDir;
+
+    #[test]
+    fn a_row_goes_into_no_pipe_and_no_file_that_has_another_name() {
+        let room = tempfile::tempdir().unwrap();
+        let state = room.path().join("state");
+        let state = StateDir::resolve(Some(state), |_| None, 0).unwrap();
+        let store = Store::open(&state).unwrap();
+        let index = state.path().join(INDEX);
+        let append = || append(&store, &Value::from("row"), Instant::now());
+
+        std::fs::write(room.path().join("precious"), "mine").unwrap();
+        std::fs::hard_link(room.path().join("precious"), &index).unwrap();
+        append().unwrap_err();
+        assert_eq!(
+            std::fs::read(room.path().join("precious")).unwrap(),
+            b"mine"
+        );
+
+        std::fs::remove_file(&index).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &index,
+            rustix::fs::FileType::Fifo,
+            Mode::RUSR | Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        append().unwrap_err();
+
+        std::fs::remove_file(&index).unwrap();
+        append().unwrap();
+        assert_eq!(std::fs::read(&index).unwrap(), b"\"row\"\n");
     }
 }

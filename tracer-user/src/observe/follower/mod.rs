@@ -90,6 +90,7 @@ impl<'a> Follower<'a> {
 
     /// Starts tracking the root and all that lives below it; without a probe, only `/proc` is read.
     pub(super) fn track(&mut self, probe: Option<Attached>) -> Result<(), ObserveError> {
+        self.audience.began(self.session.recorder.path());
         let Some(probe) = probe else { return Ok(()) };
         let page_kb = self.sampler.root().host().page_size / 1024;
         let mut kernel = Kernel::new(probe, page_kb)?;
