@@ -101,6 +101,7 @@ fn read_rows(mut source: impl BufRead) -> (Vec<Value>, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::StateDir;
 
     #[test]
     fn half_a_row_is_not_a_row() {
@@ -109,12 +110,6 @@ mod tests {
         assert_eq!(rows[1]["c"], 3);
         assert_eq!(bad, 3);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::session::StateDir;
 
     #[test]
     fn a_row_goes_into_no_pipe_and_no_file_that_has_another_name() {
