@@ -30,6 +30,10 @@ pub(super) fn assemble(subject: &Subject, reading: &Reading<'_>, derived: Derive
     for key in ["ctx_switches_voluntary", "ctx_switches_involuntary"] {
         unread.checked(key, &reading.switches);
     }
+    if derived.cpu_percent.is_none() && !derived.is_first {
+        let why = "too soon after the row before".to_owned();
+        unread.0.insert("cpu_percent".to_owned(), why);
+    }
     SnapshotRow {
         captured_at: derived.captured_at,
         pid: subject.tgid.0,
@@ -60,12 +64,7 @@ pub(super) fn assemble(subject: &Subject, reading: &Reading<'_>, derived: Derive
         oom_score: unread.checked("oom_score", &living.oom_score),
         oom_score_adj: unread.checked("oom_score_adj", &reading.oom_score_adj),
         wchan: unread.checked("wchan", &living.wchan),
-        cpu_percent: if derived.is_first {
-            None
-        } else {
-            let too_recent = "too soon after the row before";
-            unread.present("cpu_percent", derived.cpu_percent, too_recent)
-        },
+        cpu_percent: derived.cpu_percent,
         io_read_bytes: io("io_read_bytes", &mut unread).map(|io| io.read_bytes),
         io_write_bytes: io("io_write_bytes", &mut unread).map(|io| io.write_bytes),
         net_established: unread.checked("net_established", &living.net_established),
