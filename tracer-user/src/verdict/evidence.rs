@@ -78,11 +78,14 @@ impl Evidence {
         if !signals::is_lethal(signal.signal) || signal.result != 0 {
             return;
         }
-        // A wrapper that was sent a lethal signal itself most likely only passes it on.
+        // A wrapper that somebody sent a lethal signal most likely only passes it on. What it got from
+        // the kernel, such as the alarm that timeout(1) sets, is its own business.
         let sender = self.cases.get(&signal.sender.key);
-        let behind = sender
-            .and_then(|case| case.signals.last())
-            .map(|seen| seen.killer.clone());
+        let sent_to_sender = sender.and_then(|case| {
+            let mut signals = case.signals.iter().rev();
+            signals.find(|seen| !seen.from_kernel && seen.sender.key != signal.sender.key)
+        });
+        let behind = sent_to_sender.map(|seen| seen.killer.clone());
         let case = self.cases.entry(signal.target.key).or_default();
         if case.signals.len() == SIGNALS_MAX {
             case.signals.remove(0);

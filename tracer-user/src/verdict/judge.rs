@@ -177,8 +177,8 @@ fn explain(
         return (Cause::Killed, Confidence::Likely, Some(why));
     }
     if sent.killer.comm == "timeout" && sent.killer.relation == Relation::Wrapper {
-        // Any program may call itself so; one that was started by that name most likely is.
-        let started_so = sent.killer.cmdline.as_deref().is_some_and(|cmdline| {
+        // Any program may call itself so; one that was started by another name is not believed.
+        let started_so = sent.killer.cmdline.as_deref().is_none_or(|cmdline| {
             let program = cmdline.split(' ').next().unwrap_or_default();
             program.rsplit('/').next() == Some("timeout")
         });
@@ -331,6 +331,57 @@ mod tests {
         };
         assert_eq!(cause(11), Cause::Killed);
         assert_eq!(cause(9), Cause::ParentDeath);
+    }
+
+    #[test]
+    fn a_wrapper_that_was_signalled_itself_only_passed_it_on() {
+        let mut evidence = Evidence::default();
+        let to_wrapper = Signal {
+            target: process(6),
+            sender: process(9),
+            ..signal(15, 0, "pkill", false)
+        };
+        let alarm = Signal {
+            target: process(6),
+            sender: process(6),
+            ..signal(14, 0x80, "swapper", true)
+        };
+        let passed_on = signal(15, 0, "timeout", false);
+        let ticks = Ticks(1);
+        evidence.signal(1, BootNs(1), &to_wrapper, Relation::Outside, ticks);
+        evidence.signal(2, BootNs(2), &alarm, Relation::Kernel, ticks);
+        evidence.signal(3, BootNs(3), &passed_on, Relation::Wrapper, ticks);
+        let case = evidence.take(process(5).key);
+        let verdict = judge("sleep (pid 5)", End::Seen(99, WaitStatus(15)), &case);
+        assert_eq!(
+            (verdict.cause, verdict.confidence),
+            (Cause::Killed, Confidence::Likely)
+        );
+        assert!(
+            verdict
+                .sentence
+                .contains("passed on what it got from pkill"),
+            "{verdict:?}"
+        );
+    }
+
+    #[test]
+    fn a_program_that_only_calls_itself_timeout_is_not_believed() {
+        let spoofed = Signal {
+            sender_cmdline: b"./ft\0".to_vec(),
+            ..signal(15, 0, "timeout", false)
+        };
+        let verdict = verdict(15, &[(spoofed, Relation::Wrapper)]);
+        assert_eq!(verdict.confidence, Confidence::Likely);
+    }
+
+    #[test]
+    fn a_kill_by_the_kernel_without_an_oom_report_is_no_oom_kill() {
+        let verdict = verdict(9, &[(signal(9, 0x80, "bash", true), Relation::Itself)]);
+        assert_eq!(
+            (verdict.cause, verdict.confidence),
+            (Cause::Killed, Confidence::Likely)
+        );
     }
 
     #[test]
