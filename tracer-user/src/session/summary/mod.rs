@@ -4,6 +4,7 @@
 //! records read back: both give the same summary, to the byte.
 
 mod output;
+mod row;
 mod text;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -73,7 +74,7 @@ impl Fold for Summarizer {
     }
 
     fn index_row(summary: &Summary) -> serde_json::Value {
-        output::index_row(summary)
+        row::index_row(summary)
     }
 }
 
