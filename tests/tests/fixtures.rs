@@ -21,9 +21,17 @@ type Seen = (Counts<(i32, i32, i32)>, Counts<(i32, i32)>);
 fn by_strace(log: &str) -> Result<Seen> {
     let (mut forks, mut exits) = (Counts::new(), Counts::new());
     let mut threads = BTreeSet::new();
+    // A call that another thread's line cut in two says what it asked for in its first half only.
+    let mut making_threads = BTreeSet::new();
     for line in log.lines() {
         let (pid, rest) = line.trim_start().split_once(' ').context("no pid")?;
         let (pid, rest): (i32, _) = (pid.parse()?, rest.trim_start());
+        if rest.ends_with("<unfinished ...>") {
+            if rest.contains("CLONE_THREAD") {
+                making_threads.insert(pid);
+            }
+            continue;
+        }
         if let Some(code) = rest.strip_prefix("+++ exited with ") {
             let code: i32 = code.trim_end_matches(" +++").parse()?;
             *exits.entry((pid, code << 8)).or_default() += 1;
@@ -43,7 +51,8 @@ fn by_strace(log: &str) -> Result<Seen> {
             && child > 0
         {
             *forks.entry((0, child, 0)).or_default() += 1;
-            if rest.contains("CLONE_THREAD") {
+            let resumed = rest.contains("resumed>") && making_threads.remove(&pid);
+            if rest.contains("CLONE_THREAD") || resumed {
                 threads.insert(child);
             }
         }

@@ -28,12 +28,17 @@ use crate::units::{BootNs, ProcKey, Process, Tgid};
 /// real trees are far from this deep, and two passes are the usual number.
 const PASSES_MAX: u32 = 64;
 
+/// Passes in a row that must find nothing. One is not proof: a process can be looked at while its
+/// parent is not tracked, and that parent end, giving it to one that is, before the pass comes to it.
+/// Each further pass needs the same accident anew, among the few that were forked meanwhile.
+const EMPTY_PASSES: u32 = 3;
+
 /// What an adoption found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Adoption {
     /// Times the processes of the system were gone through.
     pub passes: u32,
-    /// The last pass found nothing new: everything alive below the root is tracked.
+    /// The last passes found nothing new: everything alive below the root is tracked.
     pub converged: bool,
     /// Processes taken in, the root included.
     pub adopted: u32,
@@ -160,13 +165,15 @@ impl Attached {
 
     fn adopt_passes(&mut self) -> Result<Adoption, ProbeError> {
         let mut adoption = Adoption::default();
+        let mut empty = 0;
         let mut buffer = vec![0; 64 << 10];
         while adoption.passes < PASSES_MAX {
             let found = run_iterator(&mut self.ebpf, PROG_ADOPT, &mut buffer)
                 .map_err(|source| ProbeError::step("going through the processes", source))?;
             adoption.passes += 1;
             adoption.adopted += u32::try_from(found / size_of::<u32>()).unwrap_or(u32::MAX);
-            if found == 0 {
+            empty = if found == 0 { empty + 1 } else { 0 };
+            if empty == EMPTY_PASSES {
                 adoption.converged = true;
                 break;
             }
