@@ -254,9 +254,22 @@ fn expect_all_since(armed: u64, root: i32, truth: &[(u64, Fact)], session: &Sess
         lacking.map(|(&pid, _)| pid).collect()
     };
     let (forks, exits) = (lacks(&forks), lacks(&exits));
+    let said: Vec<_> = truth
+        .iter()
+        .filter_map(|(time, fact)| match fact {
+            Fact::Last { pid } if forks.contains(pid) => Some((*pid, time.saturating_sub(armed))),
+            _ => None,
+        })
+        .collect();
+    let family: Vec<_> = happened
+        .forks
+        .keys()
+        .filter(|(creator, child, _)| forks.contains(child) || forks.contains(creator))
+        .collect();
     ensure!(
         forks.is_empty() && exits.is_empty(),
-        "alive after arming at {armed}, but no fork of {forks:?}, no exit of {exits:?}"
+        "alive after arming at {armed}, but no fork of {forks:?}, no exit of {exits:?}; alive so \
+         many ns after it: {said:?}; forks (creator, child, parent): {family:?}"
     );
     ensure!(
         !alive.is_empty(),

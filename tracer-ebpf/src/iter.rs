@@ -24,6 +24,9 @@ use crate::{
 
 /// `PF_KTHREAD` of include/linux/sched.h.
 const KERNEL_THREAD: u32 = 0x0020_0000;
+/// Ancestors looked at for one that is tracked. More generations than this between two looks take
+/// another pass.
+const GENERATIONS: u32 = 8;
 const EEXIST: i32 = 17;
 
 /// `struct bpf_iter__task`.
@@ -128,9 +131,7 @@ fn try_adopt(task: Direct, control: *mut Control) -> Option<u32> {
     entry.tgid = child.tgid;
     entry.tgid_inner = child.tgid_inner;
     if asked.adopt_tgid == 0 || child.tgid != asked.adopt_tgid {
-        let above = TRACKED.get_ptr_mut(parent.tgid_init)?;
-        // SAFETY: a map value.
-        entry.depth = unsafe { (*above).depth } + 1;
+        entry.depth = depth(task.probed())?;
     }
 
     // Reserved before the process is tracked, so that the fork stands before the exit in the ring.
@@ -197,6 +198,23 @@ fn track(tgid: u32, entry: &Tracked, signal: Probed, threads: u32, released_ns: 
 
 /// The entry, but for names and depth, of a process that has been running for a while: its released threads are in the sums of
 /// its `signal_struct`. A leader that has ended is not released before the whole process is.
+/// Generations between a process and the root: those to its nearest tracked ancestor and that one's own.
+///
+/// The parent alone would not do. It may be dying, no longer to be adopted itself, with its children not
+/// yet given to another: they would be passed over for as long as it takes, preempted, to end.
+#[inline(always)]
+fn depth(task: Probed) -> Option<u32> {
+    let mut above = task;
+    for generation in 1..=GENERATIONS {
+        above = above.follow(off!(task_real_parent));
+        if let Some(entry) = TRACKED.get_ptr_mut(above.get::<u32>(off!(task_tgid))) {
+            // SAFETY: a map value.
+            return Some(unsafe { (*entry).depth } + generation);
+        }
+    }
+    None
+}
+
 #[inline(always)]
 fn adopted(leader: Direct, signal: Probed) -> Tracked {
     let mut entry = Tracked {
