@@ -91,6 +91,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_agree_with_the_c_library() {
+        for (number, expected) in [
+            (libc::SIGKILL, "SIGKILL"),
+            (libc::SIGSEGV, "SIGSEGV"),
+            (libc::SIGCHLD, "SIGCHLD"),
+            (libc::SIGSYS, "SIGSYS"),
+            (libc::SIGSTKFLT, "SIGSTKFLT"),
+            (40, "SIGRTMIN+6"),
+            (0, "signal 0"),
+            (-3, "signal -3"),
+        ] {
+            assert_eq!(name(number), expected);
+        }
+    }
+
+    #[test]
     fn names_and_numbers_agree() {
         for signal in 1..32 {
             assert_eq!(number(&name(signal)), Some(signal));

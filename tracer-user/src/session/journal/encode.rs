@@ -14,13 +14,13 @@ use crate::{
         end_line,
         info::TickRule,
         record::{Body, TargetBody},
-        signals::signal_name,
         text::{
             key, put_argv, put_bytes, put_cmdline, put_hex, put_i64, put_list, put_opt_u64,
             put_str, put_u64,
         },
     },
     units::{BootNs, Comm, Process},
+    verdict::signals,
 };
 
 /// The constant bytes of a line's last key and end: `,"crc":"xxxxxxxx"}`.
@@ -165,7 +165,7 @@ impl Encoder {
             }
             signal => {
                 out.extend_from_slice(b"null,\"signal\":");
-                put_str(out, &signal_name(i32::try_from(signal).unwrap_or(0)));
+                put_str(out, &signals::name(i32::try_from(signal).unwrap_or(0)));
             }
         }
         put_bool(out, key!("core_dumped"), exit.status & 0x80 != 0);
@@ -206,7 +206,7 @@ impl Encoder {
         self.process(out, &signal.target);
         out.extend_from_slice(key!("signal"));
         put_i64(out, signal.signal.into());
-        put_field(out, key!("signal_name"), &signal_name(signal.signal));
+        put_field(out, key!("signal_name"), &signals::name(signal.signal));
         out.extend_from_slice(key!("code"));
         put_i64(out, signal.code.into());
         out.extend_from_slice(key!("result"));

@@ -11,7 +11,6 @@ pub mod info;
 pub mod notes;
 pub mod reader;
 pub mod record;
-pub mod signals;
 pub mod text;
 pub mod writer;
 
