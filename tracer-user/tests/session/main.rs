@@ -6,6 +6,7 @@
 
 mod arbitrary;
 mod cost;
+mod crash;
 mod disks;
 mod faults;
 mod faulty;
