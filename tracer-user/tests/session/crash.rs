@@ -11,7 +11,7 @@ use std::{
 
 use tracer::{
     procfs::timens::BootOffset,
-    session::crash::{slot, words::LastWords},
+    session::crash::{slot, stack::SignalStack, words::LastWords},
     verdict::signals,
 };
 
@@ -46,7 +46,8 @@ fn dying() {
     };
     rustix::process::setrlimit(rustix::process::Resource::Core, no_core).expect("lowered");
     // Not by println: the harness would keep it.
-    rustix::io::write(rustix::stdio::stdout(), b"\nready\n").expect("told");
+    let ready = format!("\nready {}\n", rustix::thread::gettid().as_raw_nonzero());
+    rustix::io::write(rustix::stdio::stdout(), ready.as_bytes()).expect("told");
     die(&kind);
     drop(armed);
 }
@@ -54,22 +55,27 @@ fn dying() {
 fn die(kind: &str) {
     match kind {
         "fault" => fault(),
-        "fault in a thread" => std::thread::spawn(fault).join().expect("never"),
+        "fault in a thread" => in_thread(|| with_stack(fault)),
+        "fault in a strange thread" => in_thread(fault),
+        "abort in a strange thread" => in_thread(|| std::process::abort()),
         "faults in many threads" => {
             let barrier = std::sync::Barrier::new(16);
             std::thread::scope(|scope| {
                 for _ in 0..16 {
                     scope.spawn(|| {
-                        barrier.wait();
-                        fault();
+                        with_stack(|| {
+                            barrier.wait();
+                            fault();
+                        });
                     });
                 }
             });
         }
         "overflow" => {
             let deep = std::thread::Builder::new().stack_size(128 << 10);
-            let joined = deep.spawn(|| overflow(1)).expect("a thread").join();
-            assert_eq!(joined.expect("never"), 0);
+            let deep = deep.spawn(|| with_stack(|| assert_eq!(overflow(1), 0)));
+            let joined = deep.expect("a thread").join();
+            joined.expect("never");
         }
         "bus" => bus(),
         "illegal" => illegal(),
@@ -81,6 +87,15 @@ fn die(kind: &str) {
             unsafe { libc::raise(number) };
         }
     }
+}
+
+fn in_thread(work: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(work).join().expect("never");
+}
+
+fn with_stack(work: impl FnOnce()) {
+    let _stack = SignalStack::for_this_thread().expect("memory");
+    work();
 }
 
 fn fault() {
@@ -150,12 +165,15 @@ impl Dying {
         Self { child, output }
     }
 
-    fn until_ready(&mut self) {
-        let mut line = String::new();
-        while line != "ready\n" {
-            line.clear();
+    /// The thread that will die, once all is prepared for that.
+    fn until_ready(&mut self) -> i32 {
+        loop {
+            let mut line = String::new();
             let read = self.output.read_line(&mut line).expect("readable");
             assert_ne!(read, 0, "it ended before it was ready");
+            if let Some(tid) = line.strip_prefix("ready ") {
+                return tid.trim().parse().expect("a number");
+            }
         }
     }
 
@@ -191,6 +209,7 @@ fn c8_every_fatal_signal_leaves_one_line_and_is_still_what_the_process_dies_of()
         ("bus", "SIGBUS", "SIGBUS"),
         ("illegal", "SIGILL", "SIGILL"),
         ("abort", "SIGABRT", "SIGABRT"),
+        ("abort in a strange thread", "SIGABRT", "SIGABRT"),
         ("SIGSEGV", "SIGSEGV", "SIGSEGV"),
         ("SIGBUS", "SIGBUS", "SIGBUS"),
         ("SIGILL", "SIGILL", "SIGILL"),
@@ -237,9 +256,10 @@ fn a_fault_says_where_and_a_signal_says_who() {
 
     let lease = lease_in(&dir);
     let mut dying = Dying::start(&lease, "wait");
-    dying.until_ready();
-    let pid = rustix::process::Pid::from_child(&dying.child);
-    rustix::process::kill_process(pid, rustix::process::Signal::SEGV).expect("ours");
+    let tid = dying.until_ready();
+    // SAFETY: numbers only; the process is our child and not reaped.
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, dying.child.id(), tid, libc::SIGSEGV) };
+    assert_eq!(sent, 0);
     // Rust's own handler takes a first SIGSEGV from outside for nothing and lives on.
     let (status, _) = dying.end();
     assert_eq!(status.signal(), Some(libc::SIGSEGV));
@@ -249,6 +269,16 @@ fn a_fault_says_where_and_a_signal_says_who() {
         by.contains(&format!("sent by pid {} of uid {uid}", std::process::id())),
         "{by}"
     );
+}
+
+#[test]
+fn a_thread_whose_stack_is_too_small_for_a_line_dies_without_one_and_of_the_same_signal() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let lease = lease_in(&dir);
+    let (status, _) = Dying::start(&lease, "fault in a strange thread").end();
+    assert_eq!(status.signal(), Some(libc::SIGSEGV));
+    // Where the processor's registers are few, the runtime's stack is large enough.
+    assert!(words_in(&lease).len() <= 1);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 pub mod line;
 pub mod panics;
 pub mod slot;
+pub mod stack;
 pub mod words;
 
 /// The cause of a crash that gave none.

@@ -1,12 +1,12 @@
 //! The slot a fatal signal writes its line to, and the handler that does it.
 //!
 //! Everything the handler needs is ready before: an open descriptor, the epoch, two watermarks that
-//! the recorder keeps up to date. It runs on the alternate stack that Rust's runtime gives every
-//! thread, makes `write(2)` calls and nothing else that could wait or allocate (`signal-safety(7)`),
+//! the recorder keeps up to date. It runs on an alternate stack ([`SignalStack`](super::stack)), makes `write(2)` calls and nothing else that could wait or allocate (`signal-safety(7)`),
 //! and then lets the signal do what it would have done without us: its default action, with its own
 //! siginfo, so that a core dump and whoever waits for us see the true cause.
 
 use std::{
+    cell::Cell,
     io,
     os::fd::{AsRawFd, OwnedFd},
     sync::{
@@ -18,7 +18,10 @@ use std::{
 use crate::{
     procfs::timens::BootOffset,
     session::{
-        crash::line::{FATAL, Fatal, told_line},
+        crash::{
+            line::{FATAL, Fatal, told_line},
+            stack::SignalStack,
+        },
         journal::record::Crash,
     },
     units::BootNs,
@@ -29,6 +32,9 @@ use crate::{
 pub const SLOTS: usize = 8;
 /// How long a second thread's fatal signal waits for the first one's line.
 const WAIT_NS: u64 = 1_000_000_000;
+
+/// Bytes of stack for building and writing a line, in a build without optimisation.
+const STACK_NEEDED: usize = 16 << 10;
 
 struct Slot {
     taken: AtomicBool,
@@ -150,12 +156,18 @@ impl Drop for Armed {
     }
 }
 
-/// Takes over the fatal signals, once. Call it before threads are started, or soon after: it holds for
-/// all of them. What is ignored stays ignored.
+/// Takes over the fatal signals of the whole process, and gives this thread the stack for them; once.
+/// Every other thread needs its own [`SignalStack`]. What is ignored stays ignored.
 ///
 /// # Errors
 /// What the system says; not to be expected.
 pub fn install() -> io::Result<()> {
+    thread_local! {
+        static HAS_STACK: Cell<bool> = const { Cell::new(false) };
+    }
+    if !HAS_STACK.replace(true) {
+        SignalStack::for_this_thread()?.keep();
+    }
     for (signal, before) in FATAL.into_iter().zip(&BEFORE) {
         if before.get().is_some() {
             continue;
@@ -170,7 +182,12 @@ pub fn install() -> io::Result<()> {
         let mut new = no_action();
         let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) = on_fatal;
         new.sa_sigaction = handler as usize;
-        new.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        new.sa_flags = libc::SA_SIGINFO;
+        // These may come of a stack that is used up. The others find the thread's own in order, which
+        // serves also where nobody has made a large one.
+        if matches!(signal, libc::SIGSEGV | libc::SIGBUS) {
+            new.sa_flags |= libc::SA_ONSTACK;
+        }
         for other in FATAL {
             // SAFETY: the mask is part of a live `sigaction`, and the number is a signal's.
             unsafe { libc::sigaddset(&raw mut new.sa_mask, other) };
@@ -183,9 +200,8 @@ pub fn install() -> io::Result<()> {
 /// The handler. It may interrupt anything.
 extern "C" fn on_fatal(signal: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     if !BEGUN.swap(true, Ordering::SeqCst) {
-        for slot in &ALL {
-            let fatal = describe(slot.place(), signal, info);
-            slot.append(&fatal.line());
+        if has_room() {
+            tell_all(signal, info);
         }
         DONE.store(true, Ordering::SeqCst);
     }
@@ -196,6 +212,28 @@ extern "C" fn on_fatal(signal: i32, info: *mut libc::siginfo_t, _: *mut libc::c_
         unsafe { libc::sched_yield() };
     }
     go_on_dying(signal, info);
+}
+
+/// Appends a line for every session.
+#[inline(never)]
+fn tell_all(signal: i32, info: *const libc::siginfo_t) {
+    for slot in &ALL {
+        if slot.fd.load(Ordering::Relaxed) >= 0 {
+            slot.append(&describe(slot.place(), signal, info).line());
+        }
+    }
+}
+
+/// Whether this stack is one of ours, or the thread's own, and not the runtime's: to overflow that would
+/// turn an abort into a fault.
+fn has_room() -> bool {
+    // SAFETY: a `stack_t` is a pointer and integers; all zeroes is one.
+    let mut stack: libc::stack_t = unsafe { std::mem::zeroed() };
+    // SAFETY: no new stack is given, and `stack` is a valid place. Safe in a handler.
+    unsafe { libc::sigaltstack(std::ptr::null(), &raw mut stack) };
+    let here = (&raw const stack).addr();
+    let on_it = stack.ss_flags & libc::SS_ONSTACK != 0;
+    !on_it || here.saturating_sub(stack.ss_sp.addr()) >= STACK_NEEDED
 }
 
 /// Adds what the signal says of itself.
