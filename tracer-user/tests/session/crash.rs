@@ -32,14 +32,15 @@ fn dying() {
     let armed = slot::arm(
         OwnedFd::from(lease.expect("there")),
         3,
+        0,
         BootOffset::default(),
     );
     let armed = armed.expect("a slot is free");
     slot::install().expect("installed");
     // Twice is once.
     slot::install().expect("installed");
-    armed.accepted(41);
-    armed.written(39);
+    armed.accepted(42);
+    armed.written(40);
     let no_core = rustix::process::Rlimit {
         current: Some(0),
         maximum: Some(0),
@@ -292,6 +293,7 @@ fn a_slot_is_free_again_when_its_session_has_ended() {
         let armed = slot::arm(
             OwnedFd::from(file.expect("there")),
             7,
+            0,
             BootOffset::default(),
         );
         let crash = tracer::session::crash::told("panic", "here");

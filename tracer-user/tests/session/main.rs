@@ -7,6 +7,7 @@
 mod arbitrary;
 mod cost;
 mod crash;
+mod crashing;
 mod disks;
 mod faults;
 mod faulty;

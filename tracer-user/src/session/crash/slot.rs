@@ -97,6 +97,7 @@ static BEFORE: [OnceLock<libc::sigaction>; FATAL.len()] = [const { OnceLock::new
 #[derive(Debug)]
 pub struct Armed {
     slot: &'static Slot,
+    first_seq: u64,
     _file: OwnedFd,
 }
 
@@ -108,30 +109,40 @@ impl std::fmt::Debug for Slot {
     }
 }
 
-/// Takes a slot, whose line would be appended to `file`; `None` when all are taken. The descriptor must
-/// be one that appends.
+/// Takes a slot, whose line would be appended to `file`, for a journal that begins with `first_seq`;
+/// `None` when all are taken. The descriptor must be one that appends.
 #[must_use]
-pub fn arm(file: OwnedFd, epoch: u32, offset: BootOffset) -> Option<Armed> {
+pub fn arm(file: OwnedFd, epoch: u32, first_seq: u64, offset: BootOffset) -> Option<Armed> {
     let slot = ALL
         .iter()
         .find(|slot| !slot.taken.swap(true, Ordering::SeqCst))?;
     slot.epoch.store(epoch, Ordering::Relaxed);
     slot.boot_offset_ns.store(offset.ns, Ordering::Relaxed);
-    slot.last_accepted.store(0, Ordering::Relaxed);
-    slot.last_written.store(0, Ordering::Relaxed);
+    slot.last_accepted.store(first_seq, Ordering::Relaxed);
+    slot.last_written.store(first_seq, Ordering::Relaxed);
     slot.fd.store(file.as_raw_fd(), Ordering::SeqCst);
-    Some(Armed { slot, _file: file })
+    Some(Armed {
+        slot,
+        first_seq,
+        _file: file,
+    })
 }
 
 impl Armed {
-    /// `seq` of the last record taken in.
-    pub fn accepted(&self, seq: u64) {
-        self.slot.last_accepted.store(seq, Ordering::Relaxed);
+    /// So many records have been taken in.
+    pub fn accepted(&self, records: u64) {
+        let last = self.last_of(records);
+        self.slot.last_accepted.store(last, Ordering::Relaxed);
     }
 
-    /// `seq` of the last record in the file.
-    pub fn written(&self, seq: u64) {
-        self.slot.last_written.store(seq, Ordering::Relaxed);
+    /// So many records are in the file.
+    pub fn written(&self, records: u64) {
+        let last = self.last_of(records);
+        self.slot.last_written.store(last, Ordering::Relaxed);
+    }
+
+    fn last_of(&self, records: u64) -> u64 {
+        self.first_seq.saturating_add(records.saturating_sub(1))
     }
 
     /// Writes a crash that is no signal; whether it is in the file.
