@@ -7,6 +7,7 @@
 mod arbitrary;
 mod cost;
 mod crash;
+mod crash_gates;
 mod crashing;
 mod disks;
 mod faults;
