@@ -7,9 +7,11 @@
 mod arbitrary;
 mod cost;
 mod disks;
+mod epochs;
 mod faults;
 mod faulty;
 mod journal;
 mod kill;
+mod lease;
 mod recorder;
 mod support;
