@@ -240,7 +240,7 @@ fn a_lease_that_is_no_plain_file_of_ours_is_refused_at_once() {
             std::os::unix::fs::symlink(&precious, &path).expect("made");
         }),
         ("hard link", &|| {
-            std::fs::hard_link(&precious, &path).expect("made")
+            std::fs::hard_link(&precious, &path).expect("made");
         }),
         ("directory", &|| std::fs::create_dir(&path).expect("made")),
         ("pipe", &|| {
@@ -404,7 +404,10 @@ fn c19_sweepers_never_take_a_session_from_an_observer_that_is_starting() {
                 })
             })
             .collect();
-        let ended: Vec<_> = observers.into_iter().map(|thread| thread.join()).collect();
+        let ended: Vec<_> = observers
+            .into_iter()
+            .map(std::thread::ScopedJoinHandle::join)
+            .collect();
         over.store(true, Ordering::Relaxed);
         for thread in ended {
             thread.expect("no panic");

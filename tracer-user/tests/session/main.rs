@@ -13,5 +13,6 @@ mod faulty;
 mod journal;
 mod kill;
 mod lease;
+mod mounts;
 mod recorder;
 mod support;
