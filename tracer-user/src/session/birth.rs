@@ -107,9 +107,11 @@ pub(super) fn bear(store: &Store, id: &SessionId) -> Result<(), Errno> {
     let sessions = store.sessions();
     let (from, to) = (unborn_name(id), id.as_str());
     match fs::renameat_with(sessions, &from, sessions, to, RenameFlags::NOREPLACE) {
-        // File systems without RENAME_NOREPLACE. A directory that holds something is never replaced,
+        // Without RENAME_NOREPLACE: file systems, kernels, sandboxes. A directory that holds something is never replaced,
         // and an empty one is no session.
-        Err(Errno::INVAL | Errno::NOSYS) => fs::renameat(sessions, &from, sessions, to),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
+            fs::renameat(sessions, &from, sessions, to)
+        }
         other => other,
     }
 }

@@ -15,4 +15,5 @@ mod kill;
 mod lease;
 mod mounts;
 mod recorder;
+mod sandbox;
 mod support;
