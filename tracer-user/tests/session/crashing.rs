@@ -179,7 +179,7 @@ fn a_crash_that_the_journal_cannot_take_is_in_the_lease() {
 #[test]
 fn a_panic_of_the_recorders_own_thread_costs_nothing_that_was_accepted() {
     let case = case();
-    case.disk.set(|fault| fault.panic = true);
+    case.disk.set(|fault| fault.panics = 1);
     case.recorder
         .accept_all(&mut (0..2_000).map(fork).collect());
     wait_for("the crash", || case.recorder.has_crashed());
@@ -197,6 +197,27 @@ fn a_panic_of_the_recorders_own_thread_costs_nothing_that_was_accepted() {
     assert_eq!(read_journal(case.recorder.path()).0.len(), 2_002);
     let told = case.recorder.notices();
     assert!(matches!(told[0], Notice::Panicked { .. }), "{told:?}");
+}
+
+#[test]
+fn a_recorder_that_panics_again_and_again_gives_up_and_says_so_in_the_lease() {
+    let case = case();
+    assert!(case.recorder.flush(soon()).complete);
+    case.disk.set(|fault| fault.panics = u32::MAX);
+    case.recorder.accept_all(&mut (0..100).map(fork).collect());
+    wait_for("the crash", || case.recorder.has_crashed());
+    let report = case.recorder.finish(end("done"), soon());
+    assert!(!report.timed_out, "{report:?}");
+    assert!(
+        matches!(report.end, EndOutcome::NotWritten(_)),
+        "{report:?}"
+    );
+    assert_eq!(last_words(&case.recorder)[0].crash.cause, "panic");
+    assert_eq!(
+        read_journal(case.recorder.path()).0.len(),
+        1,
+        "what was acknowledged"
+    );
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub(crate) struct Fault {
     pub(crate) hold_sync: bool,
     /// Appends take at most this many bytes in all, then say ENOSPC.
     pub(crate) room: Option<usize>,
+    /// Appends say this.
+    pub(crate) refusal: Option<i32>,
     /// What sync says.
     pub(crate) sync: Option<i32>,
     /// Most bytes one append takes.
@@ -27,8 +29,8 @@ pub(crate) struct Fault {
     pub(crate) effects: u32,
     /// Bytes the file was given so far.
     pub(crate) appended: usize,
-    /// The next append panics.
-    pub(crate) panic: bool,
+    /// So many appends panic.
+    pub(crate) panics: u32,
 }
 
 #[derive(Clone, Default)]
@@ -87,7 +89,13 @@ impl JournalFile for Layer {
         still: &mut dyn FnMut() -> bool,
     ) -> io::Result<Option<usize>> {
         let mut fault = self.gate(|fault| fault.hold);
-        assert!(!std::mem::take(&mut fault.panic), "the disk's own panic");
+        if fault.panics > 0 {
+            fault.panics -= 1;
+            panic!("the disk's own panic");
+        }
+        if let Some(error) = fault.refusal {
+            return Err(io::Error::from_raw_os_error(error));
+        }
         let mut take = bytes.len().min(fault.at_most.unwrap_or(usize::MAX));
         if let Some(room) = &mut fault.room {
             if *room == 0 {
