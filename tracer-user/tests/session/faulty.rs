@@ -16,6 +16,8 @@ pub(crate) struct Fault {
     pub(crate) hold_sync: bool,
     /// Appends take at most this many bytes in all, then say ENOSPC.
     pub(crate) room: Option<usize>,
+    /// Appends say this.
+    pub(crate) refusal: Option<i32>,
     /// What sync says.
     pub(crate) sync: Option<i32>,
     /// Most bytes one append takes.
@@ -66,6 +68,9 @@ impl Layer {
 impl JournalFile for Layer {
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut fault = self.gate(|fault| fault.hold);
+        if let Some(error) = fault.refusal {
+            return Err(io::Error::from_raw_os_error(error));
+        }
         let mut take = bytes.len().min(fault.at_most.unwrap_or(usize::MAX));
         if let Some(room) = &mut fault.room {
             if *room == 0 {

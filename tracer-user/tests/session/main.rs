@@ -7,9 +7,13 @@
 mod arbitrary;
 mod cost;
 mod disks;
+mod epochs;
 mod faults;
 mod faulty;
 mod journal;
 mod kill;
+mod lease;
+mod mounts;
 mod recorder;
+mod sandbox;
 mod support;

@@ -321,10 +321,11 @@ impl<T: Clone> Shared<T> {
         report.late = state.late;
         report.dropped = state.dropped;
         if report.end == EndOutcome::Pending {
-            let why = match (report.timed_out, self.is_stuck()) {
-                (false, _) => "the recorder's thread is gone",
-                (true, true) => "the disk does not answer",
-                (true, false) => "out of time",
+            let why = match (report.timed_out, self.is_stuck(), &state.failing) {
+                (false, _, _) => "the recorder's thread is gone",
+                (true, true, _) => "the disk does not answer",
+                (true, false, Some(error)) => error,
+                (true, false, None) => "out of time",
             };
             report.end = EndOutcome::NotWritten(why.to_owned());
         }

@@ -54,7 +54,8 @@ impl<F: Fold> Owner<F> {
         } = plan;
         let (id, is_new) = (info.session_id, matches!(place, Place::New));
         let (dir, lease, from) = occupy(place, &store, shared.path(), &id)?;
-        let path = dir.path().join(journal_name(info.epoch));
+        let name = journal_name(info.epoch);
+        let path = dir.path().join(&name);
         let error = |step, source| SessionError::Journal {
             step,
             path: path.clone(),
@@ -111,6 +112,13 @@ impl<F: Fold> Owner<F> {
             Err(source) => {
                 if is_new {
                     let _kept = birth::abandon(&owner.store, &owner.dir, &id);
+                } else if !owner.writer.is_clear() {
+                    // It says nothing, and who tries again must not pile up such files.
+                    let _kept = owner.dir.remove(&name);
+                }
+                // Another observer's session got the name first.
+                if source.kind() == io::ErrorKind::AlreadyExists {
+                    return Err(SessionError::Exists { path });
                 }
                 Err(error("write", source))
             }
