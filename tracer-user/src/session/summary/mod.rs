@@ -3,6 +3,7 @@
 //! Pure. The recorder folds each record when it is on its way to disk, a rebuild folds the same
 //! records read back: both give the same summary, to the byte.
 
+mod ending;
 mod output;
 mod row;
 mod text;
@@ -14,8 +15,8 @@ use super::{
     derive::Fold,
     journal::{
         info::SessionInfo,
-        notes::topic,
-        record::{Body, End as EndRecord, Note, Pinned, TargetBody},
+        notes::{Recovered, UNWATCHED, topic},
+        record::{Body, Note, Pinned, TargetBody},
     },
 };
 use crate::{
@@ -50,7 +51,11 @@ pub struct Summarizer {
     births_lost: u64,
     attach: Option<(u64, bool)>,
     last: BootNs,
-    end: Option<EndRecord>,
+    ending: Option<ending::Ending>,
+    /// What the last recovery found; none while no recovery was needed.
+    recovered: Option<Recovered>,
+    /// Stretches between two observers.
+    unwatched: u64,
     /// Wait status of the root as its parent saw it, where that was us.
     waited: Option<(u64, WaitStatus)>,
     cost: (Option<u64>, Option<u64>),
@@ -64,7 +69,7 @@ impl Fold for Summarizer {
 
     fn apply(&mut self, seq: u64, t: BootNs, body: &Body) {
         // The first end decides; what follows is counted by the reader, never obeyed.
-        if self.end.is_none() {
+        if self.ending.is_none() {
             self.take(seq, t, body);
         }
     }
@@ -122,7 +127,9 @@ impl Summarizer {
             births_lost: 0,
             attach: None,
             last: BootNs(0),
-            end: None,
+            ending: None,
+            recovered: None,
+            unwatched: 0,
             waited: None,
             cost: (None, None),
             armed: None,
@@ -131,7 +138,9 @@ impl Summarizer {
     }
 
     fn take(&mut self, seq: u64, t: BootNs, body: &Body) {
-        self.last = self.last.max(t);
+        if !ending::is_afterthought(body) {
+            self.last = self.last.max(t);
+        }
         match body {
             Body::Event(event) => self.event(seq, t, event),
             Body::Target(target) => self.target(target),
@@ -142,6 +151,7 @@ impl Summarizer {
                 let lost = self.lost.entry(reason.clone()).or_default();
                 *lost = lost.saturating_add(*count);
             }
+            Body::Gap(gap) if gap.reason == UNWATCHED => self.unwatched += 1,
             Body::Gap(gap) => {
                 let lost = self
                     .lost
@@ -151,8 +161,11 @@ impl Summarizer {
                 self.reason("gap in the journal");
             }
             Body::Note(note) => self.note(seq, t, note),
-            Body::End(end) => self.end = Some((**end).clone()),
-            Body::Session(_) | Body::Crash(_) | Body::Unknown { .. } => {}
+            Body::End(end) => self.ending = Some((&**end).into()),
+            Body::Crash(crash) => self.ending = Some((&**crash).into()),
+            // A row that lacks what every row of ours has is a row all the same.
+            Body::Unknown { kind, .. } if kind == "snapshot" => self.rows.count += 1,
+            Body::Session(_) | Body::Unknown { .. } => {}
         }
     }
 
@@ -237,7 +250,7 @@ impl Summarizer {
     fn note(&mut self, seq: u64, t: BootNs, note: &Note) {
         match note.topic.as_str() {
             topic::ATTACHED => {
-                let converged = note.data.get("converged") == Some(&serde_json::Value::Bool(true));
+                let converged = note.flag("converged");
                 self.attach = Some((note.number("passes").unwrap_or(0), converged));
                 if !converged {
                     self.reason("attach that did not converge");
@@ -252,6 +265,7 @@ impl Summarizer {
             topic::ARMED => {
                 self.armed.get_or_insert(t);
             }
+            topic::RECOVERED => self.recovered = Some(note.as_recovered()),
             topic::OBSERVER_COST => self.cost = (note.number("cpu_us"), note.number("peak_rss_kb")),
             _ => {}
         }
