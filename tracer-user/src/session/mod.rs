@@ -15,6 +15,7 @@ pub mod journal;
 pub mod lease;
 pub mod publish;
 pub mod recorder;
+pub mod recover;
 pub mod status;
 pub mod store;
 pub mod summary;

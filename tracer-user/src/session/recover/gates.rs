@@ -4,6 +4,8 @@
 //! the target's. A fact that is not known never counts as the convenient one: what may be alive is left
 //! alone, what may be ours is never deleted. Pure: no file, no clock, no process.
 
+use std::collections::BTreeSet;
+
 use crate::units::Ticks;
 
 /// Which gate decided; the number is the one people read.
@@ -99,8 +101,6 @@ pub enum Decision {
     Alive(String),
     /// Remove it: a copy from another boot on a memory file system.
     Discard(String),
-    /// Take it out of the sessions without changing it.
-    Quarantine(String),
     /// End it.
     Finish(Crash),
 }
@@ -177,24 +177,26 @@ pub struct Rows {
     /// Name in the first row of the workload, and whether that row is of the enrolled process by
     /// number and start.
     pub first: Option<(String, bool)>,
-    /// Names that the enrolled process got by exec.
-    pub execs: Vec<String>,
+    /// The kernel side told of the enrolled process: of its birth, or of an exec.
+    pub tracked: bool,
+    /// Names by which the kernel side knew the enrolled process: after an exec, when it made a child,
+    /// at its end.
+    pub names: BTreeSet<String>,
     /// Names of the processes between root and workload.
-    pub wrappers: Vec<String>,
+    pub wrappers: BTreeSet<String>,
 }
 
 /// Gate 4: whether the first row is of the enrolled process. Why not, if not.
 ///
-/// An exec explains another name. So does the kernel's own account of the process: when its execs are
-/// recorded and none gave it that name, the process of that very number and start has renamed itself
+/// An exec explains another name. So does the kernel's own account of the process: when it was tracked
+/// and no exec gave it that name, the process of that very number and start has renamed itself
 /// (`PR_SET_NAME`, as node and Python programs do). A wrapper's name is never explained like that: rows
 /// of the wrapper are the mistake this gate is for.
 #[must_use]
 pub fn judge_rows(enrolled_comm: &str, rows: &Rows) -> Option<String> {
     let (comm, same_process) = rows.first.as_ref()?;
-    let by_exec = rows.execs.iter().any(|exec| exec == comm);
-    let renamed = *same_process && !rows.execs.is_empty() && !rows.wrappers.contains(comm);
-    if comm == enrolled_comm || by_exec || renamed {
+    let renamed = *same_process && rows.tracked && !rows.wrappers.contains(comm);
+    if comm == enrolled_comm || rows.names.contains(comm) || renamed {
         return None;
     }
     Some(format!(

@@ -9,9 +9,7 @@ use crate::{
     session::{
         SessionId,
         enrollment::Enrollment,
-        journal::info::{
-            Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule,
-        },
+        journal::info::{Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule},
     },
     units::{BootNs, Comm, Ticks},
 };

@@ -82,7 +82,11 @@ mod tests {
 
     #[test]
     fn a_pair_has_one_beginning_and_one_pid() {
-        let found = sorted(&["a_trace_7.jsonl", "b_enrollment_7.json", "a_enrollment_7.json"]);
+        let found = sorted(&[
+            "a_trace_7.jsonl",
+            "b_enrollment_7.json",
+            "a_enrollment_7.json",
+        ]);
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].trace.as_deref(), Some(&b"a_trace_7.jsonl"[..]));
         assert_eq!(

@@ -89,10 +89,7 @@ pub fn comm(record: &Record, process: Recorded) -> Option<(String, bool)> {
     let Body::Unknown { kind, value } = &record.body else {
         return None;
     };
-    let comm = value
-        .get("comm")
-        .filter(|_| kind == "snapshot")?
-        .as_str()?;
+    let comm = value.get("comm").filter(|_| kind == "snapshot")?.as_str()?;
     let number = |key: &str| value.get(key).and_then(Value::as_u64);
     let start = process.start.map(|start| start.0);
     let same = number("pid") == Some(process.pid.into())
@@ -144,13 +141,23 @@ mod tests {
 
     #[test]
     fn a_row_keeps_what_it_says_and_gets_what_it_lacks() {
-        let line = r#"{"ts":"2026-11-21T05:45:13.5Z","seq":3,"vm_rss_kb":12,"comm":"claude","odd":[1]}"#;
+        let line =
+            r#"{"ts":"2026-11-21T05:45:13.5Z","seq":3,"vm_rss_kb":12,"comm":"claude","odd":[1]}"#;
         let (t, kind, row) = members(line);
         assert_eq!((t, kind.as_str()), (BootNs(6_500_000_000), "snapshot"));
         assert_eq!(row["captured_at"], "2026-11-21T05:45:13.5Z");
-        assert_eq!((&row["pid"], &row["starttime_ticks"]), (&7.into(), &450.into()));
-        assert_eq!((&row["role"], &row["event"]), (&"workload".into(), &"snapshot".into()));
-        assert_eq!((&row["vm_rss_kb"], &row["foreign_seq"]), (&12.into(), &3.into()));
+        assert_eq!(
+            (&row["pid"], &row["starttime_ticks"]),
+            (&7.into(), &450.into())
+        );
+        assert_eq!(
+            (&row["role"], &row["event"]),
+            (&"workload".into(), &"snapshot".into())
+        );
+        assert_eq!(
+            (&row["vm_rss_kb"], &row["foreign_seq"]),
+            (&12.into(), &3.into())
+        );
         assert_eq!(row["odd"][0], 1);
         assert!(!row.contains_key("seq") && !row.contains_key("ts"));
     }
@@ -158,7 +165,10 @@ mod tests {
     #[test]
     fn its_own_identity_is_not_replaced() {
         let (_, _, row) = members(r#"{"pid":9,"starttime_ticks":1,"comm":"script"}"#);
-        assert_eq!((&row["pid"], &row["starttime_ticks"]), (&9.into(), &1.into()));
+        assert_eq!(
+            (&row["pid"], &row["starttime_ticks"]),
+            (&9.into(), &1.into())
+        );
         let line = br#"{"pid":9,"starttime_ticks":450,"comm":"script"}"#;
         let other = record(line, &known(), BootNs(9)).unwrap();
         let found = comm(&other, known().process);

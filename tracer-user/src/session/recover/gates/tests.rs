@@ -111,7 +111,12 @@ fn a_boot_that_is_not_known_is_neither_this_one_nor_another() {
 
 #[test]
 fn a_target_that_lives_or_may_live_is_no_crash() {
-    let with = |target| judge(&Facts { target, ..crashed() });
+    let with = |target| {
+        judge(&Facts {
+            target,
+            ..crashed()
+        })
+    };
     assert!(matches!(with(Life::Alive), Decision::Alive(_)));
     assert!(matches!(with(doubt()), Decision::Doubt(Gate::Liveness, _)));
 }
@@ -154,11 +159,12 @@ fn one_that_lives_keeps_the_target_alive_and_one_in_doubt_keeps_it_in_doubt() {
     assert_eq!(together(doubt(), doubt()), doubt());
 }
 
-fn rows(first: &str, same: bool, execs: &[&str], wrappers: &[&str]) -> Rows {
+fn rows(first: &str, same: bool, names: &[&str], wrappers: &[&str]) -> Rows {
     let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     Rows {
         first: Some((first.to_owned(), same)),
-        execs: owned(execs),
+        tracked: !names.is_empty(),
+        names: owned(names),
         wrappers: owned(wrappers),
     }
 }
@@ -174,7 +180,12 @@ fn rows_of_a_wrapper_are_alien_and_execs_explain_names() {
     assert!(alien(&rows("script", false, &["claude"], &[])));
     // The wrapper's own name is no rename, whatever the number says.
     assert!(alien(&rows("script", true, &["claude"], &["script"])));
-    assert!(!alien(&rows("node", false, &["node", "claude"], &["script"])));
+    assert!(!alien(&rows(
+        "node",
+        false,
+        &["node", "claude"],
+        &["script"]
+    )));
     // The same process, its execs recorded: it renamed itself.
     assert!(!alien(&rows("node-MainThread", true, &["claude"], &["sh"])));
     assert!(alien(&rows("node-MainThread", false, &["claude"], &["sh"])));
