@@ -3,25 +3,15 @@
 //! Whatever is here depends on the journal's bytes alone: not on a clock, nor on who runs it. The
 //! same journal gives the same files, byte for byte, at its end, in recovery and in a rebuild.
 
-use std::{
-    io::{self, Read, Write},
-    time::Instant,
-};
+use std::io::{self, Read, Write};
 
 use serde::{Serialize, de::IgnoredAny};
 use serde_json::Value;
 
 use crate::{
-    session::{
-        dir::Dir,
-        epochs::Epochs,
-        index,
-        journal::{
-            reader::{Entry, JournalReader, ReadStats},
-            record::Body,
-        },
-        publish::{Existing, publish},
-        store::{INDEX, PROC_TRACE, SUMMARY, Store},
+    session::journal::{
+        reader::{Entry, JournalReader, ReadStats},
+        record::Body,
     },
     units::BootNs,
 };
@@ -69,60 +59,6 @@ pub fn replay<F: Fold>(journal: impl Read, fold: &mut F) -> io::Result<ReadStats
     Ok(reader.stats())
 }
 
-/// A file beside the journal that could not be written. All but the enrollment can be rebuilt from
-/// the journal, and the journal's first record says what the enrollment would have said of the root.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileFailure {
-    /// Its name.
-    pub file: &'static str,
-    /// What the system said.
-    pub error: String,
-}
-
-/// Writes everything derived: `proc_trace.jsonl` and `summary.json` in the session's directory and its
-/// row in the index, for which another process's turn is waited for until `deadline`. One that fails
-/// does not keep the others from being written.
-///
-/// Only for whoever holds the session's lease.
-#[must_use]
-pub fn write_all<F: Fold>(
-    store: &Store,
-    dir: &Dir,
-    summary: &F::Output,
-    deadline: Instant,
-) -> Vec<FileFailure> {
-    let row = F::index_row(summary);
-    let trace = publish(dir, PROC_TRACE, Existing::Replace, |out| {
-        write_trace(dir, out)
-    });
-    // Last: who finds the summary may rely on the rest.
-    let index = if row.is_object() {
-        index::append(store, &row, deadline)
-    } else {
-        Ok(())
-    };
-    let written = publish(dir, SUMMARY, Existing::Replace, |out| {
-        serde_json::to_writer_pretty(&mut *out, summary)?;
-        out.write_all(b"\n")
-    });
-    [(PROC_TRACE, trace), (INDEX, index), (SUMMARY, written)]
-        .into_iter()
-        .filter_map(|(file, result)| {
-            let error = result.err()?.to_string();
-            Some(FileFailure { file, error })
-        })
-        .collect()
-}
-
-/// The snapshot rows of all epochs.
-fn write_trace(dir: &Dir, out: &mut dyn Write) -> io::Result<()> {
-    let mut epochs = Epochs::open(dir).map_err(io::Error::other)?;
-    while let Some(epoch) = epochs.next_epoch().map_err(io::Error::other)? {
-        copy_rows(&mut epoch.journal, out)?;
-    }
-    Ok(())
-}
-
 /// Writes the snapshot rows of a journal as `proc_trace.jsonl` has them: the row with `ts`, `seq`
 /// and `event`. Nothing is decoded: a row's bytes are copied as they are.
 ///
@@ -134,7 +70,11 @@ pub fn write_proc_trace(journal: impl Read, out: &mut dyn Write) -> io::Result<R
     Ok(reader.stats())
 }
 
-fn copy_rows(reader: &mut JournalReader<impl Read>, out: &mut dyn Write) -> io::Result<()> {
+/// [`write_proc_trace`] for a reader that is there already.
+///
+/// # Errors
+/// What `reader` or `out` reports.
+pub fn copy_rows(reader: &mut JournalReader<impl Read>, out: &mut dyn Write) -> io::Result<()> {
     let mut row = Vec::with_capacity(1024);
     while let Some(line) = reader.next_line()? {
         // A checksum is no proof against someone who wrote the file to harm: what is copied is JSON.

@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     session::{
-        derive::{self, FileFailure, Fold},
+        derive::Fold,
         journal::record::{Body, End, ObserverEnding, Record},
+        settle::{self, FileFailure},
         store::{ENROLLMENT, SUMMARY},
     },
     units::BootNs,
@@ -105,7 +106,7 @@ impl<F: Fold> Owner<F> {
             .as_ref()
             .map_or_else(Instant::now, |finish| finish.deadline);
         let failures = match &summary {
-            Some(summary) => derive::write_all::<F>(&store, &dir, summary, deadline),
+            Some(summary) => settle::write_all::<F>(&store, &dir, summary, deadline),
             None => vec![FileFailure {
                 file: SUMMARY,
                 error: "making it failed; rebuild the session".to_owned(),

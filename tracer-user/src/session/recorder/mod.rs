@@ -54,7 +54,7 @@ use crate::session::{
     lease::LeaseError,
     store::{ClaimedSession, Store, StoreError},
 };
-pub use crate::{config::Durability, session::derive::FileFailure};
+pub use crate::{config::Durability, session::settle::FileFailure};
 
 /// Records that may wait to be written.
 pub const QUEUE_RECORDS: usize = 16_384;
