@@ -16,6 +16,8 @@ pub mod topic {
     pub const OBSERVER_COST: &str = "observer_cost";
     /// Somebody else ends the session, because its observer could not: [`Recovered`](super::Recovered).
     pub const RECOVERED: &str = "recovered";
+    /// What the kernel side kept while nobody watched could not be read.
+    pub const UNATTENDED_LOST: &str = "unattended_lost";
     /// The rows come from the files of another recorder: `trace`, `enrollment`.
     pub const IMPORTED: &str = "imported";
 }
@@ -130,6 +132,12 @@ impl Note {
         ];
         let text = "the rows are those of another recorder";
         Self::new(topic::IMPORTED, text, data)
+    }
+
+    /// What was kept while nobody watched could not be read, and why.
+    #[must_use]
+    pub fn unattended_lost(why: &str) -> Self {
+        Self::new(topic::UNATTENDED_LOST, why, [])
     }
 
     /// A particular that is true.

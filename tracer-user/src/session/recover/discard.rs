@@ -18,7 +18,7 @@ const QUARANTINE: &str = "quarantine";
 const DEPTH: u32 = 2;
 
 /// Puts a session aside. Nothing in it is changed.
-pub(super) fn quarantine(store: &Store, claimed: ClaimedSession, why: String) -> Told {
+pub(super) fn quarantine(store: &Store, claimed: ClaimedSession, why: &str) -> Told {
     let id = claimed.id;
     let moved = store.dir().private_child(QUARANTINE).and_then(|aside| {
         rename(store.sessions(), id.as_str(), &aside, id.as_str())

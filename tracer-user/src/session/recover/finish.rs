@@ -2,7 +2,10 @@
 //!
 //! Only under the session's lease. The end is one more epoch: what the observer wrote is not touched.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 
@@ -17,7 +20,7 @@ use crate::{
     procfs::host::HostFacts,
     session::{
         SessionId, Store,
-        derive::{self, FileFailure, Fold},
+        derive::Fold,
         epochs,
         journal::{
             info::{ClockPair, ObserverInfo, SessionInfo},
@@ -25,6 +28,7 @@ use crate::{
             record::{Body, Gap, Note, ObserverEnding, Record},
         },
         recorder::{self, EndInfo, EndOutcome, FinishReport, Recorder, SessionError},
+        settle::{self, FileFailure},
         store::ClaimedSession,
         summary::{Summarizer, Summary},
     },
@@ -68,7 +72,7 @@ fn reason(crash: Crash, damage: &Recovered) -> String {
         (damage.torn_bytes, "bytes of a line cut off"),
     ] {
         if count > 0 {
-            reason.push_str(&format!("; {count} {what}"));
+            let _ = write!(reason, "; {count} {what}");
         }
     }
     reason
@@ -120,10 +124,7 @@ impl Closer<'_> {
         let written = usize::try_from(resumed.unwrap_or(0)).unwrap_or(usize::MAX);
         records.extend(kept.into_iter().skip(written));
         if let Some(why) = trouble {
-            let mut told = Note::recovered(&damage);
-            told.topic = "unattended".to_owned();
-            told.text = why;
-            records.push(note(last_t, told));
+            records.push(note(last_t, Note::unattended_lost(&why)));
         }
         let deadline = Instant::now() + self.patience;
         if let Err(why) = hand_over(&recorder, records.into_iter(), deadline) {
@@ -159,7 +160,7 @@ impl Closer<'_> {
         }
         let deadline = Instant::now() + self.patience;
         let summary = fold.finish();
-        let failures = derive::write_all::<Summarizer>(self.store, &dir, &summary, deadline);
+        let failures = settle::write_all::<Summarizer>(self.store, &dir, &summary, deadline);
         drop(lease);
         if let Some(why) = missing(&failures) {
             return failed(why);

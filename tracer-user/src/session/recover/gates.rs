@@ -149,10 +149,9 @@ pub fn judge(facts: &Facts) -> Decision {
 #[must_use]
 pub fn life(recorded: Option<Ticks>, shown: &Shown) -> Life {
     match *shown {
-        Shown::Nothing => Life::Dead,
-        Shown::Hidden(ref why) => Life::Unknown(why.clone()),
         // A zombie has ended. If it is another process, then ours has given up the number before.
-        Shown::Process { ended: true, .. } => Life::Dead,
+        Shown::Nothing | Shown::Process { ended: true, .. } => Life::Dead,
+        Shown::Hidden(ref why) => Life::Unknown(why.clone()),
         Shown::Process { start, .. } => match (recorded, start) {
             (Some(recorded), Some(start)) if recorded == start => Life::Alive,
             (Some(_), Some(_)) => Life::Dead,

@@ -173,7 +173,7 @@ impl<'a> Recovery<'a> {
             Step::Whole => found(Outcome::Whole, None, String::new()),
             Step::Left(outcome, gate, why) => found(outcome, gate, why),
             step if self.options.dry_run => {
-                let (outcome, gate, why) = self.foretell(&dir, step);
+                let (outcome, gate, why) = Self::foretell(&dir, step);
                 found(outcome, gate, why)
             }
             _ => {
@@ -202,7 +202,7 @@ impl<'a> Recovery<'a> {
             (Decision::Doubt(gate, why), _) => Step::Left(Outcome::Doubtful, Some(gate), why),
             (Decision::Alive(why), _) => Step::Left(Outcome::Alive, Some(Gate::Liveness), why),
             (Decision::Discard(why), _) => Step::Discard(why),
-            (Decision::Finish(crash), Ok(whose)) => Step::Finish(crash, whose),
+            (Decision::Finish(crash), Ok(whose)) => Step::Finish(crash, Box::new(whose)),
             (Decision::Finish(_), Err(why)) => {
                 Step::Left(Outcome::Alien, Some(Gate::Enrollment), why)
             }
@@ -210,7 +210,7 @@ impl<'a> Recovery<'a> {
     }
 
     /// What would be done, without doing it.
-    fn foretell(&self, dir: &Dir, step: Step) -> Told {
+    fn foretell(dir: &Dir, step: Step) -> Told {
         match step {
             Step::Whole => (Outcome::Whole, None, String::new()),
             Step::Left(outcome, gate, why) => (outcome, gate, why),
@@ -234,11 +234,13 @@ impl<'a> Recovery<'a> {
                 let why = "somebody else is recovering it, or adopts it".to_owned();
                 return Some((Outcome::Running, Some(Gate::Lease), why));
             }
-            Err(LeaseError::Gone { .. }) => return None,
-            Err(LeaseError::File(StoreError::Io {
-                source: Errno::NOENT,
-                ..
-            })) => return None,
+            Err(
+                LeaseError::Gone { .. }
+                | LeaseError::File(StoreError::Io {
+                    source: Errno::NOENT,
+                    ..
+                }),
+            ) => return None,
             Err(error) => return Some((Outcome::Failed, None, told(&error))),
         };
         // Another recoverer may have been here between the first look and the claim.
@@ -258,7 +260,7 @@ impl<'a> Recovery<'a> {
         };
         match reading.verdict() {
             Ok(()) => self.closer().finish(claimed, crash, whose, reading),
-            Err((Outcome::Quarantined, _, why)) => discard::quarantine(self.store, claimed, why),
+            Err((Outcome::Quarantined, _, why)) => discard::quarantine(self.store, claimed, &why),
             Err(left) => left,
         }
     }
@@ -291,7 +293,7 @@ enum Step {
     /// To go away.
     Discard(String),
     /// An end.
-    Finish(Crash, Whose),
+    Finish(Crash, Box<Whose>),
 }
 
 /// An error with its causes, in one line.

@@ -158,17 +158,16 @@ pub(super) fn verdict(fold: &Summarizer, ended: Option<&Ended>) -> Verdict {
                 .comm_now
                 .or(fold.tree.get(subject.key).map(|node| node.comm));
             let comm = comm.map_or_else(|| "the process".to_owned(), |comm| comm.to_text());
-            let end = match (waited(fold), fold.tree.get(subject.key)) {
-                (Some((seq, status)), _) => End::Seen(seq, status),
+            let end = match (waited(fold), &fold.recovered, fold.tree.get(subject.key)) {
+                (Some((seq, status)), ..) => End::Seen(seq, status),
                 // Recovery makes sure that it lives no more before it ends a record.
-                (None, Some(_)) => match &fold.recovered {
-                    Some(found) if found.host_reboot => {
-                        End::NotSeen("the machine was started anew meanwhile")
-                    }
-                    Some(_) => End::NotSeen("its observer had crashed before"),
-                    None => End::StillRunning,
-                },
-                (None, None) => End::NotSeen("its exit event was lost"),
+                (None, Some(found), _) => End::NotSeen(if found.host_reboot {
+                    "the machine was started anew meanwhile"
+                } else {
+                    "its observer had crashed before"
+                }),
+                (None, None, Some(_)) => End::StillRunning,
+                (None, None, None) => End::NotSeen("its exit event was lost"),
             };
             judge(&named(comm, subject.tgid.0), end, &super::Case::default())
         }

@@ -10,6 +10,9 @@ mod text;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
 pub use self::output::Summary;
 use super::{
     derive::Fold,
@@ -56,6 +59,8 @@ pub struct Summarizer {
     recovered: Option<Recovered>,
     /// Stretches between two observers.
     unwatched: u64,
+    /// The rows are another recorder's.
+    imported: bool,
     /// Wait status of the root as its parent saw it, where that was us.
     waited: Option<(u64, WaitStatus)>,
     cost: (Option<u64>, Option<u64>),
@@ -78,7 +83,7 @@ impl Fold for Summarizer {
         output::build(&self)
     }
 
-    fn index_row(summary: &Summary) -> serde_json::Value {
+    fn index_row(summary: &Summary) -> Value {
         row::index_row(summary)
     }
 }
@@ -130,6 +135,7 @@ impl Summarizer {
             ending: None,
             recovered: None,
             unwatched: 0,
+            imported: false,
             waited: None,
             cost: (None, None),
             armed: None,
@@ -163,8 +169,7 @@ impl Summarizer {
             Body::Note(note) => self.note(seq, t, note),
             Body::End(end) => self.ending = Some((&**end).into()),
             Body::Crash(crash) => self.ending = Some((&**crash).into()),
-            // A row that lacks what every row of ours has is a row all the same.
-            Body::Unknown { kind, .. } if kind == "snapshot" => self.rows.count += 1,
+            Body::Unknown { kind, value } if kind == "snapshot" => self.foreign_row(value),
             Body::Session(_) | Body::Unknown { .. } => {}
         }
     }
@@ -221,6 +226,17 @@ impl Summarizer {
         }
     }
 
+    /// A row of another recorder. Read back from the journal it is an ordinary one, if it has all that
+    /// such a one has; otherwise it counts as a row all the same.
+    fn foreign_row(&mut self, value: &Map<String, Value>) {
+        let event = value.get("event").and_then(Value::as_str);
+        let row = SnapshotRow::deserialize(value);
+        match (event, row) {
+            (Some("snapshot" | "exit_snapshot"), Ok(row)) => self.snapshot(&row),
+            _ => self.rows.count += 1,
+        }
+    }
+
     fn snapshot(&mut self, row: &SnapshotRow) {
         let rows = &mut self.rows;
         rows.count += 1;
@@ -266,6 +282,8 @@ impl Summarizer {
                 self.armed.get_or_insert(t);
             }
             topic::RECOVERED => self.recovered = Some(note.as_recovered()),
+            topic::UNATTENDED_LOST => self.reason("unwatched stretch that could not be read"),
+            topic::IMPORTED => self.imported = true,
             topic::OBSERVER_COST => self.cost = (note.number("cpu_us"), note.number("peak_rss_kb")),
             _ => {}
         }

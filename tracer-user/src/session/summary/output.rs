@@ -247,7 +247,9 @@ fn completeness(fold: &Summarizer) -> Completeness {
     }
     reasons.extend(fold.crash_reasons());
     // Loaded is not tracking: what says so is the note that tracking was on.
-    if fold.session.backend == Backend::None || fold.armed.is_none() {
+    if fold.imported {
+        reasons.push("another recorder's rows: nothing else was recorded".to_owned());
+    } else if fold.session.backend == Backend::None || fold.armed.is_none() {
         reasons.push("tracking could not start".to_owned());
     }
     if accounting.forks != accounting.exits + alive {
