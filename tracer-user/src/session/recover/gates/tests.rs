@@ -16,10 +16,10 @@ fn crashed() -> Facts {
     }
 }
 
-fn enrolled_on(boot_id: &str) -> Result<Enrolled, String> {
-    Ok(Enrolled {
+fn enrolled_on(boot_id: &str) -> Enrolled {
+    Enrolled {
         boot_id: boot_id.to_owned(),
-    })
+    }
 }
 
 fn doubt() -> Life {
@@ -35,7 +35,7 @@ fn a_free_lease_and_a_dead_target_are_a_crash() {
 fn a_held_lease_comes_before_everything_else() {
     for boot in [NOW, BEFORE] {
         for storage in [Storage::Disk, Storage::Memory] {
-            for enrolled in [enrolled_on(boot), Err("no enrollment".to_owned())] {
+            for enrolled in [Ok(enrolled_on(boot)), Err("no enrollment".to_owned())] {
                 for target in [Life::Alive, Life::Dead, doubt()] {
                     let facts = Facts {
                         observer: Observer::Lives("pid 5".to_owned()),
@@ -70,7 +70,7 @@ fn another_boot_decides_before_a_number_that_is_in_use_again() {
     for target in [Life::Alive, Life::Dead, doubt()] {
         let on = |storage| {
             judge(&Facts {
-                enrolled: enrolled_on(BEFORE),
+                enrolled: Ok(enrolled_on(BEFORE)),
                 storage,
                 target: target.clone(),
                 ..crashed()
@@ -97,7 +97,7 @@ fn memory_alone_deletes_nothing() {
 fn a_boot_that_is_not_known_is_neither_this_one_nor_another() {
     for (then, now) in [("", NOW), (NOW, ""), ("", "")] {
         let facts = Facts {
-            enrolled: enrolled_on(then),
+            enrolled: Ok(enrolled_on(then)),
             boot_id: now.to_owned(),
             storage: Storage::Memory,
             ..crashed()
