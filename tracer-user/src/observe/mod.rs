@@ -21,6 +21,7 @@ mod follower;
 mod json;
 mod kernel;
 mod ready;
+pub mod recover;
 mod terminal;
 
 use std::path::Path;

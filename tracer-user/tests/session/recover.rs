@@ -17,6 +17,7 @@ use tracer::{
         recorder::Recorder,
         recover::{Options, Outcome, Recovery, Report, Unattended},
         status::{self, Status},
+        store::{ClaimedSession, SessionClaim},
         summary::Summarizer,
     },
     units::BootNs,
@@ -187,7 +188,7 @@ struct Kept {
 }
 
 impl Unattended for Kept {
-    fn records(&mut self, _id: &SessionId) -> Result<Vec<Record>, String> {
+    fn records(&mut self, _session: &ClaimedSession) -> Result<Vec<Record>, String> {
         Ok(self.records.clone())
     }
 
@@ -198,7 +199,7 @@ impl Unattended for Kept {
 }
 
 #[test]
-fn what_was_recorded_while_nobody_watched_is_in_the_record_once() {
+fn what_was_recorded_while_nobody_watched_goes_on_where_a_killed_recoverer_stopped() {
     let room = tempfile::tempdir().expect("a directory");
     let store = store_in(room.path());
     let mut info = own_info(&store);
@@ -211,8 +212,8 @@ fn what_was_recorded_while_nobody_watched_is_in_the_record_once() {
     let proc = proc();
     let (id, path) = interrupted(&store, info.clone(), vec![birth]);
     let claimed = match store.claim(&id).expect("ours") {
-        tracer::session::store::SessionClaim::Held(claimed) => claimed,
-        tracer::session::store::SessionClaim::Taken => panic!("nobody has it"),
+        SessionClaim::Held(claimed) => claimed,
+        SessionClaim::Taken => panic!("nobody has it"),
     };
     let mut fold = Summarizer::new(info.clone());
     let standing = tracer::session::epochs::replay(&claimed.dir, &mut fold).expect("read");
@@ -228,7 +229,7 @@ fn what_was_recorded_while_nobody_watched_is_in_the_record_once() {
     drop(recorder);
 
     let mut kept = Kept {
-        records: vec![fork(500), exit(900_000_000)],
+        records: vec![exit(900_000_000)],
         forgotten: Vec::new(),
     };
     let options = Options::default();

@@ -99,11 +99,11 @@ impl Closer<'_> {
             Crash::Observer => SILENT.to_owned(),
             Crash::HostReboot => REBOOTED.to_owned(),
         });
-        let (kept, trouble) = match self.unattended.records(&id) {
+        let (kept, trouble) = match self.unattended.records(&claimed) {
             Ok(kept) => (kept, None),
             Err(why) => (Vec::new(), Some(why)),
         };
-        let (last_t, resumed) = (reading.last_t, reading.resumed);
+        let (last_t, again) = (reading.last_t, reading.recovered_before);
         let info = self.next_info(&whose.info, crash);
         let until = match crash {
             Crash::Observer => info.clock.boot,
@@ -115,14 +115,12 @@ impl Closer<'_> {
             Err(error) => return (Outcome::Failed, None, told(&error)),
         };
         let mut records = Vec::new();
-        if resumed.is_none() {
+        if !again {
             records.push(unwatched(last_t, until));
         }
         let end_t = kept.iter().map(|record| record.t).fold(last_t, BootNs::max);
         records.push(note(last_t, Note::recovered(&damage)));
-        // What an earlier recoverer had written down before it was killed is not written twice.
-        let written = usize::try_from(resumed.unwrap_or(0)).unwrap_or(usize::MAX);
-        records.extend(kept.into_iter().skip(written));
+        records.extend(kept);
         if let Some(why) = trouble {
             records.push(note(last_t, Note::unattended_lost(&why)));
         }

@@ -47,12 +47,13 @@ use crate::{
 
 /// What went on recording while the observer was dead. Where nothing did, `()`.
 pub trait Unattended {
-    /// What it holds of a session, in order. Until [`Self::forget`] it must give the same again: a
-    /// recoverer may be killed before it has written it down.
+    /// What it holds of a session and the session's journals do not have, in order. Until
+    /// [`Self::forget`] it must go on holding that: a recoverer may be killed before, or while, it
+    /// writes it down.
     ///
     /// # Errors
     /// Why it cannot be read, for people.
-    fn records(&mut self, id: &SessionId) -> Result<Vec<Record>, String>;
+    fn records(&mut self, session: &ClaimedSession) -> Result<Vec<Record>, String>;
 
     /// The session is ended and on disk: gives up what is held of it.
     ///
@@ -62,7 +63,7 @@ pub trait Unattended {
 }
 
 impl Unattended for () {
-    fn records(&mut self, _id: &SessionId) -> Result<Vec<Record>, String> {
+    fn records(&mut self, _session: &ClaimedSession) -> Result<Vec<Record>, String> {
         Ok(Vec::new())
     }
 

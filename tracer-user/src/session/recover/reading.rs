@@ -32,8 +32,8 @@ pub(super) struct Reading {
     pub(super) standing: Standing,
     /// Time of the last record that an observer, and no recoverer, wrote.
     pub(super) last_t: BootNs,
-    /// Events that an earlier recoverer has written down before it was killed; `None` when there was none.
-    pub(super) resumed: Option<u64>,
+    /// A recoverer was here before and was killed in its turn.
+    pub(super) recovered_before: bool,
     /// Rows of another recorder; `None` when the session is not of another recorder.
     pub(super) imported: Option<u64>,
     comm: Option<String>,
@@ -60,7 +60,7 @@ impl Reading {
         let Witness {
             fold,
             last_t,
-            resumed,
+            recovered_before,
             imported,
             comm,
             rows,
@@ -70,7 +70,7 @@ impl Reading {
             fold,
             standing,
             last_t: last_t.max(whose.info.clock.boot),
-            resumed,
+            recovered_before,
             imported,
             comm,
             rows,
@@ -119,7 +119,7 @@ struct Witness {
     tick_rule: TickRule,
     rows: Rows,
     last_t: BootNs,
-    resumed: Option<u64>,
+    recovered_before: bool,
     imported: Option<u64>,
 }
 
@@ -133,7 +133,7 @@ impl Witness {
             tick_rule: whose.info.tick_rule,
             rows: Rows::default(),
             last_t: BootNs(0),
-            resumed: None,
+            recovered_before: false,
             imported: None,
         }
     }
@@ -146,9 +146,6 @@ impl Witness {
     }
 
     fn event(&mut self, event: &EventKind) {
-        if let Some(resumed) = &mut self.resumed {
-            *resumed += 1;
-        }
         let (process, comm) = match event {
             EventKind::Fork(fork) => {
                 self.rows.tracked |= self.is(&fork.child, self.enrolled);
@@ -173,11 +170,6 @@ impl Witness {
     fn look(&mut self, body: &Body) {
         match body {
             Body::Event(event) => self.event(event),
-            Body::Loss { .. } => {
-                if let Some(resumed) = &mut self.resumed {
-                    *resumed += 1;
-                }
-            }
             Body::Target(target) => {
                 if let TargetBody::Pinned(pinned) = &**target {
                     let skipped = pinned.skipped.iter().map(|skipped| skipped.comm.to_text());
@@ -206,7 +198,7 @@ impl Witness {
             Body::Unknown { kind, .. } if kind == "snapshot" || kind == "foreign" => {
                 self.count_row();
             }
-            Body::Note(note) if note.topic == topic::RECOVERED => self.resumed = Some(0),
+            Body::Note(note) if note.topic == topic::RECOVERED => self.recovered_before = true,
             Body::Note(note) if note.topic == topic::IMPORTED => {
                 self.imported.get_or_insert(0);
             }
@@ -227,7 +219,7 @@ impl Fold for Witness {
     fn apply(&mut self, seq: u64, t: BootNs, body: &Body) {
         self.look(body);
         let by_observer = !matches!(body, Body::Session(info) if is_later(info));
-        if by_observer && self.resumed.is_none() {
+        if by_observer && !self.recovered_before {
             self.last_t = self.last_t.max(t);
         }
         self.fold.apply(seq, t, body);
