@@ -6,6 +6,7 @@
 
 mod arbitrary;
 mod cost;
+mod crashed;
 mod disks;
 mod epochs;
 mod faults;
@@ -15,5 +16,7 @@ mod kill;
 mod lease;
 mod mounts;
 mod recorder;
+mod recover;
+mod recover_gates;
 mod sandbox;
 mod support;
