@@ -81,6 +81,11 @@ impl Terminal {
         Ok(())
     }
 
+    /// Whether copying has begun.
+    pub(super) fn is_connected(&self) -> bool {
+        self.copier.is_some()
+    }
+
     /// Whether the real terminal is raw: lines printed on it need a carriage return.
     pub(super) fn is_raw(&self) -> bool {
         self.real.is_some()
