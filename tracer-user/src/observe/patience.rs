@@ -18,6 +18,7 @@ use rustix::{
 use crate::{
     observe::begin::Session,
     session::{
+        crash::stack::SignalStack,
         recorder::{EndInfo, FinishReport, Hurry},
         summary::Summary,
     },
@@ -84,6 +85,7 @@ pub(super) fn finish(
 
 /// Looks at signals until `done` is closed.
 fn listen(asking: Asking<'_>, done: &impl AsFd, hurry: &Hurry) {
+    let _stack = SignalStack::for_this_thread();
     let mut asked = u32::from(asking.asked);
     loop {
         let mut polled = [

@@ -10,10 +10,13 @@ use std::{
 use rustix::stdio::{stdin, stdout};
 
 use super::ObserveError;
-use crate::target::{
-    RunningChild,
-    pty::{Pty, RawTerminal},
-    pump::{Copied, Ends, Pump},
+use crate::{
+    session::crash::stack::SignalStack,
+    target::{
+        RunningChild,
+        pty::{Pty, RawTerminal},
+        pump::{Copied, Ends, Pump},
+    },
 };
 
 /// How long output may still come after the command has ended: what a descendant that keeps the
@@ -63,6 +66,7 @@ impl Terminal {
         let pump = Pump::new(rustix::termios::isatty(stdin()));
         let (done, copier) = sync_channel(1);
         let work = move || {
+            let _stack = SignalStack::for_this_thread();
             let [stdin, stdout, master, ended] = &ends;
             let ends = Ends {
                 stdin: stdin.as_fd(),
