@@ -7,6 +7,7 @@
 pub mod check;
 pub mod exec;
 pub mod facts;
+pub mod hold;
 pub mod journal;
 pub mod launch;
 pub mod need;
