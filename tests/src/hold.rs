@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::wait::wait_for;
+use crate::wait::{PATIENCE, wait_for};
 
 /// A system call that a thread is about to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,13 +175,11 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if let Some(signal) = self.pending {
-            // Gone meanwhile is as good.
-            let _ = ptrace(
-                libc::PTRACE_DETACH,
-                self.tid,
-                usize::try_from(signal).unwrap_or(0),
-            );
+        let Some(signal) = self.pending else { return };
+        let signal = usize::try_from(signal).unwrap_or(0);
+        if ptrace(libc::PTRACE_DETACH, self.tid, signal).is_err() {
+            // Killed with its process, which is not seen to have ended before we have taken note.
+            let _ = self.stop(PATIENCE);
         }
     }
 }
