@@ -7,6 +7,7 @@
 mod arbitrary;
 mod cost;
 mod disks;
+mod ends;
 mod epochs;
 mod faults;
 mod faulty;
@@ -16,4 +17,6 @@ mod lease;
 mod mounts;
 mod recorder;
 mod sandbox;
+mod status;
+mod strays;
 mod support;
