@@ -7,6 +7,7 @@
 mod arbitrary;
 mod cost;
 mod disks;
+mod durability;
 mod ends;
 mod epochs;
 mod faults;

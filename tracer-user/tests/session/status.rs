@@ -5,7 +5,7 @@ use std::{fs::File, os::unix::fs::FileExt};
 use tracer::session::{
     epochs::{self, EpochsError},
     journal::record::{Body, ObserverEnding},
-    recorder::Recorder,
+    recorder::{Recorder, SessionError},
     status::{Status, examine},
 };
 
@@ -88,4 +88,40 @@ fn r6_sessions_without_a_readable_journal_are_corrupt_and_nothing_panics() {
     assert!(matches!(examine(&session).status, Status::Corrupt(_)));
     let link = epochs::replay(&session, &mut ());
     assert!(matches!(link, Err(EpochsError::Store(_))), "{link:?}");
+}
+
+#[test]
+fn r7_a_session_directory_that_is_not_ours_alone_is_refused_and_left_as_it_is() {
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = store_in(dir.path());
+    let info = left(&store, 3);
+    let path = store.session_path(&info.session_id);
+    let before: Vec<_> = files(&path).iter().map(|name| bytes(&path, name)).collect();
+    let refused = |what: &str| {
+        let error = store.claim(&info.session_id).expect_err(what);
+        assert!(
+            error.to_string().contains(&*path.to_string_lossy()),
+            "{error}"
+        );
+        assert!(store.existing_session(&info.session_id).is_err(), "{what}");
+        let again = Recorder::create(&store, info.clone(), Seen::default());
+        assert!(
+            matches!(again.err(), Some(SessionError::Exists { .. })),
+            "{what}"
+        );
+        let after: Vec<_> = files(&path).iter().map(|name| bytes(&path, name)).collect();
+        assert_eq!(after, before, "{what}");
+    };
+    chown(&path, Some(12_345), None).expect("this test runs as root");
+    refused("somebody else's");
+    chown(&path, Some(0), None).expect("root");
+    let mode = |mode| std::fs::set_permissions(&path, PermissionsExt::from_mode(mode));
+    mode(0o720).expect("ours");
+    refused("for the group to write");
+    mode(0o700).expect("ours");
+    let elsewhere = dir.path().join("elsewhere");
+    std::fs::rename(&path, &elsewhere).expect("moved");
+    symlink(&elsewhere, &path).expect("made");
+    refused("a symbolic link");
 }
