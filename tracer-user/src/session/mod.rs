@@ -5,6 +5,7 @@
 //! started by [`recorder`], owns the journal's descriptor; everyone else hands it records.
 
 pub mod birth;
+pub mod crash;
 pub mod derive;
 pub mod dir;
 pub mod enrollment;

@@ -6,7 +6,10 @@
 
 mod arbitrary;
 mod cost;
+mod crash;
+mod crash_gates;
 mod crashed;
+mod crashing;
 mod disks;
 mod epochs;
 mod faults;
