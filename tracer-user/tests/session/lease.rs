@@ -13,6 +13,7 @@ use std::{
 
 use tracer::session::{
     SessionId, Store,
+    crash::{told, words::LastWords},
     lease::{self, Claim, Lease, LeaseError},
     recorder::{Recorder, SessionError},
     status::{Status, examine},
@@ -211,17 +212,18 @@ fn a_duplicate_of_the_leases_descriptor_writes_and_does_not_prolong_it() {
     let store = store_in(dir.path());
     let info = info(&store);
     let recorder = Recorder::create(&store, info.clone(), Seen::default()).expect("made");
-    let slot = recorder.crash_slot().expect("there");
+    // The recorder keeps one ready for last words, also after its end.
     let session = store.existing_session(&info.session_id).expect("there");
     assert!(lease::is_taken(&session).expect("examined"));
-    rustix::io::write(&slot, b"last words\n").expect("room");
     let _report = recorder.finish(end("done"), soon());
     assert!(!lease::is_taken(&session).expect("examined"));
+    let _report = recorder.crash(&told("SIGLATE", ""), soon());
+    assert!(!lease::is_taken(&session).expect("examined"));
     let lines = lease::read_lines(&session).expect("read");
-    assert_eq!(lines.last().expect("two").as_slice(), b"last words");
+    let words = LastWords::parse(lines.last().expect("two")).expect("a crash line");
+    assert_eq!(words.crash.cause, "SIGLATE");
     let holder = lease::last_holder(&session).expect("read").expect("signed");
     assert_eq!(holder.pid, std::process::id());
-    drop(slot);
 }
 
 #[test]

@@ -6,6 +6,10 @@
 
 mod arbitrary;
 mod cost;
+mod crash;
+mod crash_gates;
+mod crashed;
+mod crashing;
 mod disks;
 mod durability;
 mod ends;
@@ -17,6 +21,8 @@ mod kill;
 mod lease;
 mod mounts;
 mod recorder;
+mod recover;
+mod recover_gates;
 mod sandbox;
 mod status;
 mod strays;

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::session::{
     birth::{self, BirthError},
+    crash::slot,
     derive::Fold,
     dir::Dir,
     id::SessionId,
@@ -52,7 +53,7 @@ impl<F: Fold> Owner<F> {
             info,
             options,
         } = plan;
-        let (id, is_new) = (info.session_id, matches!(place, Place::New));
+        let (id, epoch, is_new) = (info.session_id, info.epoch, matches!(place, Place::New));
         let (dir, lease, from) = occupy(place, &store, shared.path(), &id)?;
         let name = journal_name(info.epoch);
         let path = dir.path().join(&name);
@@ -87,8 +88,12 @@ impl<F: Fold> Owner<F> {
         {
             let mut state = shared.lock();
             state.accepted = 1;
-            state.crash_slot = lease.descriptor().ok();
             state.enrolled = dir.has(ENROLLMENT);
+        }
+        let armed = lease.descriptor().ok();
+        let armed = armed.and_then(|file| slot::arm(file, epoch, from.seq, options.boot_offset));
+        if let Some(armed) = armed {
+            shared.set_words(armed);
         }
         let mut owner = Self {
             shared,
