@@ -178,11 +178,11 @@ fn c27_on_a_hung_file_system_many_sessions_end_within_one_deadline() {
     );
     disk.thaw();
     for recorder in &recorders {
-        let report = recorder.finish(end("again"), soon());
-        assert!(
-            matches!(report.end, EndOutcome::Durable | EndOutcome::Written),
-            "{report:?}"
-        );
+        // The deadline stays passed; the end comes all the same.
+        wait_for("the late end", || {
+            let report = recorder.finish(end("again"), soon());
+            matches!(report.end, EndOutcome::Durable | EndOutcome::Written)
+        });
     }
 }
 
