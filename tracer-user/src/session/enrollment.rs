@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::{
     session::{
         journal::{
-            encode::{put_field, put_number, put_object, put_serde},
+            encode::{put_count, put_field, put_number, put_object, put_serde},
             info::ObserverInfo,
             text::{
                 cmdline_from_text, key, parse_hex, put_bytes, put_cmdline, put_opt_u64, put_str,
@@ -65,6 +65,8 @@ pub struct Enrollment {
     pub labels: BTreeMap<String, String>,
     /// Why the workload was not found.
     pub unresolved: Option<String>,
+    /// Secrets in `cmdline` that were replaced.
+    pub redacted: u32,
 }
 
 /// Why a file is not an enrollment.
@@ -122,6 +124,7 @@ impl Enrollment {
             if let Some(reason) = &self.unresolved {
                 put_field(out, key!("unresolved"), reason);
             }
+            put_count(out, key!("redacted"), self.redacted);
         });
         out.push(b'\n');
         out
@@ -185,6 +188,8 @@ struct Keys {
     #[serde(default)]
     labels: BTreeMap<String, String>,
     unresolved: Option<String>,
+    #[serde(default)]
+    redacted: u32,
     kitchen_id: Option<String>,
     order_id: Option<String>,
 }
@@ -239,6 +244,7 @@ impl Keys {
             }),
             labels,
             unresolved: self.unresolved,
+            redacted: self.redacted,
         })
     }
 }

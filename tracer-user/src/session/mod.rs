@@ -11,6 +11,7 @@ pub mod index;
 pub mod journal;
 pub mod publish;
 pub mod recorder;
+pub mod redact;
 pub mod store;
 pub mod summary;
 

@@ -151,6 +151,7 @@ impl Encoder {
         put_number(out, key!("argv_bytes"), exec.argv_bytes);
         put_number(out, key!("euid"), exec.euid.into());
         put_number(out, key!("caller_tid"), exec.caller_tid.into());
+        put_count(out, key!("redacted"), exec.redacted);
     }
 
     fn exit(&self, out: &mut Vec<u8>, exit: &Exit) {
@@ -228,6 +229,7 @@ impl Encoder {
                 &signal.sender_cmdline,
             );
             put_number(out, key!("uid"), signal.sender_uid.into());
+            put_count(out, key!("redacted"), signal.sender_redacted);
         });
     }
 
@@ -260,6 +262,7 @@ impl Encoder {
         if let Some(latency) = pinned.pin_latency_ns {
             put_number(out, key!("pin_latency_ns"), latency);
         }
+        put_count(out, key!("redacted"), pinned.redacted);
         put_list(out, key!("skipped"), &pinned.skipped, |out, skipped| {
             put_object(out, |out| {
                 self.process(out, &skipped.process);
@@ -305,6 +308,13 @@ fn put_bool(out: &mut Vec<u8>, key: &[u8], yes: bool) {
 fn put_flag(out: &mut Vec<u8>, key: &[u8], yes: bool) {
     if yes {
         put_bool(out, key, true);
+    }
+}
+
+/// A number whose absence means 0.
+pub(crate) fn put_count(out: &mut Vec<u8>, key: &[u8], n: u32) {
+    if n > 0 {
+        put_number(out, key, n.into());
     }
 }
 
