@@ -15,8 +15,8 @@ use crate::{
         info::TickRule,
         record::{Body, TargetBody},
         text::{
-            key, put_argv, put_bytes, put_cmdline, put_hex, put_i64, put_list, put_opt_u64,
-            put_str, put_u64,
+            key, put_argv, put_bytes, put_cmdline, put_hex, put_i64, put_json, put_list,
+            put_opt_u64, put_str, put_u64,
         },
     },
     units::{BootNs, Comm, Process},
@@ -345,7 +345,7 @@ pub(crate) fn put_object(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
 /// Appends the members of what serialises as an object.
 pub(crate) fn put_serde<T: Serialize>(out: &mut Vec<u8>, value: &T) {
     let start = out.len();
-    if serde_json::to_writer(&mut *out, value).is_err() || out.get(start) != Some(&b'{') {
+    if put_json(out, value).is_none() || out.get(start) != Some(&b'{') {
         // Not for any type of ours: serialising to memory fails only on map keys that are no text.
         out.truncate(start);
     } else if out.len() == start + 2 {
@@ -359,9 +359,7 @@ pub(crate) fn put_serde<T: Serialize>(out: &mut Vec<u8>, value: &T) {
 /// Appends `,"key":value`.
 fn put_value<T: Serialize>(out: &mut Vec<u8>, key: &[u8], value: &T) {
     out.extend_from_slice(key);
-    let start = out.len();
-    if serde_json::to_writer(&mut *out, value).is_err() {
-        out.truncate(start);
+    if put_json(out, value).is_none() {
         out.extend_from_slice(b"null");
     }
 }

@@ -4,6 +4,10 @@
 //! UTF-8, and then a key with the suffix `_hex` beside them has the whole value, so that nothing is
 //! lost. Pure.
 
+use std::io;
+
+use serde::Serialize;
+
 /// The key in JSON, with the comma before it and the colon after it, at compile time.
 macro_rules! key {
     ($name:expr) => {
@@ -12,8 +16,8 @@ macro_rules! key {
 }
 pub(crate) use key;
 
-/// How each byte stands in a JSON string: 0 as itself, `u` as `\u00XX`, else `\` and that letter.
-/// DEL is escaped too: it does no good on a terminal.
+/// How each byte stands in a JSON string: 0 as itself, `u` as `\u00XX`, `?` for the first byte of
+/// characters of which some are [deceptive](is_deceptive), else `\` and that letter.
 const ESCAPE: [u8; 256] = {
     let mut table = [0; 256];
     let mut i = 0;
@@ -22,6 +26,12 @@ const ESCAPE: [u8; 256] = {
         i += 1;
     }
     table[0x7f] = b'u';
+    let lead = [0xc2, 0xd8, 0xe2, 0xef, 0xf3];
+    let mut i = 0;
+    while i < lead.len() {
+        table[lead[i]] = b'?';
+        i += 1;
+    }
     table[b'\n' as usize] = b'n';
     table[b'\r' as usize] = b'r';
     table[b'\t' as usize] = b't';
@@ -100,7 +110,16 @@ pub(crate) fn put_str(out: &mut Vec<u8>, text: &str) {
         if how == 0 {
             continue;
         }
+        let wide = text.get(at..).and_then(|rest| rest.chars().next());
+        if how == b'?' && !wide.is_some_and(is_deceptive) {
+            continue;
+        }
         out.extend_from_slice(&bytes[from..at]);
+        if let Some(wide) = wide.filter(|_| how == b'?') {
+            put_escaped(out, wide);
+            from = at + wide.len_utf8();
+            continue;
+        }
         if how == b'u' {
             let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
             out.extend_from_slice(b"\\u00");
@@ -112,6 +131,70 @@ pub(crate) fn put_str(out: &mut Vec<u8>, text: &str) {
     }
     out.extend_from_slice(&bytes[from..]);
     out.push(b'"');
+}
+
+/// Whether a terminal obeys this character or a reader is misled by it: controls (C0, DEL, C1), what
+/// changes the direction of text or ends a line (Unicode annexes 9 and 14), and what cannot be seen.
+/// In JSON these are always escaped, so that a journal can be looked at with anything.
+#[must_use]
+pub fn is_deceptive(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}'
+                | '\u{200b}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{2069}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+/// Appends `\uXXXX`, twice above U+FFFF.
+fn put_escaped(out: &mut Vec<u8>, character: char) {
+    for unit in character.encode_utf16(&mut [0; 2]) {
+        out.extend_from_slice(b"\\u");
+        for byte in unit.to_be_bytes() {
+            out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
+}
+
+/// How serde writes JSON here: compact, and with the same escapes as [`put_str`].
+pub(crate) struct Escaping;
+
+impl serde_json::ser::Formatter for Escaping {
+    fn write_string_fragment<W: io::Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut from = 0;
+        for (at, found) in fragment.match_indices(is_deceptive) {
+            writer.write_all(&fragment.as_bytes()[from..at])?;
+            let mut escaped = Vec::with_capacity(12);
+            found
+                .chars()
+                .for_each(|character| put_escaped(&mut escaped, character));
+            writer.write_all(&escaped)?;
+            from = at + found.len();
+        }
+        writer.write_all(&fragment.as_bytes()[from..])
+    }
+}
+
+/// Appends any value as JSON; `None`, and nothing appended, for what JSON cannot say.
+pub(crate) fn put_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Option<()> {
+    let start = out.len();
+    let mut writer = serde_json::Serializer::with_formatter(&mut *out, Escaping);
+    if value.serialize(&mut writer).is_err() {
+        out.truncate(start);
+        return None;
+    }
+    Some(())
 }
 
 /// Appends bytes as a string; whether the string says everything.
@@ -272,6 +355,15 @@ mod tests {
     fn no_control_byte_reaches_a_terminal() {
         let line = written(|out| put_str(out, "\u{1b}[2J\u{7f}\"\\\n\0é"));
         assert_eq!(line, r#""\u001b[2J\u007f\"\\\n\u0000é""#);
+        let line = written(|out| put_str(out, "é\u{9b}2J\u{202e}a\u{200d}\u{e0041}字"));
+        assert_eq!(line, "\"é\\u009b2J\\u202ea\u{200d}\\udb40\\udc41字\"");
+    }
+
+    fn deceptive() -> impl Strategy<Value = String> {
+        let marks = "\0\u{1b}\n\u{7f}\u{80}\u{9f}\u{a0}\u{61c}\u{200d}\u{2028}\u{202e}\u{feff}\u{e0041}é\"\\";
+        let marks: Vec<char> = marks.chars().collect();
+        proptest::collection::vec(proptest::sample::select(marks), 0..12)
+            .prop_map(|marks| marks.into_iter().collect())
     }
 
     proptest! {
@@ -279,6 +371,16 @@ mod tests {
         fn any_string_reads_back(text in any::<String>()) {
             let json = written(|out| put_str(out, &text));
             prop_assert_eq!(serde_json::from_str::<String>(&json).expect("JSON"), text);
+        }
+
+        #[test]
+        fn v6_both_ways_of_writing_leave_nothing_deceptive(text in deceptive()) {
+            let by_hand = written(|out| put_str(out, &text));
+            let by_serde = written(|out| put_json(out, &text).expect("a string"));
+            for json in [&by_hand, &by_serde] {
+                prop_assert!(!json.contains(is_deceptive), "{:?}", json);
+                prop_assert_eq!(&serde_json::from_str::<String>(json).expect("JSON"), &text);
+            }
         }
 
         #[test]

@@ -38,12 +38,23 @@ pub const MARK: &[u8] = b"[redacted]";
 /// A part of a word that is to go.
 type Span = Range<usize>;
 
+/// Rounds after which what is left stays.
+const ROUNDS: u32 = 8;
+
 /// Replaces what looks like a secret in the arguments of a program; how many values that were.
 pub fn redact_argv(argv: &mut [Vec<u8>]) -> u32 {
-    let found = words::find(argv);
-    let mut count = 0;
-    for (word, spans) in argv.iter_mut().zip(found) {
-        count += replace(word, spans);
+    let mut count: u32 = 0;
+    // Without the blanks of a secret, what is around it may read as another one.
+    for _ in 0..ROUNDS {
+        let found = words::find(argv);
+        let mut more: u32 = 0;
+        for (word, spans) in argv.iter_mut().zip(found) {
+            more = more.saturating_add(replace(word, spans));
+        }
+        if more == 0 {
+            break;
+        }
+        count = count.saturating_add(more);
     }
     count
 }

@@ -117,6 +117,10 @@ impl<'a> Pair<'a> {
         if self.name.start == 0 && !code {
             return self.checked(from..self.text.len(), false);
         }
+        // A database's `User Id=sa;Password=a b;`: blanks are part of it.
+        if self.before() == Some(b';') && !code {
+            return self.checked(self.until(from, |byte| byte == b';'), false);
+        }
         let listed = self.before() == Some(b',');
         let span = self.until(from, |byte| {
             byte.is_ascii_whitespace()

@@ -12,6 +12,8 @@ enum Form {
     Attached,
     /// `-p VALUE` or `-pVALUE`.
     Either,
+    /// The same, and another program with options of its own follows.
+    Before,
     /// The same, and the secret is what follows this byte: `-u user:secret`.
     After(u8),
 }
@@ -53,7 +55,6 @@ const SHORTS: &[Short] = &[
     },
     Short {
         programs: &[
-            "sshpass",
             "mongo",
             "mongosh",
             "mongodump",
@@ -72,6 +73,12 @@ const SHORTS: &[Short] = &[
         with: Some("login"),
         options: &["-p"],
         form: Form::Either,
+    },
+    Short {
+        programs: &["sshpass"],
+        with: None,
+        options: &["-p"],
+        form: Form::Before,
     },
     Short {
         programs: &["redis-cli"],
@@ -151,6 +158,9 @@ impl Programs {
     /// The secret in this word, from what the words before it say; and remembers what this one says.
     pub(super) fn secret_in(&mut self, word: &[u8]) -> Option<Span> {
         if let Some(form) = self.next.take() {
+            if form == Form::Before {
+                self.active.clear();
+            }
             return match form {
                 Form::After(mark) => after(word, mark),
                 _ => Some(0..word.len()),
@@ -199,6 +209,9 @@ impl Programs {
                     Form::After(mark) => after(value, mark)?,
                     _ => 0..value.len(),
                 };
+                if short.form == Form::Before {
+                    self.active.clear();
+                }
                 return Some(span.start + from..span.end + from);
             }
         }

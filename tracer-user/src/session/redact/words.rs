@@ -92,7 +92,8 @@ pub(super) fn is_reference(value: &[u8]) -> bool {
     };
     match value {
         [b'$', b'{', name @ .., b'}'] => is_name(name),
-        [b'$', b'(', .., b')'] => true,
+        // The blank in `$(cat token)` ends the word.
+        [b'$'] | [b'$', b'(', ..] => true,
         [b'$', name @ ..] => is_name(name),
         _ => false,
     }
