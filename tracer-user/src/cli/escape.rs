@@ -5,7 +5,7 @@
 //! shown as escapes, and so is every byte that is no UTF-8. What a reader may take for a line of
 //! tracer's own is indented. Pure: everything that is printed passes through here.
 
-use crate::session::journal::text::is_deceptive;
+use crate::session::journal::escape::is_deceptive;
 
 /// Text with everything a terminal or a reader could mistake escaped, newlines included.
 pub(super) fn printable(text: &str) -> String {

@@ -12,11 +12,12 @@ use crate::{
     event::{EventKind, Exec, Exit, Fork, Oom, Signal},
     session::journal::{
         end_line,
+        escape::put_json,
         info::TickRule,
         record::{Body, TargetBody},
         text::{
-            key, put_argv, put_bytes, put_cmdline, put_hex, put_i64, put_json, put_list,
-            put_opt_u64, put_str, put_u64,
+            key, put_argv, put_bytes, put_cmdline, put_hex, put_i64, put_list, put_opt_u64,
+            put_str, put_u64,
         },
     },
     units::{BootNs, Comm, Process},

@@ -91,10 +91,9 @@ pub(super) fn is_reference(value: &[u8]) -> bool {
                 .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_')
     };
     match value {
-        [b'$', b'{', name @ .., b'}'] => is_name(name),
         // The blank in `$(cat token)` ends the word.
         [b'$'] | [b'$', b'(', ..] => true,
-        [b'$', name @ ..] => is_name(name),
+        [b'$', b'{', name @ .., b'}'] | [b'$', name @ ..] => is_name(name),
         _ => false,
     }
 }
