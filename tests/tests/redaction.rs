@@ -11,7 +11,7 @@ use tracer_tests::wait::PATIENCE;
 /// A root, a child, an environment, an address and a killer, each with a secret in its arguments.
 const SCRIPT: &str = "/bin/true --token=hunter-child; env PGPASSWORD='hunter env' true; \
     /bin/true postgres://me:hunter-url@host/db; \
-    sleep 30 & sh -c 'kill -KILL $1' killer $! --api-key=hunter-killer; wait; exit 0";
+    sleep 30 & sh -c 'kill -KILL $1; sleep 0.3; :' killer $! --api-key=hunter-killer; wait; exit 0";
 
 /// The session and everything that was written anywhere.
 struct Written {

@@ -141,6 +141,7 @@ impl Session {
         redactor.session(&mut info);
         let options = recorder::Options {
             tee: lines.tee,
+            durability: config.durability,
             ..recorder::Options::default()
         };
         let fold = Summarizer::new(info.clone());

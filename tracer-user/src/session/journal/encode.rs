@@ -275,7 +275,7 @@ impl Encoder {
 }
 
 /// Appends the checksum of everything from `start`, and the line's end.
-fn put_tail(out: &mut Vec<u8>, start: usize) {
+pub(crate) fn put_tail(out: &mut Vec<u8>, start: usize) {
     let crc = crc32fast::hash(&out[start..]);
     out.extend_from_slice(b",\"crc\":");
     put_hex(out, &crc.to_be_bytes());
