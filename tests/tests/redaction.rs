@@ -15,6 +15,7 @@ const SCRIPT: &str = "/bin/true --token=hunter-child; env PGPASSWORD='hunter env
 
 /// The session and everything that was written anywhere.
 struct Written {
+    room: Room,
     session: Session,
     /// Path and bytes of each file; standard error is one of them.
     files: Vec<(String, Vec<u8>)>,
@@ -35,6 +36,7 @@ fn record(options: &[&str]) -> Result<Written> {
     Ok(Written {
         session: room.session()?,
         files,
+        room,
     })
 }
 
@@ -58,7 +60,11 @@ fn holds(bytes: &[u8], text: &str) -> bool {
 
 #[test]
 fn no_secret_of_a_command_line_is_written_anywhere() -> Result<()> {
-    let Written { session, files } = record(&[])?;
+    let Written {
+        room,
+        session,
+        files,
+    } = record(&[])?;
     ensure!(files.len() >= 6, "{} files", files.len());
     for (name, bytes) in &files {
         ensure!(
@@ -105,12 +111,17 @@ fn no_secret_of_a_command_line_is_written_anywhere() -> Result<()> {
     ensure!(enrollment["redacted"] == 5, "{enrollment}");
     let command = session.summary["command"].as_str().unwrap_or_default();
     ensure!(command.contains("[redacted]"), "{command}");
+    drop(room);
     session.expect_complete()
 }
 
 #[test]
 fn whoever_asks_for_everything_gets_it() -> Result<()> {
-    let Written { session, files } = record(&["--no-redact"])?;
+    let Written {
+        room,
+        session,
+        files,
+    } = record(&["--no-redact"])?;
     let first = &session.journal[0].value;
     ensure!(
         first["redact"] == false && first.get("redacted").is_none(),
@@ -128,6 +139,7 @@ fn whoever_asks_for_everything_gets_it() -> Result<()> {
         ensure!(holds(bytes, "hunter-root"), "{name}");
         ensure!(!holds(bytes, "[redacted]"), "{name}");
     }
+    drop(room);
     Ok(())
 }
 
