@@ -17,6 +17,7 @@ pub mod lease;
 pub mod publish;
 pub mod recorder;
 pub mod recover;
+pub mod redact;
 pub mod settle;
 pub mod status;
 pub mod store;
