@@ -29,8 +29,8 @@ use crate::{
         enrollment::Enrollment,
         journal::{
             info::{
-                Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule,
-                parse_object,
+                Attachment, Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo,
+                TickRule, parse_object,
             },
             record::{self, TargetBody},
         },
@@ -308,6 +308,14 @@ fn session_info(
         hostname: host.hostname.clone(),
         uid: subject.uid,
         object,
+        attachments: config
+            .attach_files
+            .iter()
+            .map(|file| Attachment {
+                name: file.name.clone(),
+                path: file.path.clone().into_os_string().into_vec(),
+            })
+            .collect(),
     }
 }
 

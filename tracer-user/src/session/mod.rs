@@ -4,6 +4,7 @@
 //! sidecar written once ([`enrollment`]) or rebuilt from the journal ([`derive`](mod@derive), [`index`]). One thread,
 //! started by [`recorder`], owns the journal's descriptor; everyone else hands it records.
 
+pub mod attach_file;
 pub mod derive;
 pub mod enrollment;
 pub mod id;

@@ -16,7 +16,9 @@ use tracer::{
         enrollment::Enrollment,
         journal::{
             JournalReader,
-            info::{Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule},
+            info::{
+                Attachment, Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule,
+            },
             reader::{Entry, ReadStats},
             record::{Body, ObserverEnding, Record, SnapshotEvent},
         },
@@ -81,6 +83,10 @@ pub(crate) fn info(store: &Store) -> SessionInfo {
         hostname: "host".to_owned(),
         uid: 0,
         object: BTreeMap::new(),
+        attachments: vec![Attachment {
+            name: "usage.json".to_owned(),
+            path: b"/nowhere/u\xffsage.json".to_vec(),
+        }],
     }
 }
 

@@ -49,6 +49,17 @@ pub struct SessionInfo {
     pub uid: u32,
     /// What the loaded eBPF object was built from and with; empty without one.
     pub object: BTreeMap<String, String>,
+    /// The caller's files to keep beside the record: here, so that recovery knows of them.
+    pub attachments: Vec<Attachment>,
+}
+
+/// A file of the caller's, to be copied into the session at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// What the copy is called. From a journal it is any text: checked again before it becomes a path.
+    pub name: String,
+    /// The file, absolute.
+    pub path: Vec<u8>,
 }
 
 /// What built the kernel side, from the JSON object of strings that lies beside it; empty when it is

@@ -71,4 +71,12 @@ pub(super) fn put(out: &mut Vec<u8>, info: &SessionInfo) {
     put_field(out, key!("hostname"), &info.hostname);
     put_number(out, key!("uid"), info.uid.into());
     put_value(out, key!("object"), &info.object);
+    if !info.attachments.is_empty() {
+        put_list(out, key!("attachments"), &info.attachments, |out, file| {
+            put_object(out, |out| {
+                put_field(out, key!("name"), &file.name);
+                put_bytes(out, key!("path"), key!("path_hex"), &file.path);
+            });
+        });
+    }
 }
