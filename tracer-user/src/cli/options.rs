@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::{
-    config::{AttachFile, JsonSink, ObserveConfig, Show},
+    config::{AttachFile, Durability, JsonSink, ObserveConfig, Show},
     session::attach_file::{ATTACHMENTS_MAX, check_name},
 };
 
@@ -118,6 +118,7 @@ impl Options {
                 (false, true) => Show::Events,
                 (false, false) => Show::Block,
             },
+            durability: Durability::default(),
             ring_bytes: self.ring_bytes,
             attach_files: self.attach_files,
             keep: self.keep,

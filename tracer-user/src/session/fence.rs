@@ -3,22 +3,16 @@
 //! `tracer sessions clear` writes it. Nothing is deleted: listings and reports leave out what *ended*
 //! before it, and can be asked for everything. A fence that cannot be read hides nothing.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-};
+use std::io::{self, Read};
 
 use jiff::Timestamp;
-use rustix::{
-    fs::{Mode, OFlags},
-    io::Errno,
-};
+use rustix::{fs::OFlags, io::Errno};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::session::{
     publish::{Existing, publish},
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// The file, beside the index.
@@ -31,7 +25,7 @@ const FENCE_MAX: u64 = 4096;
 #[derive(Deserialize)]
 struct Keys {
     format: u64,
-    cleared_at: Timestamp,
+    cleared_at: String,
 }
 
 /// Clears the listings of what has ended before `at`.
@@ -51,16 +45,15 @@ pub fn put(store: &Store, at: Timestamp) -> io::Result<()> {
 /// # Errors
 /// What the system says, and `InvalidData` for what is no fence.
 pub fn read(store: &Store) -> io::Result<Option<Timestamp>> {
-    // Not waiting for a writer, should it be a pipe.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-    let file = match store.dir().open(FENCE, flags, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(None),
-        other => File::from(other?),
+    let file = match store.dir().open_plain(FENCE, OFlags::RDONLY) {
+        Err(StoreError::Io {
+            source: Errno::NOENT,
+            ..
+        }) => return Ok(None),
+        other => other.map_err(io::Error::other)?,
     };
     let mut text = Vec::new();
-    if file.metadata()?.is_file() {
-        file.take(FENCE_MAX).read_to_end(&mut text)?;
-    }
+    file.take(FENCE_MAX).read_to_end(&mut text)?;
     parse(&text)
         .map(Some)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it is not a fence of tracer's"))
@@ -68,5 +61,9 @@ pub fn read(store: &Store) -> io::Result<Option<Timestamp>> {
 
 fn parse(text: &[u8]) -> Option<Timestamp> {
     let keys: Keys = serde_json::from_slice(text).ok()?;
-    (keys.format == FORMAT).then_some(keys.cleared_at)
+    if keys.format == FORMAT {
+        keys.cleared_at.parse().ok()
+    } else {
+        None
+    }
 }

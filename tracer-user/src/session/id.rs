@@ -134,7 +134,9 @@ mod tests {
         assert_eq!(id.as_str().parse(), Ok(id));
         assert_eq!(id.started(), Some(at("2026-11-21T05:45:12.123456Z")));
         assert_eq!(id.short(), "0a1b2c3d");
-        let never: SessionId = "20261399T054512.123456Z-0a1b2c3d".parse().expect("of the form");
+        let never: SessionId = "20261399T054512.123456Z-0a1b2c3d"
+            .parse()
+            .expect("of the form");
         assert_eq!(never.started(), None);
     }
 

@@ -5,15 +5,27 @@
 //! started by [`recorder`], owns the journal's descriptor; everyone else hands it records.
 
 pub mod attach_file;
+pub mod birth;
 pub mod derive;
+pub mod dir;
 pub mod enrollment;
+pub mod epochs;
+pub mod fence;
 pub mod id;
 pub mod index;
 pub mod journal;
+pub mod lease;
+pub mod list;
 pub mod publish;
+pub mod rebuild;
 pub mod recorder;
+pub mod remove;
+pub mod retain;
+pub mod settle;
+pub mod status;
 pub mod store;
 pub mod summary;
+pub mod verify;
 
 pub use id::SessionId;
 pub use store::{StateDir, Store};

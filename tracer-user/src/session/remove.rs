@@ -17,7 +17,7 @@ use crate::session::{
     dir::Dir,
     epochs::{self, EpochsError, epoch_of},
     lease::{Claim, Lease, LeaseError},
-    publish::is_temporary,
+    publish::{is_temporary, unfinished},
     status::{self, Status},
     store::{
         ANOMALIES, ATTACHMENTS, ENROLLMENT, LEASE, PROC_TRACE, SUMMARY, SessionClaim, StoreError,
@@ -46,7 +46,9 @@ pub enum RemoveError {
         id: SessionId,
     },
     /// It has no end.
-    #[error("session {id} was interrupted: `tracer recover` finishes it; rm --force removes it as it is")]
+    #[error(
+        "session {id} was interrupted: `tracer recover` finishes it; rm --force removes it as it is"
+    )]
     Interrupted {
         /// Which.
         id: SessionId,
@@ -109,10 +111,13 @@ pub fn remove(
     is_pinned: impl Fn(&SessionId) -> bool,
 ) -> Result<(), RemoveError> {
     let claim = match store.claim(id) {
-        Err(LeaseError::Store(StoreError::Io {
-            source: Errno::NOENT,
-            ..
-        })) => return Err(RemoveError::Gone { id: *id }),
+        Err(
+            LeaseError::Gone { .. }
+            | LeaseError::File(StoreError::Io {
+                source: Errno::NOENT,
+                ..
+            }),
+        ) => return Err(RemoveError::Gone { id: *id }),
         other => other?,
     };
     let SessionClaim::Held(session) = claim else {
@@ -130,7 +135,7 @@ pub fn remove(
         name: name.to_owned(),
         source,
     };
-    match store.sessions().rename_new(id.as_str(), &going) {
+    match fs::renameat(store.sessions(), id.as_str(), store.sessions(), &going) {
         Err(Errno::NOENT) => return Err(RemoveError::Gone { id: *id }),
         other => other.map_err(|source| error("the directory", source))?,
     }
@@ -212,7 +217,7 @@ fn own_names(id: &SessionId, dir: &Dir) -> Result<Vec<String>, RemoveError> {
         let attachments = dir.existing_child(ATTACHMENTS)?;
         for name in attachments.names()? {
             let plain = kind(&attachments, &name) == Ok(FileType::RegularFile);
-            if !plain || (check_name(&name).is_err() && !is_temporary(&name)) {
+            if !plain || (check_name(&name).is_err() && unfinished(&name).is_none()) {
                 return Err(foreign(&format!("{ATTACHMENTS}/{name}")));
             }
         }

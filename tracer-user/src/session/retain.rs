@@ -51,10 +51,7 @@ pub fn retain(
     remove::sweep(store);
     // A summary is made after the end only. One that has ended and lacks it is not counted, and not
     // removed: recovery has to finish it first.
-    let finished: Vec<SessionId> = ids
-        .into_iter()
-        .filter(|id| store.has_summary(id))
-        .collect();
+    let finished: Vec<SessionId> = ids.into_iter().filter(|id| store.has_summary(id)).collect();
     let mut surplus = finished.len().saturating_sub(keep);
     let ended = |id: &SessionId| ended_at(store, id);
     for id in by_end(&finished, ended) {
@@ -98,7 +95,10 @@ fn by_end(
     std::iter::from_fn(move || {
         while let Some(id) = unread.peek() {
             let start = id.started().unwrap_or(Timestamp::MIN);
-            if read.peek().is_some_and(|Reverse((first, _))| *first < start) {
+            if read
+                .peek()
+                .is_some_and(|Reverse((first, _))| *first < start)
+            {
                 break;
             }
             // A summary that cannot be read tells no end: as old as its start.
@@ -123,7 +123,7 @@ mod tests {
     fn sessions(times: &[(i64, i64)]) -> (Vec<SessionId>, HashMap<SessionId, Timestamp>) {
         let mut ends = HashMap::new();
         for (n, &(start, end)) in times.iter().enumerate() {
-            let id = SessionId::new(at(start), [u8::try_from(n).unwrap(), 0, 0, 0]);
+            let id = SessionId::new(at(start), u32::try_from(n).unwrap().to_be_bytes());
             ends.insert(id, at(end));
         }
         let mut ids: Vec<_> = ends.keys().copied().collect();

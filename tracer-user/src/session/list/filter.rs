@@ -57,9 +57,10 @@ impl Filter {
     #[must_use]
     pub fn admits(&self, session: &Listed) -> bool {
         let label = |(key, wanted): &(String, Option<String>)| {
-            session.labels.get(key).is_some_and(|value| {
-                wanted.as_ref().is_none_or(|wanted| wanted == value)
-            })
+            session
+                .labels
+                .get(key)
+                .is_some_and(|value| wanted.as_ref().is_none_or(|wanted| wanted == value))
         };
         let status = |wanted: &String| {
             *wanted == session.status || (wanted == "ended" && session.has_ended())

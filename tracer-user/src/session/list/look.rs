@@ -192,3 +192,10 @@ fn read_json<T: DeserializeOwned>(dir: &Dir, name: &str) -> Result<T, String> {
         .map_err(|error| format!("cannot read {name}: {error}"))?;
     serde_json::from_slice(&text).map_err(|error| format!("{name} is damaged: {error}"))
 }
+
+/// When a session that has a summary ended.
+pub(in crate::session) fn ended_at(store: &Store, id: &SessionId) -> Option<Timestamp> {
+    let dir = store.existing_session(id).ok()?;
+    let keys: SummaryKeys = read_json(&dir, SUMMARY).ok()?;
+    keys.end_ts.parse().ok()
+}

@@ -14,15 +14,13 @@ use std::{collections::BTreeMap, path::PathBuf};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
+pub(super) use self::look::ended_at;
 pub use self::look::look;
 use self::{
     filter::{ById, Filter},
     page::{Page, Paging},
 };
-use crate::session::{
-    SessionId, Store,
-    store::StoreError,
-};
+use crate::session::{SessionId, Store, store::StoreError};
 
 /// What a listing says of one session. The keys of `tracer sessions list --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -75,6 +73,10 @@ fn as_text<S: Serializer>(id: &SessionId, serializer: S) -> Result<S::Ok, S::Err
     serializer.serialize_str(id.as_str())
 }
 
+#[expect(
+    clippy::ref_option,
+    reason = "serde calls it with a reference to the field"
+)]
 fn as_time<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
     match at {
         Some(at) => serializer.serialize_str(&format!("{at:.6}")),
@@ -99,10 +101,7 @@ impl Listed {
     /// Its observation is over and says so.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        !matches!(
-            self.status.as_str(),
-            "running" | "interrupted" | "corrupt"
-        )
+        !matches!(self.status.as_str(), "running" | "interrupted" | "corrupt")
     }
 
     /// The target did badly. An observation that was interrupted says nothing about its target.

@@ -69,7 +69,14 @@ mod tests {
 
     #[test]
     fn v12_a_page_that_is_not_there_is_empty() {
-        assert!(Paging { limit: 20, number: 4 }.of(41).is_empty());
+        assert!(
+            Paging {
+                limit: 20,
+                number: 4
+            }
+            .of(41)
+            .is_empty()
+        );
         assert_eq!(page(20, 1, 0), (0, 0, 1));
         assert_eq!(page(0, 1, 0), (0, 0, 1));
         assert_eq!(page(0, 2, 41), (41, 41, 1));

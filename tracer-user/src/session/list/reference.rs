@@ -2,6 +2,8 @@
 //!
 //! Pure. Nothing is guessed: what fits several sessions names none of them.
 
+use std::fmt::Write as _;
+
 use thiserror::Error;
 
 use crate::session::SessionId;
@@ -29,13 +31,14 @@ pub enum FindError {
 }
 
 fn shown(candidates: &[SessionId]) -> String {
-    let mut text: String = candidates
-        .iter()
-        .take(SHOWN)
-        .map(|id| format!("\n{id}"))
-        .collect();
+    let mut text = String::new();
+    for id in candidates.iter().take(SHOWN) {
+        text.push('\n');
+        text.push_str(id.as_str());
+    }
     if let Some(more @ 1..) = candidates.len().checked_sub(SHOWN) {
-        text += &format!("\nand {more} more");
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\nand {more} more");
     }
     text
 }
@@ -110,7 +113,11 @@ mod tests {
         assert!(message.contains("fits 2 sessions"), "{message}");
         assert!(message.contains(ids[0].as_str()) && message.contains(ids[2].as_str()));
         let many: Vec<SessionId> = (0..20)
-            .map(|n| format!("20261121T0545{n:02}.000000Z-00000000").parse().unwrap())
+            .map(|n| {
+                format!("20261121T0545{n:02}.000000Z-00000000")
+                    .parse()
+                    .unwrap()
+            })
             .collect();
         let message = find(&many, "2026").unwrap_err().to_string();
         assert!(message.ends_with("and 12 more"), "{message}");

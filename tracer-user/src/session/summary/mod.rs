@@ -10,6 +10,7 @@ mod text;
 use std::collections::{BTreeMap, VecDeque};
 
 pub use self::output::Summary;
+pub(crate) use self::text::quote;
 use super::{
     derive::Fold,
     journal::{

@@ -13,8 +13,9 @@ use crate::{
         epochs::EpochStats,
         journal::{
             info::SessionInfo,
+            notes::topic,
             reader::{BadLine, Entry},
-            record::{Body, Counts},
+            record::{Body, Counts, Note},
         },
         store::journal_name,
     },
@@ -59,22 +60,16 @@ pub struct Rules {
     epoch: u32,
     /// Records of the epoch at hand.
     in_epoch: u64,
-    ended: Option<Ended>,
+    /// The epoch with the terminal record.
+    ended: Option<u32>,
     /// Records behind the terminal one that may not be there.
     late: u64,
     last_row: Option<String>,
     rows_back: u64,
     born: HashSet<ProcKey>,
     gone: HashSet<ProcKey>,
-    births_twice: u64,
     deaths_twice: u64,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Ended {
-    epoch: u32,
-    /// What the journals held before it.
-    counted: Counts,
+    attached: Vec<Note>,
 }
 
 /// What the rules found out besides, for rules about other files.
@@ -88,6 +83,10 @@ pub struct Passed {
     pub ended: bool,
     /// Processes that began, ended, and live, by the journal alone.
     pub processes: (u64, u64, u64),
+    /// Records of all epochs.
+    pub records: u64,
+    /// Attached files, as their notes have them.
+    pub attached: Vec<Note>,
 }
 
 impl Rules {
@@ -107,8 +106,8 @@ impl Rules {
             rows_back: 0,
             born: HashSet::new(),
             gone: HashSet::new(),
-            births_twice: 0,
             deaths_twice: 0,
+            attached: Vec::new(),
         }
     }
 
@@ -119,7 +118,7 @@ impl Rules {
             self.broken(epoch, what);
         }
         if let Some(ended) = self.ended {
-            let what = format!("{} has ended the session", journal_name(ended.epoch));
+            let what = format!("{} has ended the session", journal_name(ended));
             self.broken(epoch, what);
         }
         self.epoch = epoch;
@@ -148,10 +147,7 @@ impl Rules {
             self.broken(self.epoch, what);
         }
         if entry.body.is_terminal() && self.ended.is_none() {
-            self.ended = Some(Ended {
-                epoch: self.epoch,
-                counted: self.counts,
-            });
+            self.ended = Some(self.epoch);
         } else if self.ended.is_some() && !matches!(entry.body, Body::Note(_)) {
             // A note may say what came too late to change the ending.
             self.late += 1;
@@ -175,8 +171,11 @@ impl Rules {
             return;
         };
         let changed = [
-            ("root", first.root.pid != info.root.pid
-                || first.root.starttime_ticks != info.root.starttime_ticks),
+            (
+                "root",
+                first.root.pid != info.root.pid
+                    || first.root.starttime_ticks != info.root.starttime_ticks,
+            ),
             ("command", first.command != info.command),
             ("labels", first.labels != info.labels),
             ("uid", first.uid != info.uid),
@@ -190,23 +189,30 @@ impl Rules {
     fn order(&mut self, body: &Body) {
         match body {
             Body::Event(EventKind::Fork(fork)) => {
-                self.births_twice += u64::from(!self.born.insert(fork.child.key));
+                // At an attach a process may be found and reported: it is one process.
+                self.born.insert(fork.child.key);
             }
             Body::Event(EventKind::Exit(exit)) => {
                 self.deaths_twice += u64::from(!self.gone.insert(exit.process.key));
             }
             Body::Snapshot { row, .. } => {
-                // All rows of a tick carry its time.
-                let back = self.last_row.as_ref().is_some_and(|last| *last > row.captured_at);
+                let back = self
+                    .last_row
+                    .as_ref()
+                    .is_some_and(|last| *last >= row.captured_at);
                 self.rows_back += u64::from(back);
                 self.last_row = Some(row.captured_at.clone());
+            }
+            Body::Note(note) if note.topic == topic::ATTACHMENT => {
+                self.attached.push((**note).clone());
             }
             _ => {}
         }
     }
 
     fn broken(&mut self, epoch: u32, what: impl Into<String>) {
-        self.findings.push(Finding::broken(journal_name(epoch), what));
+        self.findings
+            .push(Finding::broken(journal_name(epoch), what));
     }
 
     /// The journal at hand was read to its end, and this is what was met. `live`: somebody may still
@@ -222,13 +228,16 @@ impl Rules {
             self.broken(epoch, format!("{lines} not count: {why}"));
         }
         if stats.missing > 0 {
-            self.broken(epoch, format!("{} missing by their numbers", records(stats.missing)));
+            self.broken(
+                epoch,
+                format!("{} missing by their numbers", records(stats.missing)),
+            );
         }
         if stats.later_ends > 0 {
             let what = format!("{} terminal records too many", stats.later_ends);
             self.broken(epoch, what);
         }
-        let ended_here = self.ended.is_some_and(|ended| ended.epoch == epoch);
+        let ended_here = self.ended == Some(epoch);
         match (stats.torn, ended_here) {
             (0, _) => {}
             (torn, true) => {
@@ -256,14 +265,14 @@ impl Rules {
             self.broken(last, what);
         }
         if self.rows_back > 0 {
-            let what = format!("captured_at steps back in {} snapshots", self.rows_back);
+            let what = format!(
+                "captured_at does not go forward in {} snapshots",
+                self.rows_back
+            );
             self.broken(last, what);
         }
-        if self.births_twice + self.deaths_twice > 0 {
-            let what = format!(
-                "{} processes begin twice, {} end twice",
-                self.births_twice, self.deaths_twice
-            );
+        if self.deaths_twice > 0 {
+            let what = format!("{} processes end twice", self.deaths_twice);
             self.broken(last, what);
         }
         let alive = self.born.difference(&self.gone).count() as u64;
@@ -272,6 +281,8 @@ impl Rules {
             session: self.first,
             ended: self.ended.is_some(),
             processes: (self.born.len() as u64, self.gone.len() as u64, alive),
+            records: self.counts.records,
+            attached: self.attached,
         }
     }
 }
