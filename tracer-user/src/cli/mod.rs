@@ -3,6 +3,7 @@
 mod attach;
 mod options;
 mod run;
+mod sessions;
 mod show;
 
 use std::ffi::OsString;
@@ -33,6 +34,8 @@ enum Command {
     Run(run::Args),
     /// Record a process tree that is running already.
     Attach(attach::Args),
+    /// List, show, check and remove what was recorded.
+    Sessions(sessions::Args),
 }
 
 /// Runs the program with these arguments and returns its exit code. The one place that prints errors.
@@ -55,6 +58,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let done = match cli.command {
         Command::Run(args) => run::main(args),
         Command::Attach(args) => attach::main(args),
+        Command::Sessions(args) => sessions::main(args),
     };
     match done {
         Ok(code) => code,

@@ -97,13 +97,13 @@ pub(super) fn failure(error: &anyhow::Error) {
 
 /// Text of several lines, control characters escaped. All but the first line are indented: none can
 /// pass for a line of its own.
-fn paragraph(text: &str) -> String {
+pub(super) fn paragraph(text: &str) -> String {
     let lines: Vec<_> = text.lines().map(|line| printable(line.trim())).collect();
     lines.join("\n    ")
 }
 
 /// Text with its control characters escaped.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         // Direction marks can make a line read as another one (Unicode annex 9).
@@ -117,7 +117,7 @@ fn printable(text: &str) -> String {
     shown
 }
 
-fn block(summary: &Summary, directory: &Path) -> String {
+pub(super) fn block(summary: &Summary, directory: &Path) -> String {
     let totals = &summary.totals;
     let completeness = &summary.completeness;
     let mut text = format!("tracer: {}\n", printable(&summary.verdict.sentence));
@@ -183,7 +183,7 @@ fn block(summary: &Summary, directory: &Path) -> String {
     text
 }
 
-fn event_line(event: &Event, began: BootNs) -> String {
+pub(super) fn event_line(event: &Event, began: BootNs) -> String {
     let what = match &event.kind {
         EventKind::Fork(fork) => {
             let verb = if fork.adopted { "found" } else { "fork" };
@@ -228,7 +228,7 @@ fn event_line(event: &Event, began: BootNs) -> String {
 }
 
 /// Microseconds for people: `12 ms`, `3.42 s`, `1 h 02 min`.
-fn length(us: u64) -> String {
+pub(super) fn length(us: u64) -> String {
     let ms = us / 1000;
     match us {
         0..1_000 => format!("{us} µs"),
@@ -241,7 +241,7 @@ fn length(us: u64) -> String {
 }
 
 /// KiB for people.
-fn size(kib: u64) -> String {
+pub(super) fn size(kib: u64) -> String {
     match kib {
         0..1024 => format!("{kib} KiB"),
         1024..1_048_576 => format!("{}.{} MiB", kib / 1024, kib % 1024 * 10 / 1024),
