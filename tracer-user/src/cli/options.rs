@@ -15,6 +15,14 @@ use crate::{
 /// Shortest interval between snapshots: below it a tick would not end before the next.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
+/// `--durability`. A killed tracer loses nothing either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum When {
+    None,
+    Interval,
+    Always,
+}
+
 /// Finished sessions that are kept unless the user says otherwise.
 pub(super) const KEEP: u32 = 500;
 
@@ -46,6 +54,10 @@ pub(super) struct Options {
     /// Keep this many finished sessions, the ones that ended last; 0 keeps all
     #[arg(long, value_name = "COUNT", default_value_t = KEEP)]
     keep: u32,
+
+    /// When records are made safe from a power failure: at the end, every 5 seconds, or each at once
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "interval")]
+    durability: When,
 
     /// Write each record as a JSON line, to standard output or to FILE
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
@@ -118,7 +130,11 @@ impl Options {
                 (false, true) => Show::Events,
                 (false, false) => Show::Block,
             },
-            durability: Durability::default(),
+            durability: match self.durability {
+                When::None => Durability::None,
+                When::Interval => Durability::default(),
+                When::Always => Durability::Always,
+            },
             ring_bytes: self.ring_bytes,
             attach_files: self.attach_files,
             keep: self.keep,

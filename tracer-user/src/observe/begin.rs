@@ -35,6 +35,7 @@ use crate::{
             record::{self, TargetBody},
         },
         recorder::{self, EndInfo, FinishReport, Recorder},
+        store::{Dir, StoreError},
         summary::{Summarizer, Summary},
     },
     target::Pinned,
@@ -48,6 +49,10 @@ pub(super) struct Session {
     pub(super) root_tgid: Tgid,
     /// We started the root, rather than found it.
     pub(super) started_root: bool,
+    /// Where sessions are.
+    pub(super) store: Store,
+    /// Finished sessions to keep; 0 keeps all.
+    pub(super) keep: u32,
     info: SessionInfo,
     /// Nobody is to wait for a reader of `--json` any more.
     over: Arc<AtomicBool>,
@@ -146,6 +151,8 @@ impl Session {
             recorder,
             root_tgid: Tgid(info.root.pid),
             started_root: info.mode == Mode::Run,
+            store,
+            keep: config.keep,
             info,
             over: lines.over,
         })
@@ -160,6 +167,21 @@ impl Session {
     /// The ticks `/proc` shows for a start time.
     pub(super) fn ticks(&self, start: BootNs) -> Ticks {
         self.info.tick_rule.ticks(start)
+    }
+
+    /// Its id.
+    pub(super) fn id(&self) -> SessionId {
+        self.info.session_id
+    }
+
+    /// The caller's files that are to be kept with it.
+    pub(super) fn attachments(&self) -> &[Attachment] {
+        &self.info.attachments
+    }
+
+    /// Its directory, for who puts something beside the journal.
+    pub(super) fn directory(&self) -> Result<Dir, StoreError> {
+        self.store.existing_session(&self.info.session_id)
     }
 
     /// Time between snapshots.

@@ -42,6 +42,7 @@ impl Follower<'_> {
         if matches!(stop, Stop::RootEnded(_)) {
             self.last_events_of_root().await;
         }
+        self.attach_files().await;
         self.last_events().await;
         let miss = match stop {
             Stop::RootEnded(_) | Stop::NotStarted(..) => Miss::RootVanished,
@@ -99,6 +100,7 @@ impl Follower<'_> {
             let directory = self.session.recorder.path().to_owned();
             self.audience().finished(summary, &directory);
         }
+        self.make_room();
         report.summary
     }
 

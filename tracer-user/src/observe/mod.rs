@@ -13,6 +13,7 @@
 //! for nothing less than a trace.
 
 mod attached;
+mod attachments;
 mod begin;
 mod command;
 mod end;
@@ -21,6 +22,7 @@ mod follower;
 mod json;
 mod kernel;
 mod ready;
+mod retention;
 mod terminal;
 
 use std::path::Path;
