@@ -299,7 +299,11 @@ pub fn note(file: &Attachment, result: &Result<Copied, AttachError>) -> Note {
                 ("bytes", Value::from(copied.bytes)),
                 ("crc32", Value::from(format!("{:08x}", copied.crc32))),
             ];
-            Note::new(topic::ATTACHMENT, "a file of the caller's was copied", data)
+            Note::new(
+                topic::ATTACHMENT,
+                &format!("{} was copied", file.name),
+                data,
+            )
         }
         Err(error) => {
             let text = format!("{} was not copied: {error}", file.name);

@@ -1,6 +1,6 @@
 //! `tracer sessions list`.
 
-use std::fmt::Write as _;
+use std::{collections::HashMap, fmt::Write as _};
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -169,12 +169,14 @@ fn table(listed: &[Listed]) -> String {
         "WORKLOAD",
         "COMMAND",
     ]);
+    let mut short: HashMap<&str, u32> = HashMap::new();
+    for session in listed {
+        *short.entry(session.session_id.short()).or_default() += 1;
+    }
     for session in listed {
         let id = &session.session_id;
         // Eight random digits name a session among millions, unless they are there twice.
-        let twice = listed
-            .iter()
-            .any(|other| other.session_id != *id && other.session_id.short() == id.short());
+        let twice = short.get(id.short()).is_some_and(|&times| times > 1);
         let what = match &session.problem {
             Some(problem) => format!("({})", printable(problem)),
             None => printable(&session.command),

@@ -173,7 +173,7 @@ fn in_words(view: &View) -> String {
     for (name, bytes) in &view.attachments {
         field(
             "attached",
-            &format!("{} ({})", printable(name), size(bytes.div_ceil(1024))),
+            &format!("{} ({})", printable(name), amount(*bytes)),
         );
     }
     if let Some(ending) = view.summary.as_ref().and_then(|summary| {
@@ -205,13 +205,27 @@ fn in_words(view: &View) -> String {
     }
     if let Some(summary) = &view.summary {
         text.push('\n');
-        text.push_str(&block(summary, &listed.path));
+        // The block of a run's end, as fields like those above.
+        let block = block(summary, &listed.path);
+        for line in block.lines() {
+            let _ = match line.strip_prefix("tracer: ") {
+                Some(verdict) => writeln!(text, "{:<12}{verdict}", "verdict"),
+                None => writeln!(text, "{}", line.strip_prefix("  ").unwrap_or(line)),
+            };
+        }
     }
     if view.overview.total > 0 {
         text.push('\n');
         text.push_str(&processes(view));
     }
     text
+}
+
+fn amount(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        _ => size(bytes.div_ceil(1024)),
+    }
 }
 
 fn processes(view: &View) -> String {

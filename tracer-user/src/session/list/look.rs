@@ -1,6 +1,11 @@
 //! One session, looked at for a listing.
 
-use std::{collections::BTreeMap, io::Read};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt,
+};
 
 use jiff::Timestamp;
 use rustix::fs::OFlags;
@@ -12,9 +17,9 @@ use crate::session::{
     dir::Dir,
     enrollment::{ENROLLMENT_MAX, Enrollment},
     epochs,
-    journal::info::SessionInfo,
+    journal::{END_LINE_BYTES, info::SessionInfo, reader::Line},
     status::{self, Status},
-    store::{ENROLLMENT, SUMMARY},
+    store::{ENROLLMENT, SUMMARY, journal_name},
     summary::quote,
 };
 
@@ -93,6 +98,10 @@ pub fn look(store: &Store, id: &SessionId, now: Timestamp) -> Listed {
             return listed;
         }
     };
+    // Most sessions have ended in good order: a thousand bytes prove it.
+    if is_settled(&dir) && from_summary(&mut listed, &dir).is_ok() {
+        return listed;
+    }
     match status::examine(&dir).status {
         Status::Running => {
             "running".clone_into(&mut listed.status);
@@ -104,8 +113,8 @@ pub fn look(store: &Store, id: &SessionId, now: Timestamp) -> Listed {
             from_journal(&mut listed, &dir);
         }
         Status::Ended(end) => {
-            "ended".clone_into(&mut listed.status);
             if let Err(why) = from_summary(&mut listed, &dir) {
+                "ended".clone_into(&mut listed.status);
                 let info = from_journal(&mut listed, &dir);
                 listed.problem = Some(format!("{why}; rebuild the session"));
                 listed.ended = info.map(|info| info.clock.wall_of(end.t));
@@ -122,6 +131,32 @@ pub fn look(store: &Store, id: &SessionId, now: Timestamp) -> Listed {
     listed
 }
 
+/// The newest journal ends with an `end` record, and the summary is there, which says what it came to.
+/// Anything else deserves a closer look.
+fn is_settled(dir: &Dir) -> bool {
+    let newest = epochs::list(dir)
+        .ok()
+        .and_then(|epochs| epochs.last().copied());
+    let journal = newest.and_then(|epoch| {
+        let name = journal_name(epoch);
+        dir.open_plain(&name, OFlags::RDONLY).ok()
+    });
+    journal.is_some_and(|journal| ends_well(&journal).unwrap_or(false)) && dir.has(SUMMARY)
+}
+
+fn ends_well(journal: &File) -> io::Result<bool> {
+    let mut end = [0; END_LINE_BYTES];
+    let length = journal.metadata()?.len();
+    let Some(from) = length.checked_sub(END_LINE_BYTES as u64) else {
+        return Ok(false);
+    };
+    journal.read_exact_at(&mut end, from)?;
+    let line = end
+        .strip_suffix(b"\n")
+        .and_then(|line| Line::parse(line).ok());
+    Ok(line.is_some_and(|line| line.kind == "end"))
+}
+
 fn seconds(from: Timestamp, to: Timestamp) -> f64 {
     to.duration_since(from).as_secs_f64().max(0.0)
 }
@@ -133,12 +168,10 @@ fn from_summary(listed: &mut Listed, dir: &Dir) -> Result<(), String> {
         return Err(format!("{SUMMARY} is another session's"));
     }
     // The words for what has not ended are not for a file to say.
-    if matches!(
-        keys.subtype.as_str(),
-        "success" | "error" | "killed" | "detached" | "crashed"
-    ) {
-        listed.status = keys.subtype;
-    }
+    listed.status = match keys.subtype.as_str() {
+        "success" | "error" | "killed" | "detached" | "crashed" => keys.subtype,
+        _ => "ended".to_owned(),
+    };
     listed.started = keys.start_ts.parse().ok().or(listed.started);
     listed.ended = keys.end_ts.parse().ok();
     listed.duration_seconds = keys.duration_seconds;
@@ -186,7 +219,8 @@ fn read_json<T: DeserializeOwned>(dir: &Dir, name: &str) -> Result<T, String> {
     let file = dir
         .open_plain(name, OFlags::RDONLY)
         .map_err(|error| status::told(&error))?;
-    let mut text = Vec::new();
+    // Summaries have two or three thousand bytes: one read gets them.
+    let mut text = Vec::with_capacity(8 << 10);
     file.take(SUMMARY_MAX)
         .read_to_end(&mut text)
         .map_err(|error| format!("cannot read {name}: {error}"))?;
