@@ -42,13 +42,13 @@ pub(super) fn verify(store: &Store, args: &VerifyArgs) -> anyhow::Result<u8> {
         let mut text = String::new();
         for finding in &verified.findings {
             let mark = if finding.broken { "BROKEN" } else { "note" };
-            let file = printable(&finding.file);
+            let place = match finding.file.as_str() {
+                "." => String::new(),
+                file => format!("{}: ", printable(file)),
+            };
+            let what = printable(&finding.what);
             // Writing to a string cannot fail.
-            let _ = writeln!(
-                text,
-                "{id}  {mark:<6}  {file}: {}",
-                printable(&finding.what)
-            );
+            let _ = writeln!(text, "{id}  {mark:<6}  {place}{what}");
         }
         if verified.holds() {
             let _ = writeln!(

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     hint, print, sessions,
-    text::{Columns, ending, memory, seconds, time, word},
+    text::{Columns, memory, seconds, status, time, word},
     when,
 };
 use crate::{
@@ -163,7 +163,6 @@ fn table(listed: &[Listed]) -> String {
         "SESSION",
         "STARTED (UTC)",
         "STATUS",
-        "ENDING",
         ">TOOK",
         ">PEAK RSS",
         "WORKLOAD",
@@ -184,8 +183,7 @@ fn table(listed: &[Listed]) -> String {
         columns.row(vec![
             if twice { id.as_str() } else { id.short() }.to_owned(),
             time(session.started),
-            printable(&session.status),
-            ending(session),
+            status(session),
             seconds(session.duration_seconds),
             memory(session.peak_rss_kb),
             word(session.workload.as_deref()),
@@ -246,7 +244,7 @@ fn footer(listing: &Listing, filter: &Filter, store: &Store) -> Vec<String> {
     };
     if let interrupted @ 1.. = count("interrupted") {
         lines.push(format!(
-            "{} interrupted: `tracer recover` finishes what no observer will",
+            "{} interrupted: `tracer recover` finishes what is left",
             sessions(interrupted)
         ));
     }

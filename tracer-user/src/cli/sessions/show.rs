@@ -89,11 +89,21 @@ pub(super) fn show(store: &Store, args: &Args) -> anyhow::Result<u8> {
 
 /// Reads a session's whole record, as far as it has come.
 fn view(store: &Store, id: &SessionId, limit: usize) -> anyhow::Result<View> {
+    let mut view = View {
+        listed: look(store, id, Timestamp::now()),
+        summary: None,
+        overview: Overview::default(),
+        began: BootNs(0),
+        stats: Vec::new(),
+        attachments: Vec::new(),
+    };
+    if view.listed.status == "corrupt" {
+        return Ok(view);
+    }
     let dir = store.existing_session(id)?;
-    let listed = look(store, id, Timestamp::now());
     let info =
         epochs::session_info(&dir).with_context(|| format!("session {id} cannot be read"))?;
-    let began = info.as_ref().map_or(BootNs(0), |info| info.clock.boot);
+    view.began = info.as_ref().map_or(BootNs(0), |info| info.clock.boot);
     let root = info.as_ref().map_or(0, |info| info.root.pid);
     let mut fold = info.map(Summarizer::new);
     let mut processes = Processes::new(limit, root);
@@ -106,14 +116,11 @@ fn view(store: &Store, id: &SessionId, limit: usize) -> anyhow::Result<View> {
             }
         }
     }
-    Ok(View {
-        listed,
-        summary: fold.map(Summarizer::finish),
-        overview: processes.finish(),
-        began,
-        stats: epochs.stats().to_vec(),
-        attachments: attachments(&dir),
-    })
+    view.summary = fold.map(Summarizer::finish);
+    view.overview = processes.finish();
+    view.stats = epochs.stats().to_vec();
+    view.attachments = attachments(&dir);
+    Ok(view)
 }
 
 /// The copies of the caller's files that are there.
@@ -209,6 +216,8 @@ fn in_words(view: &View) -> String {
         let block = block(summary, &listed.path);
         for line in block.lines() {
             let _ = match line.strip_prefix("tracer: ") {
+                // It is too early for one.
+                Some(_) if listed.status == "running" => Ok(()),
                 Some(verdict) => writeln!(text, "{:<12}{verdict}", "verdict"),
                 None => writeln!(text, "{}", line.strip_prefix("  ").unwrap_or(line)),
             };
@@ -246,8 +255,9 @@ fn processes(view: &View) -> String {
         columns.row(row(lived, view.began));
     }
     if overview.left_out > 0 {
-        let mut cells = vec![format!("… {} left out", overview.left_out)];
-        cells.resize(headings.len(), String::new());
+        let mut cells = vec![String::new(); headings.len()];
+        "      …".clone_into(&mut cells[0]);
+        cells[3] = format!("({} left out)", overview.left_out);
         columns.row(cells);
     }
     for lived in &overview.tail {

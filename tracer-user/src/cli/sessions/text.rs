@@ -37,9 +37,11 @@ impl Columns {
                 if heading.starts_with('>') {
                     column.set_cell_alignment(CellAlignment::Right);
                 }
-                // Only the last one gives way.
+                // Only the last one gives way, and that at any place: no newline is left in it.
                 if at + 1 < headings.len() {
                     column.set_constraint(ColumnConstraint::ContentWidth);
+                } else {
+                    column.set_delimiter('\n');
                 }
             }
         }
@@ -120,12 +122,14 @@ pub(super) fn word(text: Option<&str>) -> String {
     }
 }
 
-/// How the workload ended, in two or three words.
-pub(super) fn ending(session: &Listed) -> String {
-    match (&session.signal, session.exit_code, &session.cause) {
-        (Some(signal), _, Some(cause)) => printable(&format!("{signal}, {cause}")),
-        (Some(signal), ..) => printable(signal),
-        (None, Some(code), _) => format!("exit {code}"),
-        (None, None, _) => NOTHING.to_owned(),
-    }
+/// What has become of a session, and how its workload ended where that is more to say.
+pub(super) fn status(session: &Listed) -> String {
+    let status = &session.status;
+    let text = match (&session.signal, session.exit_code, &session.cause) {
+        (Some(signal), _, Some(cause)) => format!("{status}: {signal}, {cause}"),
+        (Some(signal), ..) => format!("{status}: {signal}"),
+        (None, Some(code @ 1..), _) => format!("{status}: exit {code}"),
+        (None, ..) => status.clone(),
+    };
+    printable(&text)
 }

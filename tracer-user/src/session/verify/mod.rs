@@ -69,7 +69,10 @@ pub fn verify(store: &Store, id: &SessionId) -> Verified {
     let (passed, summary) = match read(&dir, id, examined.held) {
         Ok(read) => read,
         Err(error) => {
-            verified.findings.push(unreadable(&error));
+            // What makes it corrupt is said already.
+            if verified.holds() {
+                verified.findings.push(unreadable(&error));
+            }
             return verified;
         }
     };
