@@ -1,5 +1,8 @@
 //! The end of a session: the last events, the verdict, the end record, and what people are told.
 
+mod attachments;
+mod retention;
+
 use std::time::{Duration, Instant};
 
 use super::follower::Follower;

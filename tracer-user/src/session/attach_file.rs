@@ -11,8 +11,10 @@ use std::{
     io::{self, Read, Write},
     os::unix::ffi::OsStrExt,
     path::Path,
+    time::Instant,
 };
 
+use jiff::Timestamp;
 use rustix::{
     fs::{self, Mode, OFlags},
     io::Errno,
@@ -72,7 +74,7 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
 }
 
 /// A copy in the session: what its note says of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Copied {
     /// Its name.
     pub name: String,
@@ -80,6 +82,9 @@ pub struct Copied {
     pub bytes: u64,
     /// CRC-32 (IEEE) of its content.
     pub crc32: u32,
+    /// When the original was written last, where the original was seen: recovery may come long after
+    /// the session, and a reader should know whether the file still was what it had been.
+    pub modified: Option<Timestamp>,
 }
 
 /// Why a file was not copied. Nothing of it is in the session then.
@@ -150,6 +155,8 @@ pub fn attach(
     }
     sweep(&attachments)?;
     let source = open(&file.path)?;
+    let modified = source.metadata().and_then(|metadata| metadata.modified());
+    let modified = modified.ok().and_then(|at| Timestamp::try_from(at).ok());
     let mut sum = Sum::default();
     let mut failed = None;
     let written = publish(&attachments, &file.name, Existing::Keep, |out| {
@@ -165,7 +172,10 @@ pub fn attach(
             step: "store",
             source,
         }),
-        (None, Ok(())) => Ok(sum.copied(&file.name)),
+        (None, Ok(())) => Ok(Copied {
+            modified,
+            ..sum.copied(&file.name)
+        }),
     }
 }
 
@@ -250,6 +260,7 @@ impl Sum {
             name: name.to_owned(),
             bytes: self.bytes,
             crc32: self.crc.finalize(),
+            modified: None,
         }
     }
 }
@@ -280,7 +291,14 @@ impl Copied {
             name: text("name")?.to_owned(),
             bytes: note.number("bytes")?,
             crc32: u32::from_str_radix(text("crc32")?, 16).ok()?,
+            modified: text("modified").and_then(|at| at.parse().ok()),
         })
+    }
+
+    /// Whether both are copies of the same name and content.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.name, self.bytes, self.crc32) == (&other.name, other.bytes, other.crc32)
     }
 }
 
@@ -298,6 +316,12 @@ pub fn note(file: &Attachment, result: &Result<Copied, AttachError>) -> Note {
                 ("result", Value::from("copied")),
                 ("bytes", Value::from(copied.bytes)),
                 ("crc32", Value::from(format!("{:08x}", copied.crc32))),
+                (
+                    "modified",
+                    copied
+                        .modified
+                        .map_or(Value::Null, |at| Value::from(format!("{at:.6}"))),
+                ),
             ];
             Note::new(
                 topic::ATTACHMENT,
@@ -311,6 +335,18 @@ pub fn note(file: &Attachment, result: &Result<Copied, AttachError>) -> Note {
             Note::new(topic::ATTACHMENT, &text, data)
         }
     }
+}
+
+/// Copies the files a session names, for recovery; a note of each. Stops copying at `deadline`.
+///
+/// Only for whoever holds the session's lease.
+#[must_use]
+pub fn attach_all(dir: &Dir, files: &[Attachment], deadline: Instant) -> Vec<Note> {
+    files
+        .iter()
+        .take(ATTACHMENTS_MAX)
+        .map(|file| note(file, &attach(dir, file, || Instant::now() < deadline)))
+        .collect()
 }
 
 #[cfg(test)]

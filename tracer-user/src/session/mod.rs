@@ -6,6 +6,7 @@
 
 pub mod attach_file;
 pub mod birth;
+pub mod crash;
 pub mod derive;
 pub mod dir;
 pub mod enrollment;
@@ -21,6 +22,8 @@ pub mod processes;
 pub mod publish;
 pub mod rebuild;
 pub mod recorder;
+pub mod recover;
+pub mod redact;
 pub mod remove;
 pub mod retain;
 pub mod settle;

@@ -87,6 +87,8 @@ pub(crate) fn info(store: &Store) -> SessionInfo {
             name: "usage.json".to_owned(),
             path: b"/nowhere/u\xffsage.json".to_vec(),
         }],
+        redact: true,
+        redacted: 0,
     }
 }
 
@@ -130,6 +132,7 @@ pub(crate) fn exec(n: u64) -> Record {
             exec_no: 1,
             euid: 0,
             caller_tid: 77,
+            redacted: 0,
         }))),
     }
 }
@@ -225,6 +228,7 @@ pub(crate) fn enrollment(session_id: &str) -> Enrollment {
         observer: None,
         labels: BTreeMap::from([("ci".to_owned(), "main".to_owned())]),
         unresolved: None,
+        redacted: 0,
     }
 }
 

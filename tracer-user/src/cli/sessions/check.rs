@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{FAILED, hint, many, print, sessions, soon};
 use crate::{
-    cli::show::{paragraph, printable},
+    cli::escape::{paragraph, printable},
     session::{Store, rebuild::rebuild as rebuild_one, verify::verify as verify_one},
 };
 

@@ -2,7 +2,7 @@
 
 use super::{hint, print};
 use crate::{
-    cli::show::{event_line, printable},
+    cli::{escape::printable, show::event_line},
     event::Event,
     session::{
         dir::Dir,

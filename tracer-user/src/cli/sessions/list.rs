@@ -11,7 +11,7 @@ use super::{
     when,
 };
 use crate::{
-    cli::show::{paragraph, printable},
+    cli::escape::{paragraph, printable},
     session::{
         Store, fence,
         list::{self, Listed, Listing, STATUSES, filter::Filter, page::Paging},

@@ -93,7 +93,7 @@ pub(super) fn main(args: Args) -> Result<u8, Failure> {
 
 /// No session was ever recorded here. Whoever lists them has an answer; who asks for one has none.
 fn nothing_there(verb: &Verb, state: &StateDir) -> anyhow::Result<u8> {
-    let place = super::show::printable(&state.path().to_string_lossy());
+    let place = super::escape::printable(&state.path().to_string_lossy());
     match verb {
         Verb::List(args) => list::none(args, &place),
         Verb::Clear => {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{FAILED, hint, many, print, sessions, soon};
 use crate::{
-    cli::show::paragraph,
+    cli::escape::paragraph,
     session::{
         Store, fence,
         remove::{Which, remove as remove_one},

@@ -13,7 +13,10 @@ use super::{
     text::{Columns, seconds, time, word},
 };
 use crate::{
-    cli::show::{block, length, printable, size},
+    cli::{
+        escape::printable,
+        show::{block, length, size},
+    },
     session::{
         SessionId, Store,
         derive::Fold as _,

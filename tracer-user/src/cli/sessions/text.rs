@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use rustix::termios::{isatty, tcgetwinsize};
 
 use crate::{
-    cli::show::{length, printable, size},
+    cli::{
+        escape::printable,
+        show::{length, size},
+    },
     session::list::Listed,
 };
 

@@ -107,7 +107,7 @@ pub(super) fn check_attachments(dir: &Dir, passed: &Passed, findings: &mut Vec<F
     for copied in &noted {
         let file = format!("{ATTACHMENTS}/{}", copied.name);
         match Copied::of_copy(dir, &copied.name) {
-            Ok(found) if found == *copied => {}
+            Ok(found) if found.is_same(copied) => {}
             Ok(_) => findings.push(Finding::broken(file, "it was changed after it was copied")),
             Err(error) => findings.push(Finding::broken(file, error.to_string())),
         }

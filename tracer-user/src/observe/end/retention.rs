@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::follower::Follower;
+use crate::observe::follower::Follower;
 use crate::session::retain::retain;
 
 /// How long the user waits for it: there is a next time.

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::{sync::mpsc, time::Instant};
 
-use super::follower::Follower;
+use crate::observe::follower::Follower;
 use crate::session::{
     attach_file::{ATTACHMENTS_MAX, AttachError, Copied, attach, note},
     journal::info::Attachment,
