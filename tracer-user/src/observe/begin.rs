@@ -29,13 +29,14 @@ use crate::{
         enrollment::Enrollment,
         journal::{
             info::{
-                Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule,
-                parse_object,
+                Attachment, Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo,
+                TickRule, parse_object,
             },
             record::{self, TargetBody},
         },
         recorder::{self, EndInfo, FinishReport, Recorder},
         redact::Redactor,
+        store::{Dir, StoreError},
         summary::{Summarizer, Summary},
     },
     target::Pinned,
@@ -49,6 +50,10 @@ pub(super) struct Session {
     pub(super) root_tgid: Tgid,
     /// We started the root, rather than found it.
     pub(super) started_root: bool,
+    /// Where sessions are.
+    pub(super) store: Store,
+    /// Finished sessions to keep; 0 keeps all.
+    pub(super) keep: u32,
     info: SessionInfo,
     redactor: Redactor,
     /// Nobody is to wait for a reader of `--json` any more.
@@ -150,6 +155,8 @@ impl Session {
             recorder,
             root_tgid: Tgid(info.root.pid),
             started_root: info.mode == Mode::Run,
+            store,
+            keep: config.keep,
             info,
             redactor,
             over: lines.over,
@@ -170,6 +177,21 @@ impl Session {
     /// The ticks `/proc` shows for a start time.
     pub(super) fn ticks(&self, start: BootNs) -> Ticks {
         self.info.tick_rule.ticks(start)
+    }
+
+    /// Its id.
+    pub(super) fn id(&self) -> SessionId {
+        self.info.session_id
+    }
+
+    /// The caller's files that are to be kept with it.
+    pub(super) fn attachments(&self) -> &[Attachment] {
+        &self.info.attachments
+    }
+
+    /// Its directory, for who puts something beside the journal.
+    pub(super) fn directory(&self) -> Result<Dir, StoreError> {
+        self.store.existing_session(&self.info.session_id)
     }
 
     /// Time between snapshots.
@@ -324,6 +346,7 @@ fn session_info(
         hostname: host.hostname.clone(),
         uid: subject.uid,
         object,
+        attachments: config.attach_files.iter().map(Attachment::from).collect(),
         redact: false,
         redacted: 0,
     }

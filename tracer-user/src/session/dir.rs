@@ -213,6 +213,25 @@ impl Dir {
         fs::unlinkat(&self.fd, name, AtFlags::empty())
     }
 
+    /// Opens a directory below that is ours alone to write; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn child(&self, name: &str) -> Result<Option<Self>, StoreError> {
+        match self.existing_child(name) {
+            Err(StoreError::Io {
+                source: Errno::NOENT,
+                ..
+            }) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Removes an empty directory directly below.
+    pub(super) fn remove_dir(&self, name: &str) -> Result<(), Errno> {
+        fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
+    }
+
     /// A second descriptor for the same directory.
     pub(super) fn duplicate(&self) -> Result<Self, StoreError> {
         let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 3)

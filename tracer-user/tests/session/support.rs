@@ -18,7 +18,9 @@ use tracer::{
         epochs::{self, Standing},
         journal::{
             JournalReader,
-            info::{Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule},
+            info::{
+                Attachment, Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule,
+            },
             reader::{Entry, ReadStats},
             record::{Body, ObserverEnding, Record, SnapshotEvent},
         },
@@ -84,6 +86,10 @@ pub(crate) fn info(store: &Store) -> SessionInfo {
         hostname: "host".to_owned(),
         uid: 0,
         object: BTreeMap::new(),
+        attachments: vec![Attachment {
+            name: "usage.json".to_owned(),
+            path: b"/nowhere/u\xffsage.json".to_vec(),
+        }],
         redact: true,
         redacted: 0,
     }
