@@ -10,6 +10,7 @@ mod crashed;
 mod disks;
 mod faults;
 mod faulty;
+mod foreign;
 mod journal;
 mod kill;
 mod recorder;
