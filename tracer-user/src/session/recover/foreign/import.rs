@@ -24,7 +24,7 @@ use crate::{
             finish::{Closer, foretold_outcome, hand_over, note},
             gates::{Crash, Gate},
             reading::Reading,
-            told,
+            survey, told,
             whose::{Whose, start_ns},
         },
         status::{self, Status},
@@ -58,7 +58,7 @@ impl Import<'_> {
         match store.existing_session(&candidate.id) {
             Ok(dir) => {
                 let examined = status::examine(&dir);
-                if matches!(examined.status, Status::Ended(_)) && examined.settled {
+                if matches!(examined.status, Status::Ended(_)) && survey::is_settled(&dir) {
                     return (Outcome::Whole, None, String::new());
                 }
                 if examined.held {
