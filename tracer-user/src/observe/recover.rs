@@ -20,6 +20,7 @@ use crate::{
     procfs::ProcRoot,
     session::{
         StateDir, Store,
+        crash::panics::contain,
         recorder::SessionError,
         recover::{Options, Outcome, Recovery, Report, foreign::Importer},
     },
@@ -109,8 +110,15 @@ impl Beside {
         let thread = std::thread::Builder::new()
             .name("recovery".to_owned())
             .spawn(move || {
+                // A mistake in it must not end the session that it runs beside.
+                let words = contain(|| words(&within(state_dir.as_deref(), &options)));
+                let words = words.unwrap_or_else(|panicked| {
+                    Some(format!(
+                        "a mistake in tracer, recovering older sessions: {panicked}"
+                    ))
+                });
                 // Nobody may be there to hear it any more.
-                let _ = tell.send(words(&within(state_dir.as_deref(), &options)));
+                let _ = tell.send(words);
             });
         Self {
             stop,

@@ -20,6 +20,7 @@ use crate::{
     procfs::host::HostFacts,
     session::{
         SessionId, Store,
+        crash::words::LastWords,
         derive::Fold,
         epochs,
         journal::{
@@ -27,6 +28,7 @@ use crate::{
             notes::{Recovered, UNWATCHED},
             record::{Body, Gap, Note, ObserverEnding, Record},
         },
+        lease,
         recorder::{self, EndInfo, EndOutcome, FinishReport, Recorder, SessionError},
         settle::{self, FileFailure},
         store::ClaimedSession,
@@ -99,7 +101,7 @@ impl Closer<'_> {
             ..reading.damage()
         };
         let (outcome, gate, mut reason) = foretold(crash, &reading);
-        let cause = said_by_itself(&claimed).unwrap_or(match crash {
+        let cause = said_by_itself(&claimed, &reading).unwrap_or(match crash {
             Crash::Observer => SILENT.to_owned(),
             Crash::HostReboot => REBOOTED.to_owned(),
         });
@@ -286,7 +288,12 @@ pub(super) fn clock_pair(host: &HostFacts) -> ClockPair {
     }
 }
 
-/// What the observer could still say of its crash.
-fn said_by_itself(_claimed: &ClaimedSession) -> Option<String> {
-    None
+/// What the observer could still say of its crash, in the lease.
+fn said_by_itself(claimed: &ClaimedSession, reading: &Reading) -> Option<String> {
+    let lines = lease::read_lines(&claimed.dir).ok()?;
+    let newest = lines.iter().rev().find_map(|line| LastWords::parse(line))?;
+    let words = LastWords::of_epoch(lines.iter().map(Vec::as_slice), newest.epoch)?;
+    // Who came after it and was killed in turn is the one to ask for, unless it only recovered.
+    let last = words.epoch.saturating_add(1) == reading.standing.next_epoch;
+    (last || reading.recovered_before).then(|| words.to_string())
 }
