@@ -16,6 +16,7 @@ mod ends;
 mod epochs;
 mod faults;
 mod faulty;
+mod foreign;
 mod journal;
 mod kill;
 mod lease;
