@@ -5,10 +5,12 @@
 )]
 
 mod arbitrary;
+mod bytes;
 mod cost;
 mod disks;
 mod faults;
 mod faulty;
+mod hostile;
 mod journal;
 mod kill;
 mod recorder;
