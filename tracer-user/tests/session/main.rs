@@ -5,6 +5,7 @@
 )]
 
 mod arbitrary;
+mod bytes;
 mod cost;
 mod crash;
 mod crash_gates;
@@ -17,6 +18,7 @@ mod epochs;
 mod faults;
 mod faulty;
 mod foreign;
+mod hostile;
 mod journal;
 mod kill;
 mod lease;
