@@ -5,6 +5,7 @@
 )]
 
 mod arbitrary;
+mod bytes;
 mod cost;
 mod crash;
 mod crash_gates;
@@ -16,6 +17,8 @@ mod ends;
 mod epochs;
 mod faults;
 mod faulty;
+mod foreign;
+mod hostile;
 mod journal;
 mod kill;
 mod lease;
