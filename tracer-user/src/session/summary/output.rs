@@ -165,7 +165,7 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
     let verdict = verdict(fold, ended.as_ref());
     let status = ended
         .as_ref()
-        .map(|ended| ended.status)
+        .map(|ended| ended.dead.status)
         .or(waited(fold).map(|(_, status)| status));
     let target = fold.target.as_ref();
     let subject = target.map(|target| target.process).or(fold.root);
@@ -238,52 +238,40 @@ fn waited(fold: &Summarizer) -> Option<(u64, WaitStatus)> {
 fn root_ending(fold: &Summarizer) -> Option<RootEnding> {
     let ended = fold.ended_root.as_ref();
     let status = ended
-        .map(|ended| ended.status)
+        .map(|ended| ended.dead.status)
         .or(fold.waited.map(|(_, status)| status))?;
     Some(RootEnding {
         pid: fold.session.root.pid,
-        comm: ended.map(|ended| ended.comm.to_text()),
+        comm: ended.map(|ended| ended.dead.comm.to_text()),
         exit_code: status.exit_code(),
         signal: status.signal().map(signals::name),
     })
 }
 
 fn verdict(fold: &Summarizer, ended: Option<&Ended>) -> Verdict {
-    let named = |comm: String, pid: u32| format!("{comm} (pid {pid})");
+    let after = &fold.casebook.aftermath;
+    if let Some(Ended { dead, .. }) = ended {
+        return judge(&dead.name(), End::Seen(dead), after);
+    }
     let subject = fold
         .target
         .as_ref()
         .map(|target| target.process)
         .or(fold.root);
-    match (ended, subject) {
-        (Some(ended), _) => judge(
-            &named(ended.comm.to_text(), ended.process.tgid.0),
-            End::Seen(ended.seq, ended.status),
-            &ended.case,
-        ),
-        (None, Some(subject)) => {
-            let comm = fold
-                .comm_now
-                .or(fold.tree.get(subject.key).map(|node| node.comm));
-            let comm = comm.map_or_else(|| "the process".to_owned(), |comm| comm.to_text());
-            let end = match (waited(fold), fold.tree.get(subject.key)) {
-                (Some((seq, status)), _) => End::Seen(seq, status),
-                (None, Some(_)) => End::StillRunning,
-                (None, None) => End::NotSeen("its exit event was lost"),
-            };
-            judge(&named(comm, subject.tgid.0), end, &super::Case::default())
-        }
-        (None, None) => {
-            let end = waited(fold).map_or(End::NotSeen("it was not traced"), |(seq, status)| {
-                End::Seen(seq, status)
-            });
-            judge(
-                &format!("pid {}", fold.session.root.pid),
-                end,
-                &super::Case::default(),
-            )
-        }
-    }
+    let seen = waited(fold).map(|(seq, status)| End::Waited(seq, status));
+    let Some(subject) = subject else {
+        let end = seen.unwrap_or(End::NotSeen("it was not traced"));
+        return judge(&format!("pid {}", fold.session.root.pid), end, after);
+    };
+    let node = fold.tree.get(subject.key);
+    let comm = fold.comm_now.or(node.map(|node| node.comm));
+    let comm = comm.map_or_else(|| "the process".to_owned(), |comm| comm.to_text());
+    let end = match (seen, node) {
+        (Some(seen), _) => seen,
+        (None, Some(_)) => End::StillRunning,
+        (None, None) => End::NotSeen("its exit event was lost"),
+    };
+    judge(&format!("{comm} (pid {})", subject.tgid), end, after)
 }
 
 fn subtype(status: Option<WaitStatus>, success: bool, ended: bool) -> &'static str {
@@ -361,7 +349,7 @@ fn totals(fold: &Summarizer) -> Totals {
         (Mode::Attach, _, Some(root)) => root.key.start,
         _ => fold.session.clock.boot,
     };
-    let ended = fold.ended_root.as_ref().map_or(fold.last, |ended| ended.t);
+    let ended = fold.ended_root.as_ref().map_or(fold.last, |ended| ended.dead.t);
     Totals {
         processes: accounting.forks,
         cpu_user_us: accounting.cpu_user_us,
