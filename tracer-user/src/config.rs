@@ -47,6 +47,8 @@ pub struct ObserveConfig {
     pub state_dir: Option<PathBuf>,
     /// Live JSON lines.
     pub json: Option<JsonSink>,
+    /// Replace what looks like a secret in command lines before they are recorded.
+    pub redact: bool,
     /// What people see.
     pub show: Show,
     /// When written records are made safe from a power failure.
@@ -72,6 +74,17 @@ impl Default for Durability {
     fn default() -> Self {
         Self::Interval(Duration::from_secs(5))
     }
+}
+
+/// `tracer recover`.
+#[derive(Debug, Clone)]
+pub struct RecoverConfig {
+    /// Where sessions are, where the user said so.
+    pub state_dir: Option<PathBuf>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Directories with files of other recorders.
+    pub foreign_dirs: Vec<PathBuf>,
 }
 
 /// Whose end decides the exit code of `tracer run`.

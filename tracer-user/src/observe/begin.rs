@@ -35,6 +35,7 @@ use crate::{
             record::{self, TargetBody},
         },
         recorder::{self, EndInfo, FinishReport, Recorder},
+        redact::Redactor,
         summary::{Summarizer, Summary},
     },
     target::Pinned,
@@ -49,6 +50,7 @@ pub(super) struct Session {
     /// We started the root, rather than found it.
     pub(super) started_root: bool,
     info: SessionInfo,
+    redactor: Redactor,
     /// Nobody is to wait for a reader of `--json` any more.
     over: Arc<AtomicBool>,
 }
@@ -134,7 +136,9 @@ impl Session {
         let session_id = store
             .new_session_id(clock.wall)
             .map_err(recorder::SessionError::from)?;
-        let info = session_info(proc, config, subject, clock, session_id);
+        let mut info = session_info(proc, config, subject, clock, session_id);
+        let redactor = Redactor::new(config.redact);
+        redactor.session(&mut info);
         let options = recorder::Options {
             tee: lines.tee,
             durability: config.durability,
@@ -147,6 +151,7 @@ impl Session {
             root_tgid: Tgid(info.root.pid),
             started_root: info.mode == Mode::Run,
             info,
+            redactor,
             over: lines.over,
         })
     }
@@ -155,6 +160,11 @@ impl Session {
     pub(super) fn is_root(&self, root: Process) -> bool {
         let start = self.info.root.starttime_ticks;
         root.tgid == self.root_tgid && start.is_none_or(|start| start == self.ticks(root.key.start))
+    }
+
+    /// What every command line passes through before it is recorded or shown.
+    pub(super) fn redactor(&self) -> Redactor {
+        self.redactor
     }
 
     /// The ticks `/proc` shows for a start time.
@@ -175,6 +185,8 @@ impl Session {
     /// The record of the pin. `latency_ns` is the time from the exec that showed it.
     pub(super) fn pinned(&self, pinned: &Pinned, latency_ns: u64) -> TargetBody {
         let target = &pinned.target;
+        let mut cmdline = joined(target.argv());
+        let redacted = self.redactor.cmdline(&mut cmdline);
         TargetBody::Pinned(record::Pinned {
             process: target.process(),
             rule: pinned.rule.name().to_owned(),
@@ -188,9 +200,10 @@ impl Session {
                 })
                 .collect(),
             comm: target.comm(),
-            cmdline: joined(target.argv()),
+            cmdline,
             exe: target.exe().to_vec(),
             pin_latency_ns: self.started_root.then_some(latency_ns),
+            redacted,
         })
     }
 
@@ -220,16 +233,20 @@ impl Session {
             observer: Some(info.observer.clone()),
             labels: info.labels.clone(),
             unresolved: unresolved.map(str::to_owned),
+            redacted: info.redacted,
         };
         let Some(target) = pinned.map(|pinned| &pinned.target) else {
             return own;
         };
+        let mut cmdline = joined(target.argv());
+        let redacted = self.redactor.cmdline(&mut cmdline);
         Enrollment {
             pid: target.process().tgid.0,
             starttime_ticks: Some(self.ticks(target.start())),
             comm: target.comm().as_bytes().to_vec(),
-            cmdline: joined(target.argv()),
+            cmdline,
             exe: target.exe().to_vec(),
+            redacted,
             ..own
         }
     }
@@ -250,7 +267,7 @@ fn session_info(
 ) -> SessionInfo {
     let host = proc.host();
     let start_of = |tgid| Some(proc.process(tgid).ok()?.identity().ok()?.start);
-    let own = Tgid(std::process::id());
+    let own = own_identity(proc);
     let root_dir = proc.process(subject.root).ok();
     let comm = root_dir
         .as_ref()
@@ -283,10 +300,8 @@ fn session_info(
             boottime_offset_ns: 0,
         },
         observer: ObserverInfo {
-            pid: own.0,
-            starttime_ticks: start_of(own),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid_ns,
+            pid_ns: pid_ns.or(own.pid_ns),
+            ..own
         },
         root: RootInfo {
             pid: subject.root.0,
@@ -309,6 +324,22 @@ fn session_info(
         hostname: host.hostname.clone(),
         uid: subject.uid,
         object,
+        redact: false,
+        redacted: 0,
+    }
+}
+
+/// This process. Its pid namespace is also known where there is no kernel side to tell it: without it
+/// nobody could say later whether a pid of the record is still the same process.
+pub(super) fn own_identity(proc: &ProcRoot) -> ObserverInfo {
+    let pid = std::process::id();
+    let own = proc.process(Tgid(pid)).ok();
+    let start = own.as_ref().and_then(|own| own.identity().ok());
+    ObserverInfo {
+        pid,
+        starttime_ticks: start.map(|identity| identity.start),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid_ns: own.and_then(|own| own.pid_ns().ok()),
     }
 }
 

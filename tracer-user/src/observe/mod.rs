@@ -21,6 +21,7 @@ mod follower;
 mod json;
 mod kernel;
 mod ready;
+pub mod recover;
 mod terminal;
 
 use std::path::Path;
@@ -71,7 +72,6 @@ pub struct Ending {
 pub fn run(config: &RunConfig, audience: &mut dyn Audience) -> Result<Ending, ObserveError> {
     // The command is forked first, while this process has one thread, and held.
     let mut command = Command::hold(config)?;
-
     let prepared = begin::prepare(config, &command, audience);
     let (proc, probe, session) = match prepared {
         Ok(prepared) => prepared,
@@ -93,7 +93,9 @@ pub fn run(config: &RunConfig, audience: &mut dyn Audience) -> Result<Ending, Ob
             }
             follower.say(&format!("running untraced: {why}"));
         }
+        let older = recover::Beside::start(config.observe.state_dir.as_deref());
         let stop = command.run(&mut follower).await;
+        older.end(&mut follower);
         let summary = follower.end(&stop).await;
         Command::exit_code(stop, summary.as_ref(), config.exit_from)
     })

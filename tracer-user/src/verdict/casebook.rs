@@ -172,13 +172,7 @@ impl Casebook {
         self.open(t, oom.victim).oom = Some(seen);
     }
 
-    fn signal(
-        &mut self,
-        seq: u64,
-        t: BootNs,
-        signal: &Signal,
-        ticks: &impl Fn(BootNs) -> Ticks,
-    ) {
+    fn signal(&mut self, seq: u64, t: BootNs, signal: &Signal, ticks: &impl Fn(BootNs) -> Ticks) {
         let (to, from) = (signal.target.key, signal.sender.key);
         if !signal.from_kernel
             && let Some(sender) = self.cases.get_mut(&from)
@@ -324,13 +318,7 @@ impl Casebook {
         }
     }
 
-    fn exit(
-        &mut self,
-        seq: u64,
-        t: BootNs,
-        exit: &Exit,
-        ticks: &impl Fn(BootNs) -> Ticks,
-    ) -> Dead {
+    fn exit(&mut self, seq: u64, t: BootNs, exit: &Exit, ticks: &impl Fn(BootNs) -> Ticks) -> Dead {
         let key = exit.process.key;
         let mut case = self.cases.remove(&key).unwrap_or_else(|| Case {
             since: t,
@@ -370,7 +358,10 @@ impl Casebook {
             seq,
             t,
             status,
-            cpu_us: exit.totals.cpu_user_us.saturating_add(exit.totals.cpu_system_us),
+            cpu_us: exit
+                .totals
+                .cpu_user_us
+                .saturating_add(exit.totals.cpu_system_us),
             case,
             passed,
             killed_before,

@@ -111,7 +111,11 @@ fn sent(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
             why.likely()
         };
     }
-    let mut why = Why::certain(Cause::Killed, format!("{by} from {from}"), seen.killer.clone());
+    let mut why = Why::certain(
+        Cause::Killed,
+        format!("{by} from {from}"),
+        seen.killer.clone(),
+    );
     if let Some(behind) = &seen.behind {
         why.what.push_str(&format!(
             ", which had got {} from {} {} before",
@@ -136,7 +140,11 @@ fn passed_on(seen: &SignalSeen, by: &str) -> Why {
         SIGHUP => (Cause::Hangup, "tracer's terminal went away".to_owned()),
         _ => (Cause::Killed, format!("{by}, sent by the kernel")),
     };
-    Why::certain(cause, format!("{what}, passed on by tracer"), Killer::kernel())
+    Why::certain(
+        cause,
+        format!("{what}, passed on by tracer"),
+        Killer::kernel(),
+    )
 }
 
 fn parent_death(seen: &SignalSeen, by: &str) -> Why {
@@ -182,7 +190,9 @@ fn by_kernel(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
         SIGINT | SIGQUIT => interrupt(seen),
         SIGHUP => hangup(seen),
         SIGKILL => kill(dead, seen, by),
-        SIGXCPU => killed(format!("{by}: it reached its limit on CPU time (RLIMIT_CPU)")),
+        SIGXCPU => killed(format!(
+            "{by}: it reached its limit on CPU time (RLIMIT_CPU)"
+        )),
         signal if signals::is_timer(signal) => timer(by),
         _ => killed(format!("{by}, sent by the kernel")).likely(),
     }
@@ -208,7 +218,12 @@ fn interrupt(seen: &SignalSeen) -> Why {
 fn hangup(seen: &SignalSeen) -> Why {
     let from = who(&seen.killer);
     let dying = seen.sender_was_dying();
-    let what = match (seen.is_own(), seen.while_stopped && dying, seen.continued, dying) {
+    let what = match (
+        seen.is_own(),
+        seen.while_stopped && dying,
+        seen.continued,
+        dying,
+    ) {
         (true, ..) => "its terminal went away: it closed it".to_owned(),
         (_, true, ..) => {
             format!("its process group was left stopped and alone: {from} ended")
@@ -226,7 +241,8 @@ fn kill(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
     let from = who(&seen.killer);
     if !seen.is_own() && seen.sender.inner == 1 && seen.sender.key.init != 1 {
         let what = format!("{by}: {from}, the first process of its pid namespace, ended");
-        return Why::certain(Cause::Killed, what, seen.killer.clone()).resting_on(seen.sender_ended);
+        return Why::certain(Cause::Killed, what, seen.killer.clone())
+            .resting_on(seen.sender_ended);
     }
     if !seen.is_own() && seen.sender_was_dying() {
         let what = format!("{by}: {from}, which traced it (ptrace), ended");

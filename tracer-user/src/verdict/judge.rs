@@ -301,7 +301,8 @@ fn signaled(name: &str, dead: &Dead, signal: i32, after: &Aftermath) -> Verdict 
 fn mirror(why: &mut Why, passed: &Passed, after: &Aftermath) -> Origin {
     let real = &passed.real;
     let below = judge(&real.name(), End::Seen(real), after);
-    why.what.push_str(&format!("; as had ended {}", below.sentence));
+    why.what
+        .push_str(&format!("; as had ended {}", below.sentence));
     why.evidence.extend(below.evidence);
     to_origin(passed)
 }

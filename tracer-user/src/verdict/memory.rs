@@ -28,7 +28,10 @@ pub(super) fn killed(dead: &Dead, oom: &OomSeen, after: &Aftermath) -> Why {
             let _ = write!(what, "; {victim} held {held}");
         }
     } else {
-        let _ = write!(what, ", which shares its memory with {victim}, the one it chose");
+        let _ = write!(
+            what,
+            ", which shares its memory with {victim}, the one it chose"
+        );
         if let Some(held) = held {
             let _ = write!(what, " and that held {held}");
         }
