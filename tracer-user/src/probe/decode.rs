@@ -20,7 +20,7 @@ use tracer_common::{
 };
 
 use crate::{
-    event::{Event, EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Signal},
+    event::{Event, EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Scene, Signal},
     units::{BootNs, Comm, ProcKey, Process, Tgid},
 };
 
@@ -130,6 +130,7 @@ fn exec(event: &ExecEvent, rest: &[u8]) -> Result<Exec, DecodeError> {
         argv_unreadable: unreadable,
         exec_no: event.exec_no,
         euid: event.euid,
+        redacted: 0,
         caller_tid: event.old_tid_init,
     })
 }
@@ -210,7 +211,9 @@ fn signal(event: &SignalEvent) -> Signal {
         sender: process(&event.sender),
         sender_comm: Comm::from_bytes(&event.sender_comm),
         sender_uid: event.sender_uid,
+        sender_redacted: 0,
         sender_cmdline: Vec::new(),
+        scene: Scene::default(),
     }
 }
 

@@ -128,6 +128,11 @@ impl<'a> Follower<'a> {
         schedule
     }
 
+    /// Whether a panic somewhere has ended the record: what comes now would not be in it.
+    pub(super) fn has_crashed(&self) -> bool {
+        self.session.recorder.has_crashed()
+    }
+
     /// How long this session has been going on.
     pub(super) fn session_age(&self) -> Duration {
         Duration::from_nanos(self.clock_now().since(self.session.began()))
@@ -208,13 +213,15 @@ impl<'a> Follower<'a> {
             EventKind::Signal(signal) => self.complete(event.t, signal),
             EventKind::Exec(_) | EventKind::Exit(_) | EventKind::Oom(_) => {}
         }
-        self.audience.event(&event);
         self.tree.apply(event.t, &event.kind);
+        // The search for the workload needs the true arguments; nothing behind it does.
         let pinned = self
             .resolver
             .as_mut()
             .and_then(|resolver| resolver.observe(&event))
             .cloned();
+        self.session.redactor().event(&mut event.kind);
+        self.audience.event(&event);
         let ended = match &event.kind {
             EventKind::Exit(exit) => Some(exit.process.key),
             _ => None,

@@ -34,16 +34,7 @@ impl<'a> Line<'a> {
     /// # Errors
     /// Says what is wrong with it.
     pub fn parse(raw: &'a [u8]) -> Result<Self, BadLine> {
-        let (body, tail) = raw
-            .split_at_checked(raw.len().wrapping_sub(TAIL_BYTES))
-            .ok_or(BadLine::Form)?;
-        let crc = tail
-            .strip_prefix(b",\"crc\":\"")
-            .and_then(|rest| rest.strip_suffix(b"\"}"));
-        let crc = crc.and_then(parse_crc).ok_or(BadLine::Form)?;
-        if crc32fast::hash(body) != crc {
-            return Err(BadLine::Crc);
-        }
+        let body = checked(raw)?;
         let (seq, t, kind) = parse_head(body).ok_or(BadLine::Form)?;
         Ok(Self {
             seq,
@@ -68,6 +59,27 @@ impl<'a> Line<'a> {
             .get(head..self.raw.len() - TAIL_BYTES)
             .unwrap_or_default()
     }
+}
+
+/// What the checksum at the end of `raw` covers, if it is right.
+fn checked(raw: &[u8]) -> Result<&[u8], BadLine> {
+    let (body, tail) = raw
+        .split_at_checked(raw.len().wrapping_sub(TAIL_BYTES))
+        .ok_or(BadLine::Form)?;
+    let crc = tail
+        .strip_prefix(b",\"crc\":\"")
+        .and_then(|rest| rest.strip_suffix(b"\"}"));
+    let crc = crc.and_then(parse_crc).ok_or(BadLine::Form)?;
+    if crc32fast::hash(body) == crc {
+        Ok(body)
+    } else {
+        Err(BadLine::Crc)
+    }
+}
+
+/// Whether an object ends in a `crc` that is right for what stands before it.
+pub(crate) fn has_right_tail(raw: &[u8]) -> bool {
+    checked(raw).is_ok()
 }
 
 fn digits(n: u64) -> usize {
@@ -218,6 +230,26 @@ impl<R: Read> JournalReader<R> {
     pub fn starting_at(mut self, seq: u64) -> Self {
         self.next_seq = Some(seq);
         self
+    }
+
+    /// Counts every terminal record as a later one, when an earlier epoch had one.
+    #[must_use]
+    pub fn after_an_end(mut self, ended: bool) -> Self {
+        self.ended |= ended;
+        self
+    }
+
+    /// Whether there was a terminal record, here or in an earlier epoch.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// `seq` of the record that comes next: one more than that of the last good line. `None` while
+    /// that is open.
+    #[must_use]
+    pub fn next_seq(&self) -> Option<u64> {
+        self.next_seq
     }
 
     /// What was met so far. The torn tail is up to date after [`Self::next_line`] gave `None`.

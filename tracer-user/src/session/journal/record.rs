@@ -161,6 +161,8 @@ pub struct Pinned {
     pub exe: Vec<u8>,
     /// From the exec that showed it to the pin, ns; `None` when it was there before tracking began.
     pub pin_latency_ns: Option<u64>,
+    /// Secrets in `cmdline` that were replaced.
+    pub redacted: u32,
 }
 
 /// A process that was passed over as a wrapper.
@@ -177,7 +179,7 @@ pub struct Skipped {
 /// Records that are missing here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// `write_failed: …`, `write_stuck`, `queue_full`, `deadline`.
+    /// `write_failed: …`, `write_stuck`, `queue_full`, `deadline`, `unwatched`.
     pub reason: String,
     /// Records left out; 0 when unknown.
     pub dropped: u64,

@@ -14,7 +14,9 @@
 //!
 //! Nothing here prints: what a user should hear is a [`Notice`].
 
+mod crashed;
 mod finish;
+mod life;
 mod notice;
 mod owner;
 mod shared;
@@ -25,7 +27,7 @@ mod tee;
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -33,7 +35,7 @@ use std::{
 use thiserror::Error;
 
 pub use self::{
-    finish::{EndInfo, EndOutcome, FileFailure, FinishReport},
+    finish::{EndInfo, EndOutcome, FinishReport},
     notice::Notice,
     state::{Accepted, FlushReport},
     tee::Tee,
@@ -41,14 +43,25 @@ pub use self::{
 use self::{
     owner::{Owner, Plan},
     shared::Shared,
+    start::{From, Place},
     state::Item,
 };
+use crate::procfs::timens::BootOffset;
 use crate::session::{
+    SessionId,
+    crash::panics::{self, Watching},
     derive::Fold,
     enrollment::Enrollment,
-    journal::{info::SessionInfo, record::Record, writer::JournalFile},
-    store::{Store, StoreError},
+    epochs::Standing,
+    journal::{
+        info::SessionInfo,
+        record::{Crash, Record},
+        writer::JournalFile,
+    },
+    lease::LeaseError,
+    store::{ClaimedSession, Store, StoreError},
 };
+pub use crate::{config::Durability, session::settle::FileFailure};
 
 /// Records that may wait to be written.
 pub const QUEUE_RECORDS: usize = 16_384;
@@ -61,18 +74,6 @@ pub const STUCK_AFTER: Duration = Duration::from_secs(1);
 pub const LINGER: Duration = Duration::from_millis(2);
 /// How long [`Recorder::create`] waits for the disk unless told otherwise.
 pub const START_DEADLINE: Duration = Duration::from_secs(10);
-
-/// When written records are made durable. A killed observer loses none of them either way; this is
-/// about power failures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// At the start, in [`Recorder::flush`] and at the end.
-    None,
-    /// Also whenever something was written and this much time has passed.
-    Interval(Duration),
-    /// After every write.
-    Always,
-}
 
 /// Puts something between the writer and the journal's file.
 pub type FileLayer = Box<dyn FnOnce(Box<dyn JournalFile>) -> Box<dyn JournalFile> + Send>;
@@ -90,19 +91,19 @@ pub struct Options {
     pub file_layer: Option<FileLayer>,
     /// How long to wait for the disk at the start.
     pub start_deadline: Duration,
-    /// `seq` of the first record: 0 unless earlier epochs have used some.
-    pub first_seq: u64,
+    /// What this observer's time namespace adds to the boot clock.
+    pub boot_offset: BootOffset,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            durability: Durability::Interval(Duration::from_secs(5)),
+            durability: Durability::default(),
             tee: None,
             on_room: None,
             file_layer: None,
             start_deadline: START_DEADLINE,
-            first_seq: 0,
+            boot_offset: BootOffset::default(),
         }
     }
 }
@@ -129,6 +130,23 @@ pub enum SessionError {
     Stuck {
         /// Where.
         path: PathBuf,
+    },
+    /// Its lease could not be taken.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// Another observer has, or had, a session of this id.
+    #[error("{} is there already: another observer has this session", path.display())]
+    Exists {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The directory holds another session than its name says.
+    #[error("{} holds session {found}: it was copied or renamed; nothing is written to it", path.display())]
+    OtherSession {
+        /// Where.
+        path: PathBuf,
+        /// What its first record says.
+        found: SessionId,
     },
     /// No thread.
     #[error("cannot start the recorder's thread")]
@@ -162,11 +180,52 @@ impl<F: Fold> Recorder<F> {
         fold: F,
         options: Options,
     ) -> Result<Self, SessionError> {
+        Self::begin(store, Place::New, info, fold, options)
+    }
+
+    /// Goes on with a session whose lease is ours, in a journal of its own: the next epoch. Nothing an
+    /// earlier observer wrote is touched. `standing` and `fold` are what [`crate::session::epochs::replay`]
+    /// made of the earlier epochs; `info` tells of this observer and gets its epoch here.
+    ///
+    /// When this returns, the new `session` record is durable.
+    ///
+    /// # Errors
+    /// [`SessionError`]; a journal without any record may be left then.
+    pub fn reopen(
+        store: &Store,
+        claimed: ClaimedSession,
+        standing: &Standing,
+        mut info: SessionInfo,
+        fold: F,
+        options: Options,
+    ) -> Result<Self, SessionError> {
+        let found = standing.session.as_ref().map(|first| first.session_id);
+        if let Some(found) = found.filter(|found| *found != claimed.id) {
+            let path = claimed.dir.path().to_path_buf();
+            return Err(SessionError::OtherSession { path, found });
+        }
+        info.session_id = claimed.id;
+        info.epoch = standing.next_epoch;
+        let from = From {
+            seq: standing.next_seq,
+            counts: standing.counts,
+        };
+        Self::begin(store, Place::Next(claimed, from), info, fold, options)
+    }
+
+    fn begin(
+        store: &Store,
+        place: Place,
+        info: SessionInfo,
+        fold: F,
+        options: Options,
+    ) -> Result<Self, SessionError> {
         let path = store.session_path(&info.session_id);
-        let shared = Arc::new(Shared::new(path.clone(), options.on_room.clone()));
+        let shared = Arc::new(Shared::new(path.clone(), &options));
         let deadline = Instant::now() + options.start_deadline;
         let plan = Plan {
             store: store.duplicate()?,
+            place,
             info,
             options,
         };
@@ -247,6 +306,57 @@ impl<F: Fold> Recorder<F> {
     #[must_use = "says whether the end is on disk"]
     pub fn finish(&self, info: EndInfo, deadline: Instant) -> FinishReport<F::Output> {
         self.shared.finish(Some(info), deadline)
+    }
+
+    /// Ends the session as crashed: closes the intake, writes what was accepted, then a `crash` record,
+    /// then the derived files. An end that is not in the file yet gives way to it; one that is stays,
+    /// and the lease says what happened. The first crash is the cause, later ones are notes.
+    ///
+    /// Returns when all that is done, or at `deadline`.
+    #[must_use = "says whether the crash is on disk"]
+    pub fn crash(&self, crash: &Crash, deadline: Instant) -> FinishReport<F::Output> {
+        self.shared.crash(crash, deadline)
+    }
+
+    /// Has a panic of any thread end the session, before it unwinds, for as long as the result lives.
+    #[must_use = "dropped, it ends"]
+    pub fn watch_panics(&self) -> Watching {
+        let witness: Weak<Shared<F::Output>> = Arc::downgrade(&self.shared);
+        panics::watch(witness)
+    }
+
+    /// Whether a crash ends the session: nothing more is taken in.
+    #[must_use]
+    pub fn has_crashed(&self) -> bool {
+        self.shared.lock().crashes.any()
+    }
+
+    /// Crashes told so far, whether they decide or not.
+    #[must_use]
+    pub fn crashes_told(&self) -> u64 {
+        let state = self.shared.lock();
+        state.crashes.undecisive() + u64::from(state.crashes.any())
+    }
+
+    /// Something that can bring the deadline of [`Self::finish`] forward from another thread.
+    #[must_use]
+    pub fn hurry(&self) -> Hurry {
+        let shared: Arc<dyn Fn(Instant) + Send + Sync> = {
+            let shared = Arc::clone(&self.shared);
+            Arc::new(move |deadline| shared.hurry(deadline))
+        };
+        Hurry(shared)
+    }
+}
+
+/// Brings the deadline of an end that was asked for forward.
+#[derive(Clone)]
+pub struct Hurry(Arc<dyn Fn(Instant) + Send + Sync>);
+
+impl Hurry {
+    /// The end must be done by `deadline`, unless it had less time already.
+    pub fn by(&self, deadline: Instant) {
+        (self.0)(deadline);
     }
 }
 

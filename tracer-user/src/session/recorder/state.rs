@@ -6,6 +6,7 @@ use std::{collections::VecDeque, time::Instant};
 
 use super::{
     QUEUE_BYTES, QUEUE_RECORDS, SessionError,
+    crashed::Crashes,
     finish::{EndInfo, FinishReport},
     notice::Notice,
 };
@@ -22,6 +23,12 @@ use crate::{
 pub(super) enum Item {
     Record(Record),
     Enroll(Box<Enrollment>),
+}
+
+impl Item {
+    pub(super) fn is_record(&self) -> bool {
+        matches!(self, Self::Record(_))
+    }
 }
 
 /// What became of records handed over.
@@ -95,6 +102,7 @@ pub(super) struct State<T> {
     pub(super) idle: Idle,
     /// The journal is to be durable up to here.
     pub(super) sync_wanted: u64,
+    pub(super) crashes: Crashes,
     /// What is durable cannot be known any more.
     pub(super) sync_failed: bool,
     pub(super) finish: Option<Finish>,
@@ -120,6 +128,7 @@ impl<T> State<T> {
             failing: None,
             idle: Idle::Busy,
             sync_wanted: 0,
+            crashes: Crashes::default(),
             sync_failed: false,
             finish: None,
             enrolled: false,
@@ -128,6 +137,15 @@ impl<T> State<T> {
             notices: Vec::new(),
             told: Vec::new(),
             report: FinishReport::new(),
+        }
+    }
+
+    /// Closes the intake, if it is open, and brings the deadline forward to `deadline`.
+    pub(super) fn end_by(&mut self, info: Option<EndInfo>, deadline: Instant) {
+        match &mut self.finish {
+            Some(finish) if finish.deadline <= deadline => {}
+            Some(finish) => *finish = Finish::by(finish.info.take(), deadline),
+            empty @ None => *empty = Some(Finish::by(info, deadline)),
         }
     }
 
