@@ -20,7 +20,7 @@ use tracer_common::{
 };
 
 use crate::{
-    event::{Event, EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Signal},
+    event::{Event, EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Scene, Signal},
     units::{BootNs, Comm, ProcKey, Process, Tgid},
 };
 
@@ -213,6 +213,7 @@ fn signal(event: &SignalEvent) -> Signal {
         sender_uid: event.sender_uid,
         sender_redacted: 0,
         sender_cmdline: Vec::new(),
+        scene: Scene::default(),
     }
 }
 
