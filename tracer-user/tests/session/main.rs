@@ -5,6 +5,7 @@
 )]
 
 mod arbitrary;
+mod attachments;
 mod cost;
 mod crash;
 mod crash_gates;
@@ -17,9 +18,13 @@ mod faulty;
 mod journal;
 mod kill;
 mod lease;
+mod made;
 mod mounts;
 mod recorder;
 mod recover;
 mod recover_gates;
+mod retention;
 mod sandbox;
+mod sessions;
 mod support;
+mod verify;
