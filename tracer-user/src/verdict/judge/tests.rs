@@ -94,7 +94,7 @@ impl Story {
             argv_bytes: 1,
             argv_truncated: false,
             argv_unreadable: false,
-            argv_redacted: 0,
+            redacted: 0,
             exec_no: 1,
             euid: 0,
             caller_tid: pid,

@@ -20,7 +20,10 @@ fn the_killer_is_named_with_its_command_line_and_who_started_it() {
         "python3 (pid 5): killed by SIGKILL from pkill (pid 4711, \"pkill -f python\", uid 0, \
          started by bash 4690, outside the tree)"
     );
-    assert_eq!((verdict.cause, verdict.evidence), (Cause::Killed, vec![3, 4]));
+    assert_eq!(
+        (verdict.cause, verdict.evidence),
+        (Cause::Killed, vec![3, 4])
+    );
 }
 
 #[test]
@@ -51,7 +54,9 @@ fn what_the_observer_only_passed_on_is_the_senders() {
     story.signal(kill(15, 2, SELF));
     let verdict = story.ends(15);
     assert!(
-        verdict.sentence.contains("from systemd (pid 77, uid 0, outside the tree), passed on"),
+        verdict
+            .sentence
+            .contains("from systemd (pid 77, uid 0, outside the tree), passed on"),
         "{verdict:?}"
     );
     assert_eq!(verdict.killer.unwrap().pid, Some(77));
@@ -68,7 +73,9 @@ fn a_wrapper_that_was_signalled_itself_is_told_with_who_did_that() {
     let verdict = story.ends(15);
     assert_eq!(verdict.cause, Cause::Killed);
     assert!(
-        verdict.sentence.contains("its wrapper), which had got SIGTERM from pkill (pid 98"),
+        verdict
+            .sentence
+            .contains("its wrapper), which had got SIGTERM from pkill (pid 98"),
         "{verdict:?}"
     );
     assert_eq!(verdict.killer.unwrap().relation, Relation::Wrapper);
@@ -95,8 +102,14 @@ fn timeout_is_believed_when_its_timer_ran_out() {
         (verdict.cause, verdict.confidence)
     };
     let timeout = "/usr/bin/timeout";
-    assert_eq!(ran_out(timeout, true), (Cause::Timeout, Confidence::Certain));
-    assert_eq!(ran_out(timeout, false), (Cause::Timeout, Confidence::Likely));
+    assert_eq!(
+        ran_out(timeout, true),
+        (Cause::Timeout, Confidence::Certain)
+    );
+    assert_eq!(
+        ran_out(timeout, false),
+        (Cause::Timeout, Confidence::Likely)
+    );
     // Any program may call itself so.
     assert_eq!(ran_out("./ft", true).0, Cause::Killed);
 }
@@ -143,7 +156,9 @@ fn who_is_hidden_by_a_namespace_is_said_to_be() {
         9,
     );
     assert!(
-        verdict.sentence.ends_with("pkill (hidden by a pid namespace, uid 0)"),
+        verdict
+            .sentence
+            .ends_with("pkill (hidden by a pid namespace, uid 0)"),
         "{verdict:?}"
     );
     let killer = verdict.killer.unwrap();

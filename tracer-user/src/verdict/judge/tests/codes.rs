@@ -27,13 +27,15 @@ fn a_code_that_was_passed_up_leads_to_where_it_comes_from() {
     ];
     let verdict = story.verdict();
     assert!(
-        verdict
-            .sentence
-            .starts_with("script (pid 4): 137 came from node (pid 6), killed by SIGKILL from pkill"),
+        verdict.sentence.starts_with(
+            "script (pid 4): 137 came from node (pid 6), killed by SIGKILL from pkill"
+        ),
         "{verdict:?}"
     );
     assert!(
-        verdict.sentence.ends_with("python3 (pid 5) and script only passed it on"),
+        verdict
+            .sentence
+            .ends_with("python3 (pid 5) and script only passed it on"),
         "{verdict:?}"
     );
     assert_eq!(verdict.evidence, [3, ends[0], ends[1], ends[2]]);
@@ -67,8 +69,15 @@ fn a_kill_elsewhere_in_the_tree_leaves_doubt() {
     story.exit(SELF, WRAPPER, 0);
     story.exit(WRAPPER, OUTSIDE, 137 << 8);
     let verdict = story.verdict();
-    assert_eq!((verdict.origin, verdict.confidence), (None, Confidence::Likely));
-    assert!(verdict.sentence.contains("no child of its own was killed by SIGKILL"));
+    assert_eq!(
+        (verdict.origin, verdict.confidence),
+        (None, Confidence::Likely)
+    );
+    assert!(
+        verdict
+            .sentence
+            .contains("no child of its own was killed by SIGKILL")
+    );
 }
 
 #[test]
@@ -79,7 +88,10 @@ fn another_end_between_leaves_doubt() {
     story.exit(CHILD, SELF, 9);
     story.exit(7, SELF, 0);
     let verdict = story.ends(137 << 8);
-    assert!(verdict.sentence.contains("or chose the number"), "{verdict:?}");
+    assert!(
+        verdict.sentence.contains("or chose the number"),
+        "{verdict:?}"
+    );
 }
 
 #[test]
@@ -94,7 +106,9 @@ fn who_handles_a_signal_and_exits_with_its_number_has_chosen() {
     });
     let verdict = story.ends(143 << 8);
     assert!(
-        verdict.sentence.contains("exited 143 by choice, 1 ms after SIGTERM from pkill (pid 99"),
+        verdict
+            .sentence
+            .contains("exited 143 by choice, 1 ms after SIGTERM from pkill (pid 99"),
         "{verdict:?}"
     );
     assert_eq!(verdict.cause, Cause::ErrorExit);
@@ -111,7 +125,9 @@ fn a_wrapper_that_ends_itself_as_its_child_did_leads_there_too() {
     story.exit(WRAPPER, OUTSIDE, 15);
     let verdict = story.verdict();
     assert!(
-        verdict.sentence.contains("from itself; as had ended python3 (pid 5): killed by SIGTERM"),
+        verdict
+            .sentence
+            .contains("from itself; as had ended python3 (pid 5): killed by SIGTERM"),
         "{verdict:?}"
     );
     assert_eq!(verdict.origin.unwrap().pid, 5);

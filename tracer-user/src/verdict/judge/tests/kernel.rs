@@ -51,7 +51,10 @@ fn a_terminal_and_a_session_leader_are_two_ways_to_hang_up() {
     };
     let tmux = "tmux (pid 50, uid 0, outside the tree)";
     let says = |text: &str| format!("python3 (pid 5): {}", text.replace("TMUX", tmux));
-    assert_eq!(closed(false, true), says("its terminal went away: TMUX closed it"));
+    assert_eq!(
+        closed(false, true),
+        says("its terminal went away: TMUX closed it")
+    );
     assert_eq!(
         closed(true, true),
         says("its terminal went away: TMUX closed it by ending")
@@ -62,10 +65,17 @@ fn a_terminal_and_a_session_leader_are_two_ways_to_hang_up() {
 #[test]
 fn a_write_that_nobody_reads_is_no_kill_by_itself() {
     let verdict = after(on_behalf(13, SELF, SELF, false), 13);
-    assert!(verdict.sentence.contains("a pipe or socket that nobody reads"));
+    assert!(
+        verdict
+            .sentence
+            .contains("a pipe or socket that nobody reads")
+    );
     assert_eq!(verdict.killer.unwrap().relation, Relation::Kernel);
     let own = after(kill(13, SELF, SELF), 13);
-    assert_eq!(own.sentence, "python3 (pid 5): killed by SIGPIPE from itself");
+    assert_eq!(
+        own.sentence,
+        "python3 (pid 5): killed by SIGPIPE from itself"
+    );
     assert_eq!(own.killer.unwrap().relation, Relation::Itself);
 }
 
@@ -78,7 +88,11 @@ fn limits_and_timers_are_told() {
     };
     says(by_kernel(24, SELF, "python3", SELF), 24, "RLIMIT_CPU");
     says(on_behalf(25, SELF, SELF, false), 25, "RLIMIT_FSIZE");
-    says(by_kernel(14, 0, "swapper/1", SELF), 14, "a timer of its own");
+    says(
+        by_kernel(14, 0, "swapper/1", SELF),
+        14,
+        "a timer of its own",
+    );
     says(
         Signal {
             code: -2,
@@ -123,7 +137,9 @@ fn the_end_of_a_namespaces_first_process_is_told() {
     gone.scene.sender_exiting = true;
     let verdict = after(gone, 9);
     assert!(
-        verdict.sentence.contains("the first process of its pid namespace, ended"),
+        verdict
+            .sentence
+            .contains("the first process of its pid namespace, ended"),
         "{verdict:?}"
     );
 }
@@ -131,7 +147,11 @@ fn the_end_of_a_namespaces_first_process_is_told() {
 #[test]
 fn cgroup_kill_names_the_writer() {
     let verdict = after(on_behalf(9, 99, SELF, false), 9);
-    assert!(verdict.sentence.ends_with("outside the tree) through cgroup.kill"));
+    assert!(
+        verdict
+            .sentence
+            .ends_with("outside the tree) through cgroup.kill")
+    );
     assert_eq!(verdict.killer.unwrap().pid, Some(99));
 }
 
@@ -179,7 +199,9 @@ fn whoever_shares_the_victims_memory_dies_of_it_too() {
     let verdict = story.verdict();
     assert_eq!(verdict.cause, Cause::KernelOom);
     assert!(
-        verdict.sentence.contains("shares its memory with python3 (pid 5)"),
+        verdict
+            .sentence
+            .contains("shares its memory with python3 (pid 5)"),
         "{verdict:?}"
     );
 }

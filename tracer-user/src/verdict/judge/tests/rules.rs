@@ -73,9 +73,12 @@ fn a_threads_own_queue_goes_first() {
     story.signal(blocked(own(99)));
     story.signal(blocked(kill(15, 98, SELF)));
     let verdict = story.ends(15);
-    assert_eq!(verdict.killer.unwrap().pid, Some(99));
     assert_eq!(verdict.confidence, Confidence::Likely);
-    assert!(verdict.sentence.contains("or from pkill (pid 98"), "{verdict:?}");
+    assert!(
+        verdict.sentence.contains("or from pkill (pid 98"),
+        "{verdict:?}"
+    );
+    assert_eq!(verdict.killer.unwrap().pid, Some(99));
 }
 
 #[test]
@@ -106,7 +109,10 @@ fn a_loss_between_signal_and_end_lowers_the_confidence_and_is_told() {
     };
     let between = verdict_with(BootNs(4_500_000), BootNs(9_000_000));
     assert_eq!(between.confidence, Confidence::Likely);
-    assert!(between.sentence.contains("7 events were lost"), "{between:?}");
+    assert!(
+        between.sentence.contains("7 events were lost"),
+        "{between:?}"
+    );
     assert!(between.evidence.contains(&500));
     let before = verdict_with(BootNs(1_000_000), BootNs(2_000_000));
     assert_eq!(before.confidence, Confidence::Certain);
@@ -118,18 +124,33 @@ fn without_a_signal_the_reason_is_told() {
     story.fork(30, OUTSIDE, "sleep", true);
     story.exit(30, OUTSIDE, 9);
     assert!(
-        story.verdict().sentence.contains("unknown: it was already dying when tracing began"),
+        story
+            .verdict()
+            .sentence
+            .contains("unknown: it was already dying when tracing began"),
         "{:?}",
         story.verdict()
     );
     let mut story = Story::new();
     story.fork(30, OUTSIDE, "sleep", true);
     story.exit(30, OUTSIDE, 15);
-    assert!(story.verdict().sentence.contains("sent before tracing began"));
+    assert!(
+        story
+            .verdict()
+            .sentence
+            .contains("sent before tracing began")
+    );
     let mut story = Story::new();
-    story.book.aftermath.unseen.gap(500, BootNs(0), BootNs(u64::MAX), 3);
+    story
+        .book
+        .aftermath
+        .unseen
+        .gap(500, BootNs(0), BootNs(u64::MAX), 3);
     let verdict = story.ends(9);
-    assert!(verdict.sentence.contains("3 events were lost"), "{verdict:?}");
+    assert!(
+        verdict.sentence.contains("3 events were lost"),
+        "{verdict:?}"
+    );
     assert!(verdict.evidence.contains(&500));
     let verdict = Story::new().ends(31);
     assert_eq!(verdict.cause, Cause::Unknown);
