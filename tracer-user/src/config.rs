@@ -47,12 +47,27 @@ pub struct ObserveConfig {
     pub state_dir: Option<PathBuf>,
     /// Live JSON lines.
     pub json: Option<JsonSink>,
+    /// Replace what looks like a secret in command lines before they are recorded.
+    pub redact: bool,
     /// What people see.
     pub show: Show,
     /// When written records are made safe from a power failure.
     pub durability: Durability,
     /// Size of the ring buffer, bytes: a power of two and whole pages.
     pub ring_bytes: u32,
+    /// The caller's own files to keep beside the record, names unique.
+    pub attach_files: Vec<AttachFile>,
+    /// Finished sessions to keep, the newest by their end; 0 keeps all.
+    pub keep: u32,
+}
+
+/// A file of the caller's that is copied into the session at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachFile {
+    /// What the copy is called: one plain file name.
+    pub name: String,
+    /// The file; absolute, so that recovery finds it from anywhere.
+    pub path: PathBuf,
 }
 
 /// When written records are made durable. A killed observer loses none of them either way; this is

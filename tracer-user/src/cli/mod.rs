@@ -1,9 +1,11 @@
 //! The command line: one file a subcommand, arguments checked into a configuration before any work.
 
 mod attach;
+mod escape;
 mod options;
 mod recover;
 mod run;
+mod sessions;
 mod show;
 
 use std::ffi::OsString;
@@ -34,6 +36,8 @@ enum Command {
     Run(run::Args),
     /// Record a process tree that is running already.
     Attach(attach::Args),
+    /// List, show, check and remove what was recorded.
+    Sessions(sessions::Args),
     /// End the records of sessions whose tracer was killed.
     Recover(recover::Args),
 }
@@ -46,8 +50,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // Nobody is left to tell when stderr is gone.
-            let _ = error.print();
+            if error.use_stderr() {
+                show::usage(&error.render().to_string());
+            } else {
+                // Nobody is left to tell when stdout is gone.
+                let _ = error.print();
+            }
             return match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
                 _ if is_run => OWN_FAILURE,
@@ -58,6 +66,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let done = match cli.command {
         Command::Run(args) => run::main(args),
         Command::Attach(args) => attach::main(args),
+        Command::Sessions(args) => sessions::main(args),
         Command::Recover(args) => recover::main(args),
     };
     match done {

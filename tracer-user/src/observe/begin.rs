@@ -30,12 +30,14 @@ use crate::{
         enrollment::Enrollment,
         journal::{
             info::{
-                Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule,
-                parse_object,
+                Attachment, Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo,
+                TickRule, parse_object,
             },
             record::{self, TargetBody},
         },
         recorder::{self, EndInfo, FinishReport, Recorder},
+        redact::Redactor,
+        store::{Dir, StoreError},
         summary::{Summarizer, Summary},
     },
     target::Pinned,
@@ -49,7 +51,12 @@ pub(super) struct Session {
     pub(super) root_tgid: Tgid,
     /// We started the root, rather than found it.
     pub(super) started_root: bool,
+    /// Where sessions are.
+    pub(super) store: Store,
+    /// Finished sessions to keep; 0 keeps all.
+    pub(super) keep: u32,
     info: SessionInfo,
+    redactor: Redactor,
     /// Nobody is to wait for a reader of `--json` any more.
     over: Arc<AtomicBool>,
     _watching: Watching,
@@ -136,7 +143,9 @@ impl Session {
         let session_id = store
             .new_session_id(clock.wall)
             .map_err(recorder::SessionError::from)?;
-        let info = session_info(proc, config, subject, clock, session_id);
+        let mut info = session_info(proc, config, subject, clock, session_id);
+        let redactor = Redactor::new(config.redact);
+        redactor.session(&mut info);
         // Without the handlers a fatal signal ends us as well, only without a word.
         let _silent = slot::install();
         let options = recorder::Options {
@@ -152,7 +161,10 @@ impl Session {
             recorder,
             root_tgid: Tgid(info.root.pid),
             started_root: info.mode == Mode::Run,
+            store,
+            keep: config.keep,
             info,
+            redactor,
             over: lines.over,
         })
     }
@@ -163,9 +175,29 @@ impl Session {
         root.tgid == self.root_tgid && start.is_none_or(|start| start == self.ticks(root.key.start))
     }
 
+    /// What every command line passes through before it is recorded or shown.
+    pub(super) fn redactor(&self) -> Redactor {
+        self.redactor
+    }
+
     /// The ticks `/proc` shows for a start time.
     pub(super) fn ticks(&self, start: BootNs) -> Ticks {
         self.info.tick_rule.ticks(start)
+    }
+
+    /// Its id.
+    pub(super) fn id(&self) -> SessionId {
+        self.info.session_id
+    }
+
+    /// The caller's files that are to be kept with it.
+    pub(super) fn attachments(&self) -> &[Attachment] {
+        &self.info.attachments
+    }
+
+    /// Its directory, for who puts something beside the journal.
+    pub(super) fn directory(&self) -> Result<Dir, StoreError> {
+        self.store.existing_session(&self.info.session_id)
     }
 
     /// Time between snapshots.
@@ -181,6 +213,8 @@ impl Session {
     /// The record of the pin. `latency_ns` is the time from the exec that showed it.
     pub(super) fn pinned(&self, pinned: &Pinned, latency_ns: u64) -> TargetBody {
         let target = &pinned.target;
+        let mut cmdline = joined(target.argv());
+        let redacted = self.redactor.cmdline(&mut cmdline);
         TargetBody::Pinned(record::Pinned {
             process: target.process(),
             rule: pinned.rule.name().to_owned(),
@@ -194,9 +228,10 @@ impl Session {
                 })
                 .collect(),
             comm: target.comm(),
-            cmdline: joined(target.argv()),
+            cmdline,
             exe: target.exe().to_vec(),
             pin_latency_ns: self.started_root.then_some(latency_ns),
+            redacted,
         })
     }
 
@@ -226,16 +261,20 @@ impl Session {
             observer: Some(info.observer.clone()),
             labels: info.labels.clone(),
             unresolved: unresolved.map(str::to_owned),
+            redacted: info.redacted,
         };
         let Some(target) = pinned.map(|pinned| &pinned.target) else {
             return own;
         };
+        let mut cmdline = joined(target.argv());
+        let redacted = self.redactor.cmdline(&mut cmdline);
         Enrollment {
             pid: target.process().tgid.0,
             starttime_ticks: Some(self.ticks(target.start())),
             comm: target.comm().as_bytes().to_vec(),
-            cmdline: joined(target.argv()),
+            cmdline,
             exe: target.exe().to_vec(),
+            redacted,
             ..own
         }
     }
@@ -313,6 +352,9 @@ fn session_info(
         hostname: host.hostname.clone(),
         uid: subject.uid,
         object,
+        attachments: config.attach_files.iter().map(Attachment::from).collect(),
+        redact: false,
+        redacted: 0,
     }
 }
 

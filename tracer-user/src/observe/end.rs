@@ -1,5 +1,8 @@
 //! The end of a session: the last events, the verdict, the end record, and what people are told.
 
+mod attachments;
+mod retention;
+
 use std::time::Duration;
 
 use super::{
@@ -41,6 +44,7 @@ impl Follower<'_> {
         if matches!(stop, Stop::RootEnded(_)) {
             self.last_events_of_root().await;
         }
+        self.attach_files().await;
         self.last_events().await;
         let miss = match stop {
             Stop::RootEnded(_) | Stop::NotStarted(..) => Miss::RootVanished,
@@ -98,6 +102,7 @@ impl Follower<'_> {
             let directory = self.session.recorder.path().to_owned();
             self.audience().finished(summary, &directory);
         }
+        self.make_room();
         report.summary
     }
 

@@ -56,7 +56,9 @@ pub fn recover(config: &RecoverConfig) -> Result<Report, ObserveError> {
                 path: dir.clone(),
                 source,
             })?;
-            found.into_iter().for_each(|found| report.add(found));
+            for found in found {
+                report.add(found);
+            }
         }
     }
     Ok(report)

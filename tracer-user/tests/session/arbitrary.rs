@@ -3,7 +3,7 @@
 use proptest::{collection::vec, option, prelude::*};
 use serde_json::{Map, Value, json};
 use tracer::{
-    event::{EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Signal},
+    event::{EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Scene, Signal},
     session::journal::{
         Body,
         record::{
@@ -80,7 +80,7 @@ pub(crate) fn exec_event() -> impl Strategy<Value = EventKind> {
         bytes(),
         vec(bytes(), 0..6),
         any::<(bool, bool, bool)>(),
-        any::<(u32, u64, u32, u32, u32)>(),
+        any::<(u32, u64, u32, u32, u32, u32)>(),
     )
         .prop_map(|(process, comm, filename, argv, flags, numbers)| {
             EventKind::Exec(Box::new(Exec {
@@ -96,6 +96,7 @@ pub(crate) fn exec_event() -> impl Strategy<Value = EventKind> {
                 exec_no: numbers.2,
                 euid: numbers.3,
                 caller_tid: numbers.4,
+                redacted: numbers.5,
             }))
         })
 }
@@ -143,9 +144,25 @@ pub(crate) fn exit_event() -> impl Strategy<Value = EventKind> {
 }
 
 pub(crate) fn signal_event() -> impl Strategy<Value = EventKind> {
-    let numbers = any::<(i32, i32, i32, bool, bool, u32)>();
-    (any_process(), any_process(), comm(), bytes(), numbers).prop_map(
-        |(target, sender, sender_comm, sender_cmdline, n)| {
+    let numbers = any::<(i32, i32, i32, bool, bool, u32, u32)>();
+    let parent = option::of((any_process(), comm()));
+    let scene = (any::<(bool, bool, bool, bool, bool)>(), parent).prop_map(|(n, parent)| Scene {
+        no_info: n.0,
+        privileged: n.1,
+        sender_exiting: n.2,
+        blocked: n.3,
+        handled: n.4,
+        sender_parent: parent,
+    });
+    (
+        any_process(),
+        any_process(),
+        comm(),
+        bytes(),
+        numbers,
+        scene,
+    )
+        .prop_map(|(target, sender, sender_comm, sender_cmdline, n, scene)| {
             EventKind::Signal(Box::new(Signal {
                 target,
                 signal: n.0,
@@ -157,9 +174,10 @@ pub(crate) fn signal_event() -> impl Strategy<Value = EventKind> {
                 sender_comm,
                 sender_uid: n.5,
                 sender_cmdline,
+                sender_redacted: n.6,
+                scene,
             }))
-        },
-    )
+        })
 }
 
 pub(crate) fn oom_event() -> impl Strategy<Value = EventKind> {
@@ -208,6 +226,7 @@ pub(crate) fn target() -> impl Strategy<Value = TargetBody> {
                     cmdline,
                     exe,
                     pin_latency_ns,
+                    redacted: 1,
                 })
             },
         );

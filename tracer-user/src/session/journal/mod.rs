@@ -7,6 +7,7 @@
 pub mod decode;
 pub mod encode;
 mod end_line;
+pub mod escape;
 pub mod info;
 pub mod notes;
 pub mod reader;
@@ -15,5 +16,6 @@ pub mod text;
 pub mod writer;
 
 pub use encode::Encoder;
+pub(crate) use end_line::END_LINE_BYTES;
 pub use reader::JournalReader;
 pub use record::{Body, Record};
