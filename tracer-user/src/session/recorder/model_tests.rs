@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How often each model runs unless `TRACER_MODEL_RUNS` says.
-const RUNS: usize = 200;
+const RUNS: usize = 100;
 /// How many times a run goes against the order it would have by priority.
 const DEPTH: usize = 4;
 
@@ -264,11 +264,18 @@ fn c3_whatever_the_order_what_was_taken_last_is_written_with_nothing_after_it() 
             .iter()
             .sum();
         assert_eq!(taken, 4);
-        // Nobody flushes, nobody ends: a wake-up that was lost would leave this going on for ever.
-        while model.recorder.progress().written < 5 {
+        // Nobody flushes, nobody ends: a wake-up that was lost would leave this going on for ever. The
+        // owner is met writing, lingering and asleep.
+        for n in 0..4 {
+            while model.recorder.progress().written < 5 + u64::from(n) {
+                thread::yield_now();
+            }
+            assert_eq!(model.recorder.accept(record(3, n)).taken, 1);
+        }
+        while model.recorder.progress().written < 9 {
             thread::yield_now();
         }
-        let entries = model.journal(taken);
+        let entries = model.journal(taken + 4);
         assert!(
             entries.iter().all(|entry| !entry.body.is_terminal()),
             "interrupted"
