@@ -22,5 +22,6 @@ mod mounts;
 mod recorder;
 mod recover;
 mod recover_gates;
+mod recover_killed;
 mod sandbox;
 mod support;
