@@ -20,7 +20,7 @@ use crate::{
     procfs::ProcRoot,
     session::{
         StateDir, Store,
-        crash::panics::contain,
+        crash::{panics::contain, stack::SignalStack},
         recorder::SessionError,
         recover::{Options, Outcome, Recovery, Report, foreign::Importer},
     },
@@ -110,6 +110,7 @@ impl Beside {
         let thread = std::thread::Builder::new()
             .name("recovery".to_owned())
             .spawn(move || {
+                let _stack = SignalStack::for_this_thread();
                 // A mistake in it must not end the session that it runs beside.
                 let words = contain(|| words(&within(state_dir.as_deref(), &options)));
                 let words = words.unwrap_or_else(|panicked| {

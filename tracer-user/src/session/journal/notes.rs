@@ -14,6 +14,9 @@ pub mod topic {
     pub const WAITED: &str = "waited";
     /// What the observer itself cost: `cpu_us`, `peak_rss_kb`.
     pub const OBSERVER_COST: &str = "observer_cost";
+    /// What became of a file that was to be attached: `name`, `result`, and of a copy `bytes` and
+    /// `crc32`.
+    pub const ATTACHMENT: &str = "attachment";
     /// A crash after the one that ends the session: `cause`, `detail`.
     pub const CRASHED_TOO: &str = "crashed_too";
     /// Somebody else ends the session, because its observer could not: [`Recovered`](super::Recovered).
@@ -172,7 +175,7 @@ impl Note {
         self.data.get(key)?.as_u64()
     }
 
-    fn new<const N: usize>(topic: &str, text: &str, data: [(&str, Value); N]) -> Self {
+    pub(crate) fn new<const N: usize>(topic: &str, text: &str, data: [(&str, Value); N]) -> Self {
         let data = data.map(|(key, value)| (key.to_owned(), value));
         Self {
             topic: topic.to_owned(),

@@ -20,6 +20,7 @@ use crate::{
     procfs::host::HostFacts,
     session::{
         SessionId, Store,
+        attach_file::attach_all,
         crash::words::LastWords,
         derive::Fold,
         epochs,
@@ -143,6 +144,11 @@ impl Closer<'_> {
             records.push(note(last_t, Note::unattended_lost(&why)));
         }
         let deadline = Instant::now() + self.patience;
+        records.extend(
+            self.attachments(&id, &whose.info, deadline)
+                .into_iter()
+                .map(|attached| note(last_t, attached)),
+        );
         if let Err(why) = hand_over(&recorder, records.into_iter(), deadline) {
             return (Outcome::Failed, None, why);
         }
@@ -158,6 +164,18 @@ impl Closer<'_> {
                 reason.push_str(&left);
                 (outcome, gate, reason)
             }
+        }
+    }
+
+    /// Copies what the caller wanted kept, as far as the observer had no time for it.
+    fn attachments(&self, id: &SessionId, info: &SessionInfo, deadline: Instant) -> Vec<Note> {
+        if info.attachments.is_empty() {
+            return Vec::new();
+        }
+        match self.store.existing_session(id) {
+            Ok(dir) => attach_all(&dir, &info.attachments, deadline),
+            // Nothing can be put there; writing the end will say so.
+            Err(_) => Vec::new(),
         }
     }
 
