@@ -17,6 +17,7 @@ mod epochs;
 mod faults;
 mod faulty;
 mod foreign;
+mod foreign_hostile;
 mod journal;
 mod kill;
 mod lease;

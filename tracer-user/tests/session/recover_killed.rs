@@ -66,7 +66,7 @@ fn kill_until_through(place: &Path, step: Duration) -> u32 {
 #[test]
 fn killed_recoverers_leave_a_session_that_ends_once_and_whole() {
     let mut killed = 0;
-    for round in 0..6 {
+    for round in 0..3 {
         let room = tempfile::tempdir().expect("a directory");
         let store = store_in(room.path());
         let records = (0..20_000).map(fork).collect();
@@ -115,7 +115,7 @@ fn killed_recoverers_leave_a_session_that_ends_once_and_whole() {
         );
         assert_eq!(all_bytes(room.path()), before);
     }
-    assert!(killed >= 12, "only {killed} were killed in the middle");
+    assert!(killed >= 6, "only {killed} were killed in the middle");
 }
 
 #[test]
