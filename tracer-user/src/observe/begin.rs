@@ -276,7 +276,7 @@ impl Session {
             cmdline,
             exe: target.exe().to_vec(),
             redacted,
-            ..observer
+            ..own
         }
     }
 
