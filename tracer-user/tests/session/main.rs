@@ -5,6 +5,8 @@
 )]
 
 mod arbitrary;
+mod attachments;
+mod bytes;
 mod cost;
 mod crash;
 mod crash_gates;
@@ -18,15 +20,20 @@ mod faults;
 mod faulty;
 mod foreign;
 mod foreign_hostile;
+mod hostile;
 mod journal;
 mod kill;
 mod lease;
+mod made;
 mod mounts;
 mod recorder;
 mod recover;
 mod recover_gates;
 mod recover_killed;
+mod retention;
 mod sandbox;
+mod sessions;
 mod status;
 mod strays;
 mod support;
+mod verify;
