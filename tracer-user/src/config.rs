@@ -55,6 +55,19 @@ pub struct ObserveConfig {
     pub durability: Durability,
     /// Size of the ring buffer, bytes: a power of two and whole pages.
     pub ring_bytes: u32,
+    /// The caller's own files to keep beside the record, names unique.
+    pub attach_files: Vec<AttachFile>,
+    /// Finished sessions to keep, the newest by their end; 0 keeps all.
+    pub keep: u32,
+}
+
+/// A file of the caller's that is copied into the session at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachFile {
+    /// What the copy is called: one plain file name.
+    pub name: String,
+    /// The file; absolute, so that recovery finds it from anywhere.
+    pub path: PathBuf,
 }
 
 /// When written records are made durable. A killed observer loses none of them either way; this is
@@ -74,6 +87,17 @@ impl Default for Durability {
     fn default() -> Self {
         Self::Interval(Duration::from_secs(5))
     }
+}
+
+/// `tracer recover`.
+#[derive(Debug, Clone)]
+pub struct RecoverConfig {
+    /// Where sessions are, where the user said so.
+    pub state_dir: Option<PathBuf>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Directories with files of other recorders.
+    pub foreign_dirs: Vec<PathBuf>,
 }
 
 /// Whose end decides the exit code of `tracer run`.

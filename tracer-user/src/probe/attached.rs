@@ -9,7 +9,7 @@ use std::{
 use aya::{
     Ebpf,
     maps::{HashMap, MapData, PerCpuArray, RingBuf},
-    programs::{Program, ProgramError},
+    programs::{Program, ProgramError, tp_btf::BtfTracePointLinkId},
 };
 use tracer_common::{
     control::{Observer, Tracked},
@@ -19,26 +19,22 @@ use tracer_common::{
 };
 
 use super::{
-    control::SharedControl, hooks, loader::StartTimes, missed::recursion_misses, offsets::Degraded,
-    support::ProbeError,
+    control::SharedControl, hooks::ADOPTING, loader::StartTimes, missed::recursion_misses,
+    offsets::Degraded, support::ProbeError,
 };
 use crate::units::{BootNs, ProcKey, Process, Tgid};
 
-/// Most passes of the task iterator for one adoption. Each pass finds at least one more generation;
-/// real trees are far from this deep, and two passes are the usual number.
+/// Most passes of the task iterator for one adoption. Two are the usual number: one that finds all there
+/// are, one that finds nothing more.
 const PASSES_MAX: u32 = 64;
-
-/// Passes in a row that must find nothing. One is not proof: a process can be looked at while its
-/// parent is not tracked, and that parent end, giving it to one that is, before the pass comes to it.
-/// Each further pass needs the same accident anew, among the few that were forked meanwhile.
-const EMPTY_PASSES: u32 = 3;
 
 /// What an adoption found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Adoption {
     /// Times the processes of the system were gone through.
     pub passes: u32,
-    /// The last passes found nothing new: everything alive below the root is tracked.
+    /// The last pass found nothing new, and whoever was born meanwhile was tracked before it ran:
+    /// everything alive below the root is tracked.
     pub converged: bool,
     /// Processes taken in, the root included.
     pub adopted: u32,
@@ -96,6 +92,8 @@ pub struct Attached {
     observer: Observer,
     degraded: Vec<Degraded>,
     times: StartTimes,
+    /// Programs whose skips are losses.
+    alone: Vec<&'static str>,
     #[cfg(feature = "log")]
     log: super::kernel_log::KernelLog,
 }
@@ -107,6 +105,7 @@ impl Attached {
         observer: Observer,
         degraded: Vec<Degraded>,
         times: StartTimes,
+        alone: Vec<&'static str>,
         #[cfg(feature = "log")] log: super::kernel_log::KernelLog,
     ) -> Self {
         Self {
@@ -115,6 +114,7 @@ impl Attached {
             observer,
             degraded,
             times,
+            alone,
             #[cfg(feature = "log")]
             log,
         }
@@ -151,34 +151,73 @@ impl Attached {
     }
 
     /// Starts tracking the process `root`, a tgid in this process's pid namespace, and everything that
-    /// lives below it. What is forked meanwhile is tracked by the fork hook, so the passes come to an
-    /// end when one finds nothing new. Every process taken in is reported as a fork event.
+    /// lives below it. Who is born meanwhile is tracked before it runs, so the passes come to an end
+    /// when one finds nothing new. Every process taken in is reported as a fork event.
     ///
     /// # Errors
     /// When the task iterator cannot be run.
     pub fn adopt(&mut self, root: Tgid) -> Result<Adoption, ProbeError> {
+        let births = self.watch_births()?;
         self.control.set_adopt(root.0);
-        let result = self.adopt_passes();
+        let result = self.adopt_passes(births.is_some());
         self.control.set_adopt(0);
+        if let (Some(link), Some(Program::BtfTracePoint(program))) =
+            (births, self.ebpf.program_mut(ADOPTING.program))
+        {
+            program
+                .detach(link)
+                .map_err(|source| ProbeError::step("ending the adoption", source))?;
+        }
         result
     }
 
-    fn adopt_passes(&mut self) -> Result<Adoption, ProbeError> {
+    /// Attaches the program that tracks whoever is born below the root. `None` on a kernel without its
+    /// place, which has been named as lacking it.
+    fn watch_births(&mut self) -> Result<Option<BtfTracePointLinkId>, ProbeError> {
+        let Some(Program::BtfTracePoint(program)) = self.ebpf.program_mut(ADOPTING.program) else {
+            return Ok(None);
+        };
+        if program.fd().is_err() {
+            return Ok(None);
+        }
+        let link = program
+            .attach()
+            .map_err(|source| ProbeError::step("watching births", source))?;
+        Ok(Some(link))
+    }
+
+    fn adopt_passes(&mut self, births_are_seen: bool) -> Result<Adoption, ProbeError> {
         let mut adoption = Adoption::default();
-        let mut empty = 0;
         let mut buffer = vec![0; 64 << 10];
-        while adoption.passes < PASSES_MAX {
+        let mut too_deep = self.counter(loss::BORN_TOO_DEEP)?;
+        while adoption.passes < PASSES_MAX && !adoption.converged {
             let found = run_iterator(&mut self.ebpf, PROG_ADOPT, &mut buffer)
                 .map_err(|source| ProbeError::step("going through the processes", source))?;
             adoption.passes += 1;
             adoption.adopted += u32::try_from(found / size_of::<u32>()).unwrap_or(u32::MAX);
-            empty = if found == 0 { empty + 1 } else { 0 };
-            if empty == EMPTY_PASSES {
-                adoption.converged = true;
+            let before = std::mem::replace(&mut too_deep, self.counter(loss::BORN_TOO_DEEP)?);
+            adoption.converged = births_are_seen && found == 0 && too_deep == before;
+            if !births_are_seen && found == 0 {
                 break;
             }
         }
         Ok(adoption)
+    }
+
+    /// One counter, summed over all processors.
+    fn counter(&self, index: u32) -> Result<u64, ProbeError> {
+        let map = self.counters()?;
+        let values = map
+            .get(&index, 0)
+            .map_err(|source| ProbeError::step("reading the counters", source))?;
+        Ok(values.iter().sum())
+    }
+
+    fn counters(&self) -> Result<PerCpuArray<&MapData, u64>, ProbeError> {
+        let step = "reading the counters";
+        let map = self.ebpf.map(MAP_COUNTERS);
+        let map = map.ok_or_else(|| ProbeError::step(step, "no such map"))?;
+        PerCpuArray::try_from(map).map_err(|source| ProbeError::step(step, source))
     }
 
     /// What was sent and lost so far.
@@ -187,17 +226,13 @@ impl Attached {
     /// When the counters cannot be read.
     pub fn losses(&self) -> Result<Counters, ProbeError> {
         let failed = |source| ProbeError::step("reading the counters", source);
-        let map = self
-            .ebpf
-            .map(MAP_COUNTERS)
-            .ok_or_else(|| ProbeError::step("reading the counters", "no such map"))?;
-        let map: PerCpuArray<&MapData, u64> = PerCpuArray::try_from(map).map_err(failed)?;
+        let map = self.counters()?;
         let mut sums = [0; loss::COUNTERS as usize];
         for (index, sum) in (0..loss::COUNTERS).zip(&mut sums) {
             *sum = map.get(&index, 0).map_err(failed)?.iter().sum();
         }
         let mut skipped = 0;
-        for program in hooks::ALONE {
+        for program in &self.alone {
             skipped += self.skips_of(program)?;
         }
         Ok(Counters {

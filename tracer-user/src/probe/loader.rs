@@ -32,7 +32,7 @@ use super::{
     btf::Btf,
     control::SharedControl,
     hook_types::{HookKind, hook_types},
-    hooks::{HOOKS, join, load_programs},
+    hooks::{HOOKS, alone, join, load_programs},
     object::OBJECT,
     offsets::{Degraded, KernelFacts, read_kernel},
     support::{ProbeError, Situation},
@@ -330,6 +330,7 @@ impl Loaded {
             observer,
             self.degraded,
             self.times,
+            alone(&self.present),
             #[cfg(feature = "log")]
             self.log,
         ))

@@ -10,7 +10,7 @@ mod tests;
 use thiserror::Error;
 use tracer_common::offsets::{ABSENT, Offsets};
 
-use super::btf::{ArgKind, Btf, Member};
+use super::btf::{ArgKind, Btf, Kind, Member};
 
 /// Something this kernel cannot tell, and what follows from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +94,7 @@ const PEAK: Need = Need::Should("peak memory is missing");
 const IMAGE_PEAK: Need = Need::Should("peak memory of the last image alone is missing");
 const ADOPTED: Need = Need::Should("totals of processes joined while running are incomplete");
 const VICTIM: Need = Need::Should("memory of OOM victims is missing");
+const DISPOSITION: Need = Need::Should("whether a signal was blocked or handled is missing");
 const SENDER: Need = Need::Should("si_code of signals is missing");
 
 /// Reads all the programs need from the kernel's type information.
@@ -148,6 +149,8 @@ impl Table<'_, '_> {
             task_mm: self.field(task, &["mm"], 8, IMAGE),
             task_thread_pid: self.field(task, &["thread_pid"], 8, NAMESPACE),
             task_cred: self.field(task, &["cred"], 8, OWNER),
+            task_blocked: self.field(task, &["blocked"], 8, DISPOSITION),
+            task_sighand: self.field(task, &["sighand"], 8, DISPOSITION),
             task_start_boottime: self.field(task, &["start_boottime", "real_start_time"], 8, START),
             task_self_exec_id: self.place(task, "self_exec_id", AGAIN),
             task_sum_exec_runtime: self.field(task, &["se.sum_exec_runtime"], 8, CPU),
@@ -195,10 +198,12 @@ impl Table<'_, '_> {
             bprm_filename: self.field("linux_binprm", &["filename"], 8, IMAGE),
             bprm_argc: self.field("linux_binprm", &["argc"], 4, IMAGE),
             siginfo_code: self.field("kernel_siginfo", &["si_code"], 4, SENDER),
+            sighand_action: self.place("sighand_struct", "action", DISPOSITION),
+            sigaction_size: self.size("k_sigaction", DISPOSITION),
+            sigaction_handler: self.field("k_sigaction", &["sa.sa_handler"], 8, DISPOSITION),
 
             exit_has_group_dead: self.exit_has_group_dead(),
             mark_victim_is_task: self.mark_victim_is_task(),
-            free_is_watched: u32::from(self.btf.tracepoint("sched_process_free").is_some()),
             programs_can_be_skipped: self.programs_can_be_skipped(),
             // Where every new thread is seen waking up, none is hidden.
             hidden_thread_flags: match self.programs_can_be_skipped() {
@@ -271,12 +276,18 @@ impl Table<'_, '_> {
         )
     }
 
-    /// Tracepoints became preemptible in 7.0. There is no sign of that in BTF, so the stand-ins go
-    /// wherever their places are, on kernels from 6.16 on: before, an end could not be told to be one.
+    /// Tracepoints became preemptible in 7.0, by a lock whose guard is a type of that kernel. Should it
+    /// ever be called otherwise, no program stands in for another, but what is skipped is counted.
     fn programs_can_be_skipped(&self) -> u32 {
         let has = |name| self.btf.tracepoint(name).is_some();
+        let guard = self
+            .btf
+            .type_id_of("class_srcu_fast_notrace_t", Kind::Typedef);
         u32::from(
-            self.exit_has_group_dead() == 1 && has("sched_wakeup_new") && has("sched_process_free"),
+            guard.is_some()
+                && self.exit_has_group_dead() == 1
+                && has("sched_wakeup_new")
+                && has("sched_process_free"),
         )
     }
 
@@ -296,7 +307,6 @@ impl Table<'_, '_> {
     }
 
     fn hooks(&mut self) -> HookIds {
-        use super::btf::Kind;
         let btf = self.btf;
         let mut tracepoint = |name: &str, need| {
             let id = btf.type_id_of(&format!("btf_trace_{name}"), Kind::Typedef);

@@ -5,8 +5,10 @@
 //! from the start and says whose it is. What a crash leaves unborn has a name of this form and no
 //! meaning: the command had not begun.
 
+use std::os::fd::OwnedFd;
+
 use rustix::{
-    fs::{self, AtFlags, Mode, RenameFlags},
+    fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags},
     io::Errno,
 };
 
@@ -64,8 +66,13 @@ pub(super) fn conceive(store: &Store, id: &SessionId) -> Result<(Dir, Lease), Bi
         return Err(BirthError::Exists);
     }
     let name = unborn_name(id);
-    for _ in 0..TRIES {
+    // Sweepers leave directories without a lease alone meanwhile. Should one be at work, it may take
+    // ours, and we make it again.
+    let _held = lock(sessions, FlockOperation::NonBlockingLockShared);
+    for again in 0..TRIES {
         match fs::mkdirat(sessions, &name, Mode::RWXU) {
+            // Ours, which the sweeper is about to remove.
+            Err(Errno::EXIST) if again > 0 => continue,
             Err(Errno::EXIST) => return Err(BirthError::Exists),
             other => other
                 .map_err(|source| sessions.error("make directory", id.as_str(), source))
@@ -100,9 +107,14 @@ pub(super) fn bear(store: &Store, id: &SessionId) -> Result<(), Errno> {
     let sessions = store.sessions();
     let (from, to) = (unborn_name(id), id.as_str());
     match fs::renameat_with(sessions, &from, sessions, to, RenameFlags::NOREPLACE) {
-        // File systems without RENAME_NOREPLACE. A directory that holds something is never replaced,
-        // and an empty one is no session.
-        Err(Errno::INVAL | Errno::NOSYS) => fs::renameat(sessions, &from, sessions, to),
+        // Without RENAME_NOREPLACE: file systems, kernels, sandboxes. A directory that holds something
+        // is never replaced, and an empty one is no session.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
+            match fs::renameat(sessions, &from, sessions, to) {
+                Err(Errno::NOTEMPTY) => Err(Errno::EXIST),
+                other => other,
+            }
+        }
         other => other,
     }
 }
@@ -114,6 +126,7 @@ pub(super) fn abandon(store: &Store, dir: &Dir, id: &SessionId) -> Result<(), Er
 }
 
 /// Removes the files that can be in an unborn session; anything else keeps the directory from going.
+/// Only for whoever holds its lease.
 fn clear(dir: &Dir) -> Result<(), Errno> {
     let names = dir.names().map_err(|_| Errno::IO)?;
     let first = journal_name(0);
@@ -130,6 +143,35 @@ fn clear(dir: &Dir) -> Result<(), Errno> {
     }
 }
 
+/// Removes a lease on its way: before it is there, nothing else is. Its maker, should it live, begins
+/// again.
+fn clear_lease(dir: &Dir) -> Result<(), Errno> {
+    let names = dir.names().map_err(|_| Errno::IO)?;
+    let lease = format!(".{LEASE}.");
+    for name in names
+        .iter()
+        .filter(|name| name.starts_with(&lease) && is_temporary(name))
+    {
+        dir.remove(name)?;
+    }
+    Ok(())
+}
+
+/// Whether this name is still that directory's.
+fn is_still(parent: &Dir, name: &str, dir: &Dir) -> bool {
+    let named = fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
+    let held = fs::fstat(dir);
+    matches!((named, held), (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
+}
+
+/// A lock on the directory of sessions, on a description of its own, until the descriptor is dropped.
+/// `None` when it cannot be had at once.
+fn lock(sessions: &Dir, how: FlockOperation) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = fs::openat(sessions, ".", flags, Mode::empty()).ok()?;
+    fs::flock(&fd, how).ok().map(|()| fd)
+}
+
 /// Removes what observers that died in their first moments have left; how many directories. Those of
 /// living ones stay.
 ///
@@ -138,6 +180,8 @@ fn clear(dir: &Dir) -> Result<(), Errno> {
 pub fn sweep(store: &Store) -> Result<usize, StoreError> {
     let sessions = store.sessions();
     let mut swept = 0;
+    // Nobody is between making a directory and having its lease, as long as this is held.
+    let alone = lock(sessions, FlockOperation::NonBlockingLockExclusive);
     for name in sessions.names()? {
         if unborn_id(&name).is_none() {
             continue;
@@ -145,16 +189,20 @@ pub fn sweep(store: &Store) -> Result<usize, StoreError> {
         let Ok(dir) = sessions.existing_child(&name) else {
             continue;
         };
-        // Without a lease it is a directory made this very moment, or one as empty as that.
-        let held = if dir.has(LEASE) {
+        let cleared = if dir.has(LEASE) {
             match Lease::claim(&dir) {
-                Ok(Claim::Held(lease)) => Some(lease),
+                // A session that was born meanwhile, and ended, is the same directory with a free
+                // lease: only the name tells, and it cannot change while the lease is ours.
+                Ok(Claim::Held(_lease)) if is_still(sessions, &name, &dir) => clear(&dir),
                 _ => continue,
             }
+        } else if alone.is_some() {
+            clear_lease(&dir)
         } else {
-            None
+            // Made this very moment, or by an observer that died in its first microseconds.
+            continue;
         };
-        if held.is_some() && clear(&dir).is_err() {
+        if cleared.is_err() {
             continue;
         }
         let gone = fs::unlinkat(sessions, &name, AtFlags::REMOVEDIR);

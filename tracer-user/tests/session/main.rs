@@ -5,13 +5,33 @@
 )]
 
 mod arbitrary;
+mod attachments;
 mod bytes;
 mod cost;
+mod crash;
+mod crash_gates;
+mod crashed;
+mod crashing;
 mod disks;
+mod durability;
+mod ends;
+mod epochs;
 mod faults;
 mod faulty;
+mod foreign;
 mod hostile;
 mod journal;
 mod kill;
+mod lease;
+mod made;
+mod mounts;
 mod recorder;
+mod recover;
+mod recover_gates;
+mod retention;
+mod sandbox;
+mod sessions;
+mod status;
+mod strays;
 mod support;
+mod verify;

@@ -3,27 +3,33 @@
 //! Pure. The recorder folds each record when it is on its way to disk, a rebuild folds the same
 //! records read back: both give the same summary, to the byte.
 
+mod ending;
+mod evidence;
 mod output;
 mod row;
 mod text;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
 pub use self::output::Summary;
+pub(crate) use self::text::quote;
 use super::{
     derive::Fold,
     journal::{
         info::SessionInfo,
-        notes::topic,
-        record::{Body, End as EndRecord, Note, Pinned, TargetBody},
+        notes::{Recovered, UNWATCHED, topic},
+        record::{Body, Note, Pinned, TargetBody},
     },
 };
 use crate::{
-    event::{EventKind, Exit, ExitTotals, Signal},
+    event::{EventKind, ExitTotals},
     snapshot::{Role, SnapshotRow, TreeTotals},
     tree::{Effect, Tree, accounting::Accounting},
     units::{BootNs, Comm, ProcKey, Process},
-    verdict::{Evidence, Relation, WaitStatus, evidence::Case, relation},
+    verdict::{Casebook, WaitStatus, evidence::Dead},
 };
 
 /// Ended processes remembered for a target that is named only after its end.
@@ -35,7 +41,7 @@ pub struct Summarizer {
     session: SessionInfo,
     tree: Tree,
     accounting: Accounting,
-    evidence: Evidence,
+    casebook: Casebook,
     target: Option<Pinned>,
     unresolved: Option<String>,
     root: Option<Process>,
@@ -50,7 +56,13 @@ pub struct Summarizer {
     births_lost: u64,
     attach: Option<(u64, bool)>,
     last: BootNs,
-    end: Option<EndRecord>,
+    ending: Option<ending::Ending>,
+    /// What the last recovery found; none while no recovery was needed.
+    recovered: Option<Recovered>,
+    /// Stretches between two observers.
+    unwatched: u64,
+    /// The rows are another recorder's.
+    imported: bool,
     /// Wait status of the root as its parent saw it, where that was us.
     waited: Option<(u64, WaitStatus)>,
     cost: (Option<u64>, Option<u64>),
@@ -64,7 +76,7 @@ impl Fold for Summarizer {
 
     fn apply(&mut self, seq: u64, t: BootNs, body: &Body) {
         // The first end decides; what follows is counted by the reader, never obeyed.
-        if self.end.is_none() {
+        if self.ending.is_none() {
             self.take(seq, t, body);
         }
     }
@@ -73,7 +85,7 @@ impl Fold for Summarizer {
         output::build(&self)
     }
 
-    fn index_row(summary: &Summary) -> serde_json::Value {
+    fn index_row(summary: &Summary) -> Value {
         row::index_row(summary)
     }
 }
@@ -81,13 +93,8 @@ impl Fold for Summarizer {
 /// A process that has ended, with what explains it; judged only when somebody asks.
 #[derive(Debug, Clone)]
 struct Ended {
-    process: Process,
-    comm: Comm,
-    seq: u64,
-    t: BootNs,
-    status: WaitStatus,
+    dead: Dead,
     totals: ExitTotals,
-    case: Case,
 }
 
 #[derive(Debug, Default)]
@@ -104,11 +111,13 @@ impl Summarizer {
     /// Starts with what the `session` record says.
     #[must_use]
     pub fn new(session: SessionInfo) -> Self {
+        let mut casebook = Casebook::default();
+        casebook.observer(session.observer.pid);
         Self {
             session,
             tree: Tree::new(),
             accounting: Accounting::default(),
-            evidence: Evidence::default(),
+            casebook,
             target: None,
             unresolved: None,
             root: None,
@@ -122,7 +131,10 @@ impl Summarizer {
             births_lost: 0,
             attach: None,
             last: BootNs(0),
-            end: None,
+            ending: None,
+            recovered: None,
+            unwatched: 0,
+            imported: false,
             waited: None,
             cost: (None, None),
             armed: None,
@@ -131,7 +143,10 @@ impl Summarizer {
     }
 
     fn take(&mut self, seq: u64, t: BootNs, body: &Body) {
-        self.last = self.last.max(t);
+        if !ending::is_afterthought(body) {
+            self.last = self.last.max(t);
+        }
+        evidence::outside(&mut self.casebook, seq, t, body);
         match body {
             Body::Event(event) => self.event(seq, t, event),
             Body::Target(target) => self.target(target),
@@ -142,6 +157,7 @@ impl Summarizer {
                 let lost = self.lost.entry(reason.clone()).or_default();
                 *lost = lost.saturating_add(*count);
             }
+            Body::Gap(gap) if gap.reason == UNWATCHED => self.unwatched += 1,
             Body::Gap(gap) => {
                 let lost = self
                     .lost
@@ -151,8 +167,10 @@ impl Summarizer {
                 self.reason("gap in the journal");
             }
             Body::Note(note) => self.note(seq, t, note),
-            Body::End(end) => self.end = Some((**end).clone()),
-            Body::Session(_) | Body::Crash(_) | Body::Unknown { .. } => {}
+            Body::End(end) => self.ending = Some((&**end).into()),
+            Body::Crash(crash) => self.ending = Some((&**crash).into()),
+            Body::Unknown { kind, value } if kind == "snapshot" => self.foreign_row(value),
+            Body::Session(_) | Body::Unknown { .. } => {}
         }
     }
 
@@ -165,10 +183,13 @@ impl Summarizer {
             EventKind::Exec(exec) if self.target_key() == Some(exec.process.key) => {
                 self.comm_now = Some(exec.comm);
             }
-            EventKind::Fork(_) | EventKind::Exec(_) => {}
-            EventKind::Exit(exit) => self.exit(seq, t, exit),
-            EventKind::Signal(signal) => self.signal(seq, t, signal),
-            EventKind::Oom(oom) => self.evidence.oom(seq, oom),
+            _ => {}
+        }
+        let rule = self.session.tick_rule;
+        let dead = self.casebook.take(seq, t, event, |start| rule.ticks(start));
+        if let (Some(dead), EventKind::Exit(exit)) = (dead, event) {
+            let totals = exit.totals;
+            self.ended(Ended { dead, totals });
         }
         let effect = self.tree.apply(t, event);
         // A process that is reported twice is one process.
@@ -179,7 +200,7 @@ impl Summarizer {
             Effect::BirthLost => self.births_lost += 1,
             Effect::BirthLate => self.births_lost = self.births_lost.saturating_sub(1),
             Effect::ExitLost(key) => {
-                self.evidence.take(key);
+                self.casebook.exit_lost(key, seq);
                 self.reason("process whose exit was lost");
             }
             Effect::Applied | Effect::Duplicate | Effect::Untouched => {}
@@ -190,12 +211,13 @@ impl Summarizer {
         match target {
             TargetBody::Pinned(pinned) => {
                 let key = pinned.process.key;
+                self.casebook.workload(key);
                 self.comm_now = Some(pinned.comm);
                 self.ended_target = self
                     .recent
                     .iter()
                     .chain(&self.ended_root)
-                    .find(|ended| ended.process.key == key)
+                    .find(|ended| ended.dead.process.key == key)
                     .cloned();
                 self.unresolved = None;
                 self.target = Some(pinned.clone());
@@ -205,6 +227,17 @@ impl Summarizer {
                     self.unresolved = Some(reason.clone());
                 }
             }
+        }
+    }
+
+    /// A row of another recorder. Read back from the journal it is an ordinary one, if it has all that
+    /// such a one has; otherwise it counts as a row all the same.
+    fn foreign_row(&mut self, value: &Map<String, Value>) {
+        let event = value.get("event").and_then(Value::as_str);
+        let row = SnapshotRow::deserialize(value);
+        match (event, row) {
+            (Some("snapshot" | "exit_snapshot"), Ok(row)) => self.snapshot(&row),
+            _ => self.rows.count += 1,
         }
     }
 
@@ -237,7 +270,7 @@ impl Summarizer {
     fn note(&mut self, seq: u64, t: BootNs, note: &Note) {
         match note.topic.as_str() {
             topic::ATTACHED => {
-                let converged = note.data.get("converged") == Some(&serde_json::Value::Bool(true));
+                let converged = note.flag("converged");
                 self.attach = Some((note.number("passes").unwrap_or(0), converged));
                 if !converged {
                     self.reason("attach that did not converge");
@@ -252,6 +285,9 @@ impl Summarizer {
             topic::ARMED => {
                 self.armed.get_or_insert(t);
             }
+            topic::RECOVERED => self.recovered = Some(note.as_recovered()),
+            topic::UNATTENDED_LOST => self.reason("unwatched stretch that could not be read"),
+            topic::IMPORTED => self.imported = true,
             topic::OBSERVER_COST => self.cost = (note.number("cpu_us"), note.number("peak_rss_kb")),
             _ => {}
         }
@@ -265,25 +301,8 @@ impl Summarizer {
         *self.reasons.entry(reason.to_owned()).or_default() += 1;
     }
 
-    fn exit(&mut self, seq: u64, t: BootNs, exit: &Exit) {
-        let key = exit.process.key;
-        let orphans: Vec<_> = self
-            .tree
-            .children(key)
-            .map(|child| child.process.key)
-            .collect();
-        for orphan in orphans {
-            self.evidence.parent_ended(orphan, seq, key);
-        }
-        let ended = Ended {
-            process: exit.process,
-            comm: exit.comm,
-            seq,
-            t,
-            status: WaitStatus(exit.status),
-            totals: exit.totals,
-            case: self.evidence.take(key),
-        };
+    fn ended(&mut self, ended: Ended) {
+        let key = ended.dead.process.key;
         if self.target_key() == Some(key) {
             self.ended_target = Some(ended.clone());
         }
@@ -294,21 +313,5 @@ impl Summarizer {
             self.recent.pop_front();
         }
         self.recent.push_back(ended);
-    }
-
-    fn signal(&mut self, seq: u64, t: BootNs, signal: &Signal) {
-        let place = match relation(&self.tree, self.target_key(), signal) {
-            // A parent that died a moment ago is off the tree already.
-            Relation::Outside
-                if self
-                    .evidence
-                    .parent_of(signal.target.key, signal.sender.key) =>
-            {
-                Relation::Ancestor
-            }
-            place => place,
-        };
-        let start = self.session.tick_rule.ticks(signal.sender.key.start);
-        self.evidence.signal(seq, t, signal, place, start);
     }
 }
