@@ -4,25 +4,35 @@ use std::{
     fs::File,
     io::{self, Read},
     os::fd::AsFd as _,
+    path::Path,
 };
 
 use aya::{
     Ebpf,
-    maps::{HashMap, MapData, PerCpuArray, RingBuf},
-    programs::{Program, ProgramError},
+    programs::{
+        Program, ProgramError,
+        iter::IterLink,
+        links::{FdLink, PinnedLink},
+    },
 };
 use tracer_common::{
-    control::{Observer, Tracked},
-    event::KIND_MAX,
-    loss,
-    names::{MAP_COUNTERS, MAP_EVENTS, MAP_TRACKED, PROG_ADOPT},
+    control::Observer,
+    names::{PROG_ADOPT, PROG_WHO_AM_I},
 };
 
+pub use super::maps::Counters;
 use super::{
-    control::SharedControl, hooks, loader::StartTimes, missed::recursion_misses, offsets::Degraded,
+    control::SharedControl,
+    hooks,
+    loader::StartTimes,
+    maps::Maps,
+    missed::recursion_misses,
+    offsets::Degraded,
+    pin::{self, PinDir, PinError, Pins},
+    ring_map::RingMap,
     support::ProbeError,
 };
-use crate::units::{BootNs, ProcKey, Process, Tgid};
+use crate::units::{Process, Tgid};
 
 /// Most passes of the task iterator for one adoption. Each pass finds at least one more generation;
 /// real trees are far from this deep, and two passes are the usual number.
@@ -44,65 +54,31 @@ pub struct Adoption {
     pub adopted: u32,
 }
 
-/// What the kernel side counted since it was loaded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Events written to the ring, by `KIND_` number.
-    pub sent: [u64; KIND_MAX as usize],
-    /// Events lost because the ring was full, by `KIND_` number.
-    pub ring_full: [u64; KIND_MAX as usize],
-    /// Processes not tracked, and so their descendants neither, because the map was full.
-    pub map_full: u64,
-    /// Execs whose arguments could not be read.
-    pub argv_unreadable: u64,
-    /// Exits whose totals lack a thread.
-    pub totals_partial: u64,
-    /// Threads made by tracked processes.
-    pub threads: u64,
-    /// Execs that no program saw.
-    pub execs_missed: u64,
-    /// Times the kernel skipped a program that has no stand-in, for whatever process.
-    pub skipped: u64,
-}
-
-impl Counters {
-    fn from_indexed(counters: &[u64; loss::COUNTERS as usize]) -> Self {
-        let at = |index: u32| counters[index as usize];
-        let kinds = |first: u32| std::array::from_fn(|kind| counters[first as usize + kind]);
-        Self {
-            sent: kinds(loss::SENT),
-            ring_full: kinds(loss::RING_FULL),
-            map_full: at(loss::MAP_FULL),
-            argv_unreadable: at(loss::ARGV_UNREADABLE),
-            totals_partial: at(loss::TOTALS_PARTIAL),
-            threads: at(loss::THREADS),
-            execs_missed: at(loss::EXECS_MISSED),
-            skipped: 0,
-        }
-    }
-
-    /// Events that did not reach the ring, as far as is known.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.ring_full.iter().sum::<u64>() + self.map_full + self.execs_missed + self.skipped
-    }
-}
-
-/// A running probe. Dropping it detaches everything.
+/// A running probe. Dropping it detaches everything, pinned or not, unless it was told to leave its
+/// pins.
 #[derive(Debug)]
 pub struct Attached {
-    ebpf: Ebpf,
+    /// `None` after taking over: the programs are there and nothing more can be loaded.
+    ebpf: Option<Ebpf>,
+    maps: Maps,
+    /// Of hooks that are not pinned; each keeps its program attached.
+    links: Vec<(&'static str, FdLink)>,
+    pins: Option<Pins>,
+    /// The ring of another observer, as far as it was read.
+    ring: Option<RingMap>,
     control: SharedControl,
     observer: Observer,
     degraded: Vec<Degraded>,
     times: StartTimes,
     #[cfg(feature = "log")]
-    log: super::kernel_log::KernelLog,
+    log: Option<super::kernel_log::KernelLog>,
 }
 
 impl Attached {
     pub(super) fn new(
         ebpf: Ebpf,
+        maps: Maps,
+        links: Vec<(&'static str, FdLink)>,
         control: SharedControl,
         observer: Observer,
         degraded: Vec<Degraded>,
@@ -110,20 +86,49 @@ impl Attached {
         #[cfg(feature = "log")] log: super::kernel_log::KernelLog,
     ) -> Self {
         Self {
-            ebpf,
+            ebpf: Some(ebpf),
+            maps,
+            links,
+            pins: None,
+            ring: None,
             control,
             observer,
             degraded,
             times,
             #[cfg(feature = "log")]
-            log,
+            log: Some(log),
+        }
+    }
+
+    /// A probe that another observer has loaded.
+    pub(super) fn taken_over(
+        maps: Maps,
+        ring: RingMap,
+        control: SharedControl,
+        observer: Observer,
+        pins: Pins,
+    ) -> Self {
+        Self {
+            ebpf: None,
+            maps,
+            links: Vec::new(),
+            pins: Some(pins),
+            ring: Some(ring),
+            control,
+            observer,
+            degraded: Vec::new(),
+            times: StartTimes::default(),
+            #[cfg(feature = "log")]
+            log: None,
         }
     }
 
     /// Prints what the kernel side has logged since the last time.
     #[cfg(feature = "log")]
     pub fn print_log(&mut self) {
-        self.log.print();
+        if let Some(log) = &mut self.log {
+            log.print();
+        }
     }
 
     /// This process as the kernel sees it.
@@ -167,8 +172,13 @@ impl Attached {
         let mut adoption = Adoption::default();
         let mut empty = 0;
         let mut buffer = vec![0; 64 << 10];
+        let Some(ebpf) = &mut self.ebpf else {
+            // All below the root is tracked since the first observer began.
+            adoption.converged = true;
+            return Ok(adoption);
+        };
         while adoption.passes < PASSES_MAX {
-            let found = run_iterator(&mut self.ebpf, PROG_ADOPT, &mut buffer)
+            let found = run_iterator(ebpf, PROG_ADOPT, &mut buffer)
                 .map_err(|source| ProbeError::step("going through the processes", source))?;
             adoption.passes += 1;
             adoption.adopted += u32::try_from(found / size_of::<u32>()).unwrap_or(u32::MAX);
@@ -186,23 +196,13 @@ impl Attached {
     /// # Errors
     /// When the counters cannot be read.
     pub fn losses(&self) -> Result<Counters, ProbeError> {
-        let failed = |source| ProbeError::step("reading the counters", source);
-        let map = self
-            .ebpf
-            .map(MAP_COUNTERS)
-            .ok_or_else(|| ProbeError::step("reading the counters", "no such map"))?;
-        let map: PerCpuArray<&MapData, u64> = PerCpuArray::try_from(map).map_err(failed)?;
-        let mut sums = [0; loss::COUNTERS as usize];
-        for (index, sum) in (0..loss::COUNTERS).zip(&mut sums) {
-            *sum = map.get(&index, 0).map_err(failed)?.iter().sum();
-        }
         let mut skipped = 0;
         for program in hooks::ALONE {
             skipped += self.skips_of(program)?;
         }
         Ok(Counters {
             skipped,
-            ..Counters::from_indexed(&sums)
+            ..self.maps.counters()?
         })
     }
 
@@ -210,7 +210,8 @@ impl Attached {
     fn skips_of(&self, name: &str) -> Result<u64, ProbeError> {
         let failed =
             |source| ProbeError::step(format!("asking how often {name} was skipped"), source);
-        let Some(Program::BtfTracePoint(program)) = self.ebpf.program(name) else {
+        let program = self.ebpf.as_ref().and_then(|ebpf| ebpf.program(name));
+        let Some(Program::BtfTracePoint(program)) = program else {
             return Ok(0);
         };
         let fd = program
@@ -225,44 +226,92 @@ impl Attached {
     /// # Errors
     /// When the map cannot be read.
     pub fn tracked(&self) -> Result<Vec<Process>, ProbeError> {
-        let map = self
-            .ebpf
-            .map(MAP_TRACKED)
-            .ok_or_else(|| ProbeError::step("listing tracked processes", "no such map"))?;
-        let map: HashMap<&MapData, u32, [u64; size_of::<Tracked>() / 8]> =
-            HashMap::try_from(map)
-                .map_err(|source| ProbeError::step("listing tracked processes", source))?;
-        // A process that ends while the map is gone through can make the walk begin again.
-        let mut found = std::collections::BTreeMap::new();
-        for entry in &map {
-            let (init, words) =
-                entry.map_err(|source| ProbeError::step("listing tracked processes", source))?;
-            let tracked: Tracked = bytemuck::cast(words);
-            found.insert(
-                init,
-                Process {
-                    key: ProcKey {
-                        init,
-                        start: BootNs(tracked.start_boottime_ns),
-                    },
-                    tgid: Tgid(tracked.tgid),
-                    inner: tracked.tgid_inner,
-                },
-            );
-        }
-        Ok(found.into_values().collect())
+        self.maps.tracked()
     }
 
     /// Takes the ring buffer out, once; `None` the second time.
     ///
     /// # Errors
     /// When it cannot be mapped.
-    pub fn take_ring(&mut self) -> Result<Option<RingBuf<MapData>>, ProbeError> {
-        self.ebpf
-            .take_map(MAP_EVENTS)
-            .map(RingBuf::try_from)
-            .transpose()
-            .map_err(|source| ProbeError::step("mapping the ring buffer", source))
+    pub fn take_ring(&mut self) -> Result<Option<RingMap>, ProbeError> {
+        match self.ring.take() {
+            Some(ring) => Ok(Some(ring)),
+            None => self.maps.take_ring(),
+        }
+    }
+
+    /// Pins everything for the session `session` in the directory `bpffs`, so that it goes on when
+    /// this process is killed. To be called before anything is tracked.
+    ///
+    /// # Errors
+    /// [`PinError`]: nothing is pinned then, and everything else is as before.
+    pub fn pin(&mut self, bpffs: &Path, session: &str) -> Result<(), PinError> {
+        let dir = pin::make(bpffs, session)?;
+        match self.pin_into(&dir) {
+            Ok(links) => {
+                self.pins = Some(Pins::new(dir, links));
+                Ok(())
+            }
+            Err(error) => {
+                let _kept = dir.remove();
+                Err(error)
+            }
+        }
+    }
+
+    fn pin_into(&mut self, dir: &PinDir) -> Result<Vec<PinnedLink>, PinError> {
+        for (name, map) in self.maps.named() {
+            map.pin(dir.file(name))
+                .map_err(|source| dir.refused(name, source))?;
+        }
+        if let Some(ebpf) = &mut self.ebpf {
+            pin_iterator(ebpf, dir)?;
+        }
+        let mut pinned = Vec::new();
+        let mut failed = None;
+        for (program, link) in std::mem::take(&mut self.links) {
+            match link.pin(dir.file(program)) {
+                Ok(link) => pinned.push((program, link)),
+                // The link is gone with the attempt. Nothing is tracked yet, so another is as good.
+                Err(source) => {
+                    failed.get_or_insert(dir.refused(program, source));
+                    self.attach_again(program);
+                }
+            }
+        }
+        let Some(error) = failed else {
+            return Ok(pinned.into_iter().map(|(_, link)| link).collect());
+        };
+        let kept = pinned
+            .into_iter()
+            .map(|(program, link)| (program, link.into()));
+        self.links.extend(kept);
+        Err(error)
+    }
+
+    fn attach_again(&mut self, program: &'static str) {
+        let Some(ebpf) = &mut self.ebpf else { return };
+        match hooks::attach(ebpf, program) {
+            Ok(link) => self.links.push((program, link)),
+            Err(error) => self.degraded.push(Degraded {
+                name: program.to_owned(),
+                why: error.to_string(),
+            }),
+        }
+    }
+
+    /// Whether it goes on without this process.
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.pins.is_some()
+    }
+
+    /// Leaves the pins where they are when this is dropped: the session has no end yet, and whoever
+    /// recovers it will want them.
+    pub fn leave_pins(&mut self) {
+        if let Some(pins) = &mut self.pins {
+            pins.leave();
+        }
     }
 }
 
@@ -282,16 +331,30 @@ fn run_iterator(ebpf: &mut Ebpf, name: &str, buffer: &mut [u8]) -> io::Result<us
     }
 }
 
-fn open_iterator(ebpf: &mut Ebpf, name: &str) -> Result<File, ProgramError> {
+fn attach_iterator(ebpf: &mut Ebpf, name: &str) -> Result<IterLink, ProgramError> {
     let Some(Program::Iter(program)) = ebpf.program_mut(name) else {
         return Err(ProgramError::UnexpectedProgramType);
     };
     let link = program.attach()?;
-    let link = program.take_link(link)?;
+    program.take_link(link)
+}
+
+fn open_iterator(ebpf: &mut Ebpf, name: &str) -> Result<File, ProgramError> {
+    let link = attach_iterator(ebpf, name)?;
     link.into_file().map_err(|error| match error {
         aya::programs::links::LinkError::SyscallError(error) => error.into(),
         _ => ProgramError::UnexpectedProgramType,
     })
+}
+
+/// Pins an iterator that says who reads it.
+fn pin_iterator(ebpf: &mut Ebpf, dir: &PinDir) -> Result<(), PinError> {
+    let name = PROG_WHO_AM_I;
+    let link = attach_iterator(ebpf, name).map_err(|source| dir.refused(name, source))?;
+    let link = FdLink::try_from(link).map_err(|source| dir.refused(name, source))?;
+    link.pin(dir.file(name))
+        .map_err(|source| dir.refused(name, source))?;
+    Ok(())
 }
 
 /// Asks the kernel who this process is, before anything is attached.
