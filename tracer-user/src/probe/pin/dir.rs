@@ -19,7 +19,7 @@ use rustix::{
 use super::PinError;
 
 /// `BPF_FS_MAGIC` of include/uapi/linux/magic.h.
-const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
 /// How long a directory may be held by someone who only looks whether it is.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// A directory, and no symbolic link to one.
@@ -44,13 +44,7 @@ impl Root {
             Err(source) => return Err(refused(path, "open", source)),
         };
         let stat = fs::fstatfs(&fd).map_err(|source| refused(path, "examine", source))?;
-        // The type is signed on some architectures; the number fits all of them.
-        #[expect(
-            clippy::cast_sign_loss,
-            clippy::unnecessary_cast,
-            reason = "a bit pattern, of a type that differs between architectures"
-        )]
-        if (stat.f_type as u64) & 0xffff_ffff != BPF_FS_MAGIC {
+        if !is_bpffs(&stat) {
             return Err(PinError::NoBpffs { path: path.into() });
         }
         check_private(&fd, path)?;
@@ -261,12 +255,12 @@ fn is_on_bpffs(path: &Path) -> bool {
         .ancestors()
         .skip(1)
         .find_map(|path| fs::statfs(path).ok());
-    #[expect(
-        clippy::cast_sign_loss,
-        clippy::unnecessary_cast,
-        reason = "a bit pattern, of a type that differs between architectures"
-    )]
-    nearest.is_some_and(|stat| (stat.f_type as u64) & 0xffff_ffff == BPF_FS_MAGIC)
+    nearest.is_some_and(|stat| is_bpffs(&stat))
+}
+
+fn is_bpffs(stat: &fs::StatFs) -> bool {
+    // The number fits the type of every architecture, signed or not.
+    i64::try_from(stat.f_type).is_ok_and(|kind| kind == BPF_FS_MAGIC)
 }
 
 /// Ours, and not for others to write.

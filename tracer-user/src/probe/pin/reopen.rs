@@ -79,11 +79,11 @@ impl Reopened {
             .map_err(unusable)?;
         let control = maps.map_control().map_err(unusable)?;
         Ok(Self {
+            dir,
             links,
             maps,
             ring,
             control,
-            dir,
         })
     }
 
