@@ -49,8 +49,29 @@ pub struct ObserveConfig {
     pub json: Option<JsonSink>,
     /// What people see.
     pub show: Show,
+    /// When written records are made safe from a power failure.
+    pub durability: Durability,
     /// Size of the ring buffer, bytes: a power of two and whole pages.
     pub ring_bytes: u32,
+}
+
+/// When written records are made durable. A killed observer loses none of them either way; this is
+/// about power failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// At the start, when someone asks for it, and at the end.
+    None,
+    /// Also whenever something was written and this much time has passed.
+    Interval(Duration),
+    /// After every write.
+    Always,
+}
+
+impl Default for Durability {
+    /// A power failure costs at most five seconds of record.
+    fn default() -> Self {
+        Self::Interval(Duration::from_secs(5))
+    }
 }
 
 /// Whose end decides the exit code of `tracer run`.

@@ -6,7 +6,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 
-use crate::config::{JsonSink, ObserveConfig, Show};
+use crate::config::{Durability, JsonSink, ObserveConfig, Show};
 
 /// Shortest interval between snapshots: below it a tick would not end before the next.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
@@ -90,6 +90,7 @@ impl Options {
                 (false, true) => Show::Events,
                 (false, false) => Show::Block,
             },
+            durability: Durability::default(),
             ring_bytes: self.ring_bytes,
         })
     }

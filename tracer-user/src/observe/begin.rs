@@ -137,6 +137,7 @@ impl Session {
         let info = session_info(proc, config, subject, clock, session_id);
         let options = recorder::Options {
             tee: lines.tee,
+            durability: config.durability,
             ..recorder::Options::default()
         };
         let fold = Summarizer::new(info.clone());

@@ -66,6 +66,15 @@ pub fn replay<F: Fold>(journal: impl Read, fold: &mut F) -> io::Result<ReadStats
 /// What `journal` or `out` reports.
 pub fn write_proc_trace(journal: impl Read, out: &mut dyn Write) -> io::Result<ReadStats> {
     let mut reader = JournalReader::new(journal);
+    copy_rows(&mut reader, out)?;
+    Ok(reader.stats())
+}
+
+/// [`write_proc_trace`] for a reader that is there already.
+///
+/// # Errors
+/// What `reader` or `out` reports.
+pub fn copy_rows(reader: &mut JournalReader<impl Read>, out: &mut dyn Write) -> io::Result<()> {
     let mut row = Vec::with_capacity(1024);
     while let Some(line) = reader.next_line()? {
         // A checksum is no proof against someone who wrote the file to harm: what is copied is JSON.
@@ -81,7 +90,7 @@ pub fn write_proc_trace(journal: impl Read, out: &mut dyn Write) -> io::Result<R
         row.extend_from_slice(b"}\n");
         out.write_all(&row)?;
     }
-    Ok(reader.stats())
+    Ok(())
 }
 
 /// The value of `captured_at`, with its quotes. It is among the first members; no string before it

@@ -4,13 +4,19 @@
 //! sidecar written once ([`enrollment`]) or rebuilt from the journal ([`derive`](mod@derive), [`index`]). One thread,
 //! started by [`recorder`], owns the journal's descriptor; everyone else hands it records.
 
+pub mod birth;
 pub mod derive;
+pub mod dir;
 pub mod enrollment;
+pub mod epochs;
 pub mod id;
 pub mod index;
 pub mod journal;
+pub mod lease;
 pub mod publish;
 pub mod recorder;
+pub mod settle;
+pub mod status;
 pub mod store;
 pub mod summary;
 

@@ -10,12 +10,15 @@ use std::{
 };
 
 use rustix::{
-    fs::{self, AtFlags, Mode, OFlags, RenameFlags},
-    io::Errno,
+    fs::{self, Mode, OFlags},
     rand::{GetRandomFlags, getrandom},
 };
 
-use crate::session::store::Dir;
+use crate::session::{
+    dir::Dir,
+    lease::Lease,
+    store::{ANOMALIES, ENROLLMENT, LEASE, PROC_TRACE, SUMMARY},
+};
 
 /// Whether to write over a file that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,13 +55,45 @@ pub fn publish(
     Ok(())
 }
 
-/// Whether this is the name of a file that [`publish`] had not finished.
+/// Whether this is the name of a file that [`publish`] had not finished: a dot, one of our own names,
+/// 16 hex digits and `.tmp`.
 #[must_use]
 pub fn is_temporary(name: &str) -> bool {
-    name.starts_with('.') && name.strip_suffix(".tmp").is_some()
+    let parts = name
+        .strip_prefix('.')
+        .and_then(|name| name.strip_suffix(".tmp"))
+        .and_then(|name| name.rsplit_once('.'));
+    parts.is_some_and(|(name, random)| {
+        is_ours(name)
+            && random.len() == 16
+            && random
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    })
 }
 
-fn temporary_name(name: &str) -> io::Result<String> {
+fn is_ours(name: &str) -> bool {
+    [LEASE, ENROLLMENT, PROC_TRACE, ANOMALIES, SUMMARY].contains(&name)
+}
+
+/// Removes what crashes have left unfinished in a session's directory; how many files. Only for whoever
+/// holds the session's lease: the files of a living observer look the same.
+///
+/// # Errors
+/// What the system says.
+pub fn sweep(dir: &Dir, _held: &Lease) -> io::Result<usize> {
+    let mut swept = 0;
+    for name in dir.names().map_err(io::Error::other)? {
+        if is_temporary(&name) {
+            dir.remove(&name)?;
+            swept += 1;
+        }
+    }
+    Ok(swept)
+}
+
+/// A name for a file on its way to be `name`.
+pub(super) fn temporary_name(name: &str) -> io::Result<String> {
     let mut random = [0_u8; 8];
     getrandom(&mut random, GetRandomFlags::empty())?;
     Ok(format!(".{name}.{:016x}.tmp", u64::from_ne_bytes(random)))
@@ -76,13 +111,5 @@ fn place(dir: &Dir, temporary: &str, name: &str, existing: Existing) -> io::Resu
     if existing == Existing::Replace {
         return Ok(fs::renameat(fd, temporary, fd, name)?);
     }
-    match fs::renameat_with(fd, temporary, fd, name, RenameFlags::NOREPLACE) {
-        // File systems without RENAME_NOREPLACE. A hard link never replaces either.
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            fs::linkat(fd, temporary, fd, name, AtFlags::empty())?;
-            dir.remove(temporary)?;
-            Ok(())
-        }
-        other => Ok(other?),
-    }
+    Ok(dir.rename_new(temporary, name)?)
 }

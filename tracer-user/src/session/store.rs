@@ -14,19 +14,22 @@
 
 use std::{
     ffi::OsString,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use jiff::Timestamp;
 use rustix::{
-    fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags},
+    fs::{self, FileType, Mode, OFlags},
     io::Errno,
     rand::{GetRandomFlags, getrandom},
 };
 use thiserror::Error;
 
-use crate::session::id::SessionId;
+pub use crate::session::dir::Dir;
+use crate::session::{
+    id::SessionId,
+    lease::{Claim, Lease, LeaseError},
+};
 
 /// The observer's lock in a session's directory.
 pub const LEASE: &str = "lease";
@@ -34,6 +37,8 @@ pub const LEASE: &str = "lease";
 pub const ENROLLMENT: &str = "enrollment.json";
 /// Snapshot rows, derived.
 pub const PROC_TRACE: &str = "proc_trace.jsonl";
+/// Anomalies, derived; only when there are any.
+pub const ANOMALIES: &str = "anomalies.jsonl";
 /// The summary, derived.
 pub const SUMMARY: &str = "summary.json";
 /// The caller's own files.
@@ -92,6 +97,12 @@ pub enum StoreError {
         /// Whose it must be.
         uid: u32,
     },
+    /// Not a plain file, or one that has other names besides.
+    #[error("{} is not a plain file with this name alone: move it away", path.display())]
+    NotPlain {
+        /// Which.
+        path: PathBuf,
+    },
     /// Group or world may write.
     #[error("{} may be written by others (mode {mode:04o}): chmod go-w it", path.display())]
     TooOpen {
@@ -147,117 +158,24 @@ impl StateDir {
     }
 }
 
-/// A held directory, with the path people know it by.
+/// A session whose lease is ours.
 #[derive(Debug)]
-pub struct Dir {
-    fd: OwnedFd,
-    path: PathBuf,
+pub struct ClaimedSession {
+    /// Which.
+    pub id: SessionId,
+    /// Its directory.
+    pub dir: Dir,
+    /// Held until this is dropped, or by the recorder that goes on with the session.
+    pub lease: Lease,
 }
 
-impl AsFd for Dir {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
-impl Dir {
-    /// For messages; everything is opened through the descriptor.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn error(&self, step: &'static str, name: &str, source: Errno) -> StoreError {
-        StoreError::Io {
-            step,
-            path: self.path.join(name),
-            source,
-        }
-    }
-
-    /// Opens a file or directory directly below, never through a symbolic link.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn open(&self, name: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
-        if name.is_empty() || name.contains('/') || name == "." || name == ".." {
-            return Err(Errno::INVAL);
-        }
-        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        match fs::openat2(&self.fd, name, flags, mode, resolve) {
-            // Sandboxes answer openat2 with either; a single name and O_NOFOLLOW bind as well.
-            Err(Errno::NOSYS | Errno::PERM) => fs::openat(&self.fd, name, flags, mode),
-            other => other,
-        }
-    }
-
-    /// Opens a directory below that is ours alone to write, making it first if it is not there.
-    fn private_child(&self, name: &str) -> Result<Self, StoreError> {
-        match fs::mkdirat(&self.fd, name, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => self.existing_child(name),
-            Err(source) => Err(self.error("make directory", name, source)),
-        }
-    }
-
-    fn existing_child(&self, name: &str) -> Result<Self, StoreError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let path = self.path.join(name);
-        let fd = match self.open(name, flags, Mode::empty()) {
-            Err(Errno::NOTDIR | Errno::LOOP) => return Err(StoreError::NotADirectory { path }),
-            other => other.map_err(|source| self.error("open directory", name, source))?,
-        };
-        let dir = Self { fd, path };
-        dir.check_private()?;
-        Ok(dir)
-    }
-
-    /// Ours, and not for others to write.
-    fn check_private(&self) -> Result<(), StoreError> {
-        let stat = fs::fstat(&self.fd).map_err(|source| self.error("examine", "", source))?;
-        let uid = rustix::process::geteuid().as_raw();
-        if stat.st_uid != uid {
-            return Err(StoreError::WrongOwner {
-                path: self.path.clone(),
-                owner: stat.st_uid,
-                uid,
-            });
-        }
-        let mode = stat.st_mode & 0o7777;
-        if mode & 0o022 != 0 {
-            return Err(StoreError::TooOpen {
-                path: self.path.clone(),
-                mode,
-            });
-        }
-        Ok(())
-    }
-
-    /// Makes what was created, renamed or removed in it durable.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn sync(&self) -> Result<(), Errno> {
-        fs::fsync(&self.fd)
-    }
-
-    /// Removes a file directly below.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn remove(&self, name: &str) -> Result<(), Errno> {
-        fs::unlinkat(&self.fd, name, AtFlags::empty())
-    }
-
-    /// A second descriptor for the same directory.
-    fn duplicate(&self) -> Result<Self, StoreError> {
-        let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 3)
-            .map_err(|source| self.error("keep open", "", source))?;
-        Ok(Self {
-            fd,
-            path: self.path.clone(),
-        })
-    }
+/// What came of asking for a session.
+#[derive(Debug)]
+pub enum SessionClaim {
+    /// It is ours.
+    Held(ClaimedSession),
+    /// A living observer, or another recoverer, has it.
+    Taken,
 }
 
 /// An open state directory.
@@ -307,7 +225,7 @@ impl Store {
     }
 
     /// An id for a session that starts at `at`. Two calls never give the same in practice;
-    /// [`Self::create_session`] refuses it if they do.
+    /// a recorder refuses it if they do.
     ///
     /// # Errors
     /// When the kernel has no random bytes.
@@ -324,16 +242,6 @@ impl Store {
         self.sessions.path.join(id.as_str())
     }
 
-    /// Makes the directory of a new session. One that is already there is an error.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn create_session(&self, id: &SessionId) -> Result<Dir, StoreError> {
-        fs::mkdirat(&self.sessions, id.as_str(), Mode::RWXU)
-            .map_err(|source| self.sessions.error("make directory", id.as_str(), source))?;
-        self.existing_session(id)
-    }
-
     /// Opens the directory of a session.
     ///
     /// # Errors
@@ -342,9 +250,25 @@ impl Store {
         self.sessions.existing_child(id.as_str())
     }
 
-    /// Removes the empty directory of a session that could not begin.
-    pub(crate) fn discard(&self, id: &SessionId) -> Result<(), Errno> {
-        fs::unlinkat(&self.sessions, id.as_str(), AtFlags::REMOVEDIR)
+    /// Takes a session that nobody observes, to finish it, go on with it or remove it.
+    ///
+    /// # Errors
+    /// [`LeaseError`], also for a directory that is not ours alone.
+    pub fn claim(&self, id: &SessionId) -> Result<SessionClaim, LeaseError> {
+        let dir = self.existing_session(id)?;
+        Ok(match Lease::claim(&dir)? {
+            Claim::Taken => SessionClaim::Taken,
+            Claim::Held(lease) => SessionClaim::Held(ClaimedSession {
+                id: *id,
+                dir,
+                lease,
+            }),
+        })
+    }
+
+    /// The directory of sessions.
+    pub(super) fn sessions(&self) -> &Dir {
+        &self.sessions
     }
 
     /// Makes the directory entries of new sessions durable.

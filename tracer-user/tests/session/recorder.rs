@@ -345,7 +345,12 @@ fn a_hundred_sessions_ending_at_once_are_a_hundred_whole_sessions() {
         files.sort();
         assert_eq!(
             files,
-            ["journal.0.jsonl", "proc_trace.jsonl", "summary.json"]
+            [
+                "journal.0.jsonl",
+                "lease",
+                "proc_trace.jsonl",
+                "summary.json"
+            ]
         );
     }
     let (rows, bad) = index::read(&store).expect("readable");

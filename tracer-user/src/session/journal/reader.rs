@@ -220,6 +220,26 @@ impl<R: Read> JournalReader<R> {
         self
     }
 
+    /// Counts every terminal record as a later one, when an earlier epoch had one.
+    #[must_use]
+    pub fn after_an_end(mut self, ended: bool) -> Self {
+        self.ended |= ended;
+        self
+    }
+
+    /// Whether there was a terminal record, here or in an earlier epoch.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// `seq` of the record that comes next: one more than that of the last good line. `None` while
+    /// that is open.
+    #[must_use]
+    pub fn next_seq(&self) -> Option<u64> {
+        self.next_seq
+    }
+
     /// What was met so far. The torn tail is up to date after [`Self::next_line`] gave `None`.
     #[must_use]
     pub fn stats(&self) -> ReadStats {

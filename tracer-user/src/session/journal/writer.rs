@@ -115,6 +115,13 @@ impl JournalWriter {
         }
     }
 
+    /// Goes on counting from what earlier epochs hold.
+    #[must_use]
+    pub fn counting_on(mut self, counts: Counts) -> Self {
+        self.counts = counts;
+        self
+    }
+
     /// Gives a record its number and puts it into the batch.
     pub fn push(&mut self, record: Record) {
         self.encoder

@@ -1,8 +1,6 @@
 //! How a recorder ends: one `end` record of constant size decides, everything derived comes after.
 
-use std::{fs::File, io, time::Instant};
-
-use rustix::fs::{Mode, OFlags};
+use std::time::Instant;
 
 use super::{
     notice::Notice,
@@ -11,11 +9,10 @@ use super::{
 };
 use crate::{
     session::{
-        derive::{Fold, write_proc_trace},
-        index,
+        derive::Fold,
         journal::record::{Body, End, ObserverEnding, Record},
-        publish::{Existing, publish},
-        store::{ENROLLMENT, INDEX, PROC_TRACE, SUMMARY, journal_name},
+        settle::{self, FileFailure},
+        store::{ENROLLMENT, SUMMARY},
     },
     units::BootNs,
 };
@@ -42,16 +39,6 @@ pub enum EndOutcome {
     Written,
     /// Not in the file, and why: the session will be found interrupted.
     NotWritten(String),
-}
-
-/// A file beside the journal that could not be written. All but the enrollment can be rebuilt from
-/// the journal, and the journal's first record says what the enrollment would have said of the root.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileFailure {
-    /// Its name.
-    pub file: &'static str,
-    /// What the system said.
-    pub error: String,
 }
 
 /// How a session was brought to its end.
@@ -103,7 +90,7 @@ impl<F: Fold> Owner<F> {
             shared,
             store,
             dir,
-            epoch,
+            lease,
             fold,
             tee,
             ..
@@ -118,46 +105,20 @@ impl<F: Fold> Owner<F> {
             .finish
             .as_ref()
             .map_or_else(Instant::now, |finish| finish.deadline);
-        let derive = |file, result: io::Result<()>| {
-            if let Err(error) = result {
-                let failure = FileFailure {
-                    file,
-                    error: error.to_string(),
-                };
-                shared.lock().report.failures.push(failure);
-            }
+        let failures = match &summary {
+            Some(summary) => settle::write_all::<F>(&store, &dir, summary, deadline),
+            None => vec![FileFailure {
+                file: SUMMARY,
+                error: "making it failed; rebuild the session".to_owned(),
+            }],
         };
-        let trace = || {
-            publish(&dir, PROC_TRACE, Existing::Replace, |out| {
-                for epoch in 0..=epoch {
-                    let name = journal_name(epoch);
-                    let journal = File::from(dir.open(&name, OFlags::RDONLY, Mode::empty())?);
-                    write_proc_trace(journal, out)?;
-                }
-                Ok(())
-            })
-        };
-        derive(PROC_TRACE, trace());
-        if let Some(summary) = &summary {
-            let written = publish(&dir, SUMMARY, Existing::Replace, |out| {
-                serde_json::to_writer_pretty(&mut *out, summary)?;
-                out.write_all(b"\n")
-            });
-            derive(SUMMARY, written);
-            let row = F::index_row(summary);
-            if row.is_object() {
-                derive(INDEX, index::append(&store, &row, deadline));
-            }
-        } else {
-            derive(
-                SUMMARY,
-                Err(io::Error::other("making it failed; rebuild the session")),
-            );
-        }
+        shared.lock().report.failures.extend(failures);
         if let Some(tee) = tee {
             let dropped = tee.close(deadline);
             shared.lock().report.tee_dropped = dropped;
         }
+        // Now nothing is left to do for anyone, and nobody may find it taken who was told that it ended.
+        drop(lease);
     }
 
     /// Counts what there was no time to write; an enrollment gets its last chance.

@@ -24,6 +24,7 @@ mod tee;
 
 use std::{
     io,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
@@ -33,7 +34,7 @@ use std::{
 use thiserror::Error;
 
 pub use self::{
-    finish::{EndInfo, EndOutcome, FileFailure, FinishReport},
+    finish::{EndInfo, EndOutcome, FinishReport},
     notice::Notice,
     state::{Accepted, FlushReport},
     tee::Tee,
@@ -41,14 +42,19 @@ pub use self::{
 use self::{
     owner::{Owner, Plan},
     shared::Shared,
+    start::{From, Place},
     state::Item,
 };
 use crate::session::{
+    SessionId,
     derive::Fold,
     enrollment::Enrollment,
+    epochs::Standing,
     journal::{info::SessionInfo, record::Record, writer::JournalFile},
-    store::{Store, StoreError},
+    lease::LeaseError,
+    store::{ClaimedSession, Store, StoreError},
 };
+pub use crate::{config::Durability, session::settle::FileFailure};
 
 /// Records that may wait to be written.
 pub const QUEUE_RECORDS: usize = 16_384;
@@ -61,18 +67,6 @@ pub const STUCK_AFTER: Duration = Duration::from_secs(1);
 pub const LINGER: Duration = Duration::from_millis(2);
 /// How long [`Recorder::create`] waits for the disk unless told otherwise.
 pub const START_DEADLINE: Duration = Duration::from_secs(10);
-
-/// When written records are made durable. A killed observer loses none of them either way; this is
-/// about power failures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// At the start, in [`Recorder::flush`] and at the end.
-    None,
-    /// Also whenever something was written and this much time has passed.
-    Interval(Duration),
-    /// After every write.
-    Always,
-}
 
 /// Puts something between the writer and the journal's file.
 pub type FileLayer = Box<dyn FnOnce(Box<dyn JournalFile>) -> Box<dyn JournalFile> + Send>;
@@ -90,19 +84,16 @@ pub struct Options {
     pub file_layer: Option<FileLayer>,
     /// How long to wait for the disk at the start.
     pub start_deadline: Duration,
-    /// `seq` of the first record: 0 unless earlier epochs have used some.
-    pub first_seq: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            durability: Durability::Interval(Duration::from_secs(5)),
+            durability: Durability::default(),
             tee: None,
             on_room: None,
             file_layer: None,
             start_deadline: START_DEADLINE,
-            first_seq: 0,
         }
     }
 }
@@ -129,6 +120,23 @@ pub enum SessionError {
     Stuck {
         /// Where.
         path: PathBuf,
+    },
+    /// Its lease could not be taken.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// Another observer has, or had, a session of this id.
+    #[error("{} is there already: another observer has this session", path.display())]
+    Exists {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The directory holds another session than its name says.
+    #[error("{} holds session {found}: it was copied or renamed; nothing is written to it", path.display())]
+    OtherSession {
+        /// Where.
+        path: PathBuf,
+        /// What its first record says.
+        found: SessionId,
     },
     /// No thread.
     #[error("cannot start the recorder's thread")]
@@ -162,11 +170,52 @@ impl<F: Fold> Recorder<F> {
         fold: F,
         options: Options,
     ) -> Result<Self, SessionError> {
+        Self::begin(store, Place::New, info, fold, options)
+    }
+
+    /// Goes on with a session whose lease is ours, in a journal of its own: the next epoch. Nothing an
+    /// earlier observer wrote is touched. `standing` and `fold` are what [`crate::session::epochs::replay`]
+    /// made of the earlier epochs; `info` tells of this observer and gets its epoch here.
+    ///
+    /// When this returns, the new `session` record is durable.
+    ///
+    /// # Errors
+    /// [`SessionError`]; a journal without any record may be left then.
+    pub fn reopen(
+        store: &Store,
+        claimed: ClaimedSession,
+        standing: &Standing,
+        mut info: SessionInfo,
+        fold: F,
+        options: Options,
+    ) -> Result<Self, SessionError> {
+        let found = standing.session.as_ref().map(|first| first.session_id);
+        if let Some(found) = found.filter(|found| *found != claimed.id) {
+            let path = claimed.dir.path().to_path_buf();
+            return Err(SessionError::OtherSession { path, found });
+        }
+        info.session_id = claimed.id;
+        info.epoch = standing.next_epoch;
+        let from = From {
+            seq: standing.next_seq,
+            counts: standing.counts,
+        };
+        Self::begin(store, Place::Next(claimed, from), info, fold, options)
+    }
+
+    fn begin(
+        store: &Store,
+        place: Place,
+        info: SessionInfo,
+        fold: F,
+        options: Options,
+    ) -> Result<Self, SessionError> {
         let path = store.session_path(&info.session_id);
         let shared = Arc::new(Shared::new(path.clone(), options.on_room.clone()));
         let deadline = Instant::now() + options.start_deadline;
         let plan = Plan {
             store: store.duplicate()?,
+            place,
             info,
             options,
         };
@@ -190,6 +239,15 @@ impl<F: Fold> Recorder<F> {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A descriptor for appending to the lease, ready for the moment when nothing else works. Writing
+    /// to it is all it is for: it does not prolong the lease.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn crash_slot(&self) -> io::Result<OwnedFd> {
+        self.shared.crash_slot()
     }
 
     /// Hands over one record.

@@ -15,6 +15,7 @@ use super::{
     Durability, LINGER, Options, Tee,
     notice::Notice,
     shared::Shared,
+    start::Place,
     state::{Finish, Idle, Item, weight},
 };
 use crate::session::{
@@ -24,6 +25,7 @@ use crate::session::{
         info::SessionInfo,
         writer::{JournalWriter, Progress},
     },
+    lease::Lease,
     store::{Dir, Store},
 };
 
@@ -37,6 +39,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// What the thread needs to begin.
 pub(super) struct Plan {
     pub(super) store: Store,
+    pub(super) place: Place,
     pub(super) info: SessionInfo,
     pub(super) options: Options,
 }
@@ -62,7 +65,8 @@ pub(super) struct Owner<F: Fold> {
     pub(super) shared: Arc<Shared<F::Output>>,
     pub(super) store: Store,
     pub(super) dir: Dir,
-    pub(super) epoch: u32,
+    /// Held until the derived files are there.
+    pub(super) lease: Lease,
     pub(super) writer: JournalWriter,
     /// `None` after it panicked.
     pub(super) fold: Option<F>,

@@ -4,6 +4,8 @@
 //! decided here.
 
 use std::{
+    io,
+    os::fd::OwnedFd,
     path::PathBuf,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -238,6 +240,14 @@ impl<T> Shared<T> {
         Err(SessionError::Stuck {
             path: self.path.clone(),
         })
+    }
+
+    /// The descriptor made at the start, or another for the same file.
+    pub(super) fn crash_slot(&self) -> io::Result<OwnedFd> {
+        match &self.lock().crash_slot {
+            Some(slot) => slot.try_clone(),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
     }
 
     /// Whether [`Self::wait_started`] has given up.

@@ -1,6 +1,7 @@
-//! How a session begins: its directory, its journal, and the first record on disk.
+//! How a session begins, or goes on: its directory, its lease, its journal, and the first record on
+//! disk.
 
-use std::{collections::VecDeque, io, sync::Arc, time::Instant};
+use std::{collections::VecDeque, io, path::Path, sync::Arc, time::Instant};
 
 use super::{
     SessionError,
@@ -8,17 +9,38 @@ use super::{
     shared::Shared,
 };
 use crate::session::{
+    birth::{self, BirthError},
     derive::Fold,
+    dir::Dir,
+    id::SessionId,
     journal::{
         encode::Encoder,
-        record::{Body, Record},
+        record::{Body, Counts, Record},
         writer::{JournalFile, JournalWriter, create_journal},
     },
-    store::journal_name,
+    lease::{Holder, Lease},
+    publish,
+    store::{ClaimedSession, ENROLLMENT, SUMMARY, Store, journal_name},
 };
 
+/// Where the journal goes.
+pub(super) enum Place {
+    /// A session that is not there yet.
+    New,
+    /// The next epoch of one that is.
+    Next(ClaimedSession, From),
+}
+
+/// What earlier epochs hold.
+pub(super) struct From {
+    /// `seq` of the record that comes next.
+    pub(super) seq: u64,
+    pub(super) counts: Counts,
+}
+
 impl<F: Fold> Owner<F> {
-    /// Makes everything and writes the `session` record. Nothing is left when that fails.
+    /// Makes everything and writes the `session` record. Nothing of a new session is left when that
+    /// fails, as far as the disk lets us.
     pub(super) fn open(
         shared: Arc<Shared<F::Output>>,
         plan: Plan,
@@ -26,20 +48,27 @@ impl<F: Fold> Owner<F> {
     ) -> Result<Self, SessionError> {
         let Plan {
             store,
+            place,
             info,
             options,
         } = plan;
-        let (id, epoch) = (info.session_id, info.epoch);
-        // A lease belongs between these two: whoever sees the journal must find it taken.
-        let dir = store.create_session(&id)?;
-        let name = journal_name(epoch);
-        let path = dir.path().join(&name);
+        let (id, is_new) = (info.session_id, matches!(place, Place::New));
+        let (dir, lease, from) = occupy(place, &store, shared.path(), &id)?;
+        let path = dir.path().join(journal_name(info.epoch));
         let error = |step, source| SessionError::Journal {
             step,
             path: path.clone(),
             source,
         };
-        let file = create_journal(&dir, epoch).map_err(|e| error("create", e.into()))?;
+        let file = match create_journal(&dir, info.epoch) {
+            Ok(file) => file,
+            Err(source) => {
+                if is_new {
+                    let _kept = birth::abandon(&store, &dir, &id);
+                }
+                return Err(error("create", source.into()));
+            }
+        };
         let mut file: Box<dyn JournalFile> = Box::new(file);
         if let Some(layer) = options.file_layer {
             file = layer(file);
@@ -47,17 +76,24 @@ impl<F: Fold> Owner<F> {
         let encoder = Encoder {
             tick_rule: info.tick_rule,
         };
-        let mut writer = JournalWriter::new(file, encoder, options.first_seq);
-        let t = info.clock.boot;
+        let mut writer = JournalWriter::new(file, encoder, from.seq).counting_on(from.counts);
+        // For people; that the lock is held is all that matters.
+        let _unsigned = lease.sign(&Holder::from(&info));
         writer.push(Record {
-            t,
+            t: info.clock.boot,
             body: Body::Session(Box::new(info)),
         });
+        {
+            let mut state = shared.lock();
+            state.accepted = 1;
+            state.crash_slot = lease.descriptor().ok();
+            state.enrolled = dir.has(ENROLLMENT);
+        }
         let mut owner = Self {
             shared,
             store,
             dir,
-            epoch,
+            lease,
             writer,
             fold: Some(fold),
             hand: VecDeque::new(),
@@ -70,28 +106,63 @@ impl<F: Fold> Owner<F> {
             dirty: false,
             removed: false,
         };
-        owner.shared.lock().accepted = 1;
-        match owner.write_first() {
-            Ok(()) if !owner.shared.is_abandoned() => Ok(owner),
-            result => {
-                let _kept = owner.dir.remove(&name).map(|()| owner.store.discard(&id));
-                Err(error(
-                    "write",
-                    result
-                        .err()
-                        .unwrap_or_else(|| io::ErrorKind::TimedOut.into()),
-                ))
+        match owner.write_first(is_new.then_some(&id)) {
+            Ok(()) => Ok(owner),
+            Err(source) => {
+                if is_new {
+                    let _kept = birth::abandon(&owner.store, &owner.dir, &id);
+                }
+                Err(error("write", source))
             }
         }
     }
 
-    fn write_first(&mut self) -> io::Result<()> {
+    /// Puts the first record on disk and shows a new session to the world.
+    fn write_first(&mut self, new: Option<&SessionId>) -> io::Result<()> {
         while !self.writer.is_clear() {
             self.write_once()?;
         }
         self.writer.sync()?;
+        if self.shared.is_abandoned() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        if let Some(id) = new {
+            birth::bear(&self.store, id)?;
+        }
         self.shared.lock().durable = 1;
         self.dirty = false;
         Ok(())
+    }
+}
+
+/// The directory that the journal goes into, its lease, and what is there already.
+fn occupy(
+    place: Place,
+    store: &Store,
+    path: &Path,
+    id: &SessionId,
+) -> Result<(Dir, Lease, From), SessionError> {
+    match place {
+        Place::New => {
+            let (dir, lease) = birth::conceive(store, id).map_err(|error| match error {
+                BirthError::Exists => SessionError::Exists {
+                    path: path.to_path_buf(),
+                },
+                BirthError::Store(error) => error.into(),
+                BirthError::Lease(error) => error.into(),
+            })?;
+            let from = From {
+                seq: 0,
+                counts: Counts::default(),
+            };
+            Ok((dir, lease, from))
+        }
+        Place::Next(ClaimedSession { dir, lease, .. }, from) => {
+            // What an earlier observer left half done, and a summary that will soon be wrong. The
+            // record itself does without either.
+            let _kept = publish::sweep(&dir, &lease);
+            let _kept = dir.remove(SUMMARY);
+            Ok((dir, lease, from))
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Data and its bookkeeping; the lock around it and what a full queue means are in `shared`.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, os::fd::OwnedFd, time::Instant};
 
 use super::{
     QUEUE_BYTES, QUEUE_RECORDS, SessionError,
@@ -101,6 +101,7 @@ pub(super) struct State<T> {
     pub(super) enrolled: bool,
     pub(super) room_wanted: bool,
     pub(super) started: Option<Result<(), SessionError>>,
+    pub(super) crash_slot: Option<OwnedFd>,
     pub(super) notices: Vec<Notice>,
     pub(super) told: Vec<std::mem::Discriminant<Notice>>,
     pub(super) report: FinishReport<T>,
@@ -125,6 +126,7 @@ impl<T> State<T> {
             enrolled: false,
             room_wanted: false,
             started: None,
+            crash_slot: None,
             notices: Vec::new(),
             told: Vec::new(),
             report: FinishReport::new(),

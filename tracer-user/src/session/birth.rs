@@ -1,0 +1,164 @@
+//! How a session's directory comes into being: whole, or not at all.
+//!
+//! It is made under another name, gets its lease and the first record of its journal there, and is
+//! then renamed, never over something. So every session that can be seen has had its observer's lease
+//! from the start and says whose it is. What a crash leaves unborn has a name of this form and no
+//! meaning: the command had not begun.
+
+use rustix::{
+    fs::{self, AtFlags, Mode, RenameFlags},
+    io::Errno,
+};
+
+use crate::session::{
+    dir::Dir,
+    id::SessionId,
+    lease::{Claim, Lease, LeaseError},
+    publish::is_temporary,
+    store::{LEASE, Store, StoreError, journal_name},
+};
+
+/// How often a directory is made again that a sweeper took for a dead one's, before its lease was in it.
+const TRIES: u32 = 8;
+
+/// Why there is no new session.
+#[derive(Debug)]
+pub(super) enum BirthError {
+    /// There is one of this id.
+    Exists,
+    /// Its directory could not be made.
+    Store(StoreError),
+    /// Its lease could not be taken.
+    Lease(LeaseError),
+}
+
+impl BirthError {
+    /// A sweeper has removed the empty directory before there was a lease in it.
+    fn is_gone(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(StoreError::Io {
+                source: Errno::NOENT,
+                ..
+            }) | Self::Lease(LeaseError::Io {
+                source: Errno::NOENT,
+                ..
+            })
+        )
+    }
+}
+
+fn unborn_name(id: &SessionId) -> String {
+    format!(".{id}.new")
+}
+
+fn unborn_id(name: &str) -> Option<SessionId> {
+    let id = name.strip_prefix('.')?.strip_suffix(".new")?;
+    id.parse().ok()
+}
+
+/// Makes the directory of a new session, under a name of its own for now, and takes its lease.
+pub(super) fn conceive(store: &Store, id: &SessionId) -> Result<(Dir, Lease), BirthError> {
+    let sessions = store.sessions();
+    if sessions.has(id.as_str()) {
+        return Err(BirthError::Exists);
+    }
+    let name = unborn_name(id);
+    for _ in 0..TRIES {
+        match fs::mkdirat(sessions, &name, Mode::RWXU) {
+            Err(Errno::EXIST) => return Err(BirthError::Exists),
+            other => other
+                .map_err(|source| sessions.error("make directory", id.as_str(), source))
+                .map_err(BirthError::Store)?,
+        }
+        match occupy(store, id, &name) {
+            Err(error) if error.is_gone() => {}
+            Err(error) => {
+                let _kept = fs::unlinkat(sessions, &name, AtFlags::REMOVEDIR);
+                return Err(error);
+            }
+            made => return made,
+        }
+    }
+    let error = sessions.error("keep directory", id.as_str(), Errno::NOENT);
+    Err(BirthError::Store(error))
+}
+
+fn occupy(store: &Store, id: &SessionId, name: &str) -> Result<(Dir, Lease), BirthError> {
+    let mut dir = store
+        .sessions()
+        .existing_child(name)
+        .map_err(BirthError::Store)?;
+    // By the name it will have when anybody reads of it.
+    dir.path = store.session_path(id);
+    let lease = Lease::create(&dir).map_err(BirthError::Lease)?;
+    Ok((dir, lease))
+}
+
+/// Gives the directory of a new session its name.
+pub(super) fn bear(store: &Store, id: &SessionId) -> Result<(), Errno> {
+    let sessions = store.sessions();
+    let (from, to) = (unborn_name(id), id.as_str());
+    match fs::renameat_with(sessions, &from, sessions, to, RenameFlags::NOREPLACE) {
+        // File systems without RENAME_NOREPLACE. A directory that holds something is never replaced,
+        // and an empty one is no session.
+        Err(Errno::INVAL | Errno::NOSYS) => fs::renameat(sessions, &from, sessions, to),
+        other => other,
+    }
+}
+
+/// Removes what there is of a session that could not begin.
+pub(super) fn abandon(store: &Store, dir: &Dir, id: &SessionId) -> Result<(), Errno> {
+    clear(dir)?;
+    fs::unlinkat(store.sessions(), unborn_name(id), AtFlags::REMOVEDIR)
+}
+
+/// Removes the files that can be in an unborn session; anything else keeps the directory from going.
+fn clear(dir: &Dir) -> Result<(), Errno> {
+    let names = dir.names().map_err(|_| Errno::IO)?;
+    let first = journal_name(0);
+    // The lease last: while it is there it is held.
+    for name in names
+        .iter()
+        .filter(|name| **name == first || is_temporary(name))
+    {
+        dir.remove(name)?;
+    }
+    match dir.remove(LEASE) {
+        Err(Errno::NOENT) => Ok(()),
+        other => other,
+    }
+}
+
+/// Removes what observers that died in their first moments have left; how many directories. Those of
+/// living ones stay.
+///
+/// # Errors
+/// [`StoreError`] when the sessions cannot be listed. One that cannot be removed stays for the next time.
+pub fn sweep(store: &Store) -> Result<usize, StoreError> {
+    let sessions = store.sessions();
+    let mut swept = 0;
+    for name in sessions.names()? {
+        if unborn_id(&name).is_none() {
+            continue;
+        }
+        let Ok(dir) = sessions.existing_child(&name) else {
+            continue;
+        };
+        // Without a lease it is a directory made this very moment, or one as empty as that.
+        let held = if dir.has(LEASE) {
+            match Lease::claim(&dir) {
+                Ok(Claim::Held(lease)) => Some(lease),
+                _ => continue,
+            }
+        } else {
+            None
+        };
+        if held.is_some() && clear(&dir).is_err() {
+            continue;
+        }
+        let gone = fs::unlinkat(sessions, &name, AtFlags::REMOVEDIR);
+        swept += usize::from(gone.is_ok());
+    }
+    Ok(swept)
+}

@@ -1,0 +1,205 @@
+//! A directory that is ours alone to write, and the only way to open what is in it.
+//!
+//! Everything is opened relative to a held descriptor, one name at a time, never through a symbolic
+//! link; what is read back must be a plain file of ours with this name alone.
+
+use std::{
+    fs::File,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags},
+    io::Errno,
+};
+
+use crate::session::store::StoreError;
+
+/// A held directory, with the path people know it by.
+#[derive(Debug)]
+pub struct Dir {
+    pub(super) fd: OwnedFd,
+    pub(super) path: PathBuf,
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Dir {
+    /// For messages; everything is opened through the descriptor.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn error(&self, step: &'static str, name: &str, source: Errno) -> StoreError {
+        StoreError::Io {
+            step,
+            path: self.path.join(name),
+            source,
+        }
+    }
+
+    /// Opens a file or directory directly below, never through a symbolic link.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(&self, name: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+        if !is_single(name) {
+            return Err(Errno::INVAL);
+        }
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        match fs::openat2(&self.fd, name, flags, mode, resolve) {
+            // Sandboxes answer openat2 with either; a single name and O_NOFOLLOW bind as well.
+            Err(Errno::NOSYS | Errno::PERM) => fs::openat(&self.fd, name, flags, mode),
+            other => other,
+        }
+    }
+
+    /// Opens a file directly below that is there, if it is a plain file of ours and has this name
+    /// alone: a pipe would hang us or swallow what we write, and with a second name it is perhaps
+    /// somebody else's file.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] with what the system says, [`StoreError::NotPlain`] and
+    /// [`StoreError::WrongOwner`].
+    pub fn open_plain(&self, name: &str, flags: OFlags) -> Result<File, StoreError> {
+        let path = || self.path.join(name);
+        // NONBLOCK: opening a pipe must not wait for its other end.
+        let fd = match self.open(name, flags | OFlags::NONBLOCK, Mode::empty()) {
+            Err(Errno::LOOP | Errno::NXIO | Errno::ISDIR) => {
+                return Err(StoreError::NotPlain { path: path() });
+            }
+            other => other.map_err(|source| self.error("open", name, source))?,
+        };
+        let stat = fs::fstat(&fd).map_err(|source| self.error("examine", name, source))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink > 1 {
+            return Err(StoreError::NotPlain { path: path() });
+        }
+        let uid = rustix::process::geteuid().as_raw();
+        if stat.st_uid != uid {
+            return Err(StoreError::WrongOwner {
+                path: path(),
+                owner: stat.st_uid,
+                uid,
+            });
+        }
+        Ok(File::from(fd))
+    }
+
+    /// Names of what is directly below, in no order. What is not UTF-8 is none of ours and comes with
+    /// U+FFFD in its place: nothing can be opened by such a name.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn names(&self) -> Result<Vec<String>, StoreError> {
+        let error = |source| self.error("list", "", source);
+        let mut names = Vec::new();
+        for entry in fs::Dir::read_from(&self.fd).map_err(error)? {
+            let entry = entry.map_err(error)?;
+            let name = entry.file_name().to_string_lossy();
+            if name != "." && name != ".." {
+                names.push(name.into_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Whether there is something of this name directly below, whatever it is.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        is_single(name) && fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// Renames within the directory, never over something that is there.
+    ///
+    /// # Errors
+    /// What the system says; `EXIST` when the new name is taken.
+    pub(super) fn rename_new(&self, from: &str, to: &str) -> Result<(), Errno> {
+        match fs::renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE) {
+            // File systems without RENAME_NOREPLACE. A hard link never replaces either.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                fs::linkat(&self.fd, from, &self.fd, to, AtFlags::empty())?;
+                fs::unlinkat(&self.fd, from, AtFlags::empty())
+            }
+            other => other,
+        }
+    }
+
+    /// Opens a directory below that is ours alone to write, making it first if it is not there.
+    pub(super) fn private_child(&self, name: &str) -> Result<Self, StoreError> {
+        match fs::mkdirat(&self.fd, name, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => self.existing_child(name),
+            Err(source) => Err(self.error("make directory", name, source)),
+        }
+    }
+
+    pub(super) fn existing_child(&self, name: &str) -> Result<Self, StoreError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let path = self.path.join(name);
+        let fd = match self.open(name, flags, Mode::empty()) {
+            Err(Errno::NOTDIR | Errno::LOOP) => return Err(StoreError::NotADirectory { path }),
+            other => other.map_err(|source| self.error("open directory", name, source))?,
+        };
+        let dir = Self { fd, path };
+        dir.check_private()?;
+        Ok(dir)
+    }
+
+    /// Ours, and not for others to write.
+    pub(super) fn check_private(&self) -> Result<(), StoreError> {
+        let stat = fs::fstat(&self.fd).map_err(|source| self.error("examine", "", source))?;
+        let uid = rustix::process::geteuid().as_raw();
+        if stat.st_uid != uid {
+            return Err(StoreError::WrongOwner {
+                path: self.path.clone(),
+                owner: stat.st_uid,
+                uid,
+            });
+        }
+        let mode = stat.st_mode & 0o7777;
+        if mode & 0o022 != 0 {
+            return Err(StoreError::TooOpen {
+                path: self.path.clone(),
+                mode,
+            });
+        }
+        Ok(())
+    }
+
+    /// Makes what was created, renamed or removed in it durable.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync(&self) -> Result<(), Errno> {
+        fs::fsync(&self.fd)
+    }
+
+    /// Removes a file directly below.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn remove(&self, name: &str) -> Result<(), Errno> {
+        fs::unlinkat(&self.fd, name, AtFlags::empty())
+    }
+
+    /// A second descriptor for the same directory.
+    pub(super) fn duplicate(&self) -> Result<Self, StoreError> {
+        let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 3)
+            .map_err(|source| self.error("keep open", "", source))?;
+        Ok(Self {
+            fd,
+            path: self.path.clone(),
+        })
+    }
+}
+
+/// One name, and not a way to somewhere else.
+fn is_single(name: &str) -> bool {
+    !name.is_empty() && !name.contains('/') && name != "." && name != ".."
+}

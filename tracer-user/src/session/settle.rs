@@ -1,0 +1,71 @@
+//! Puts what is derived from a session's journals beside them.
+//!
+//! The last step of every end: of the observer's own, of a recovery, of a rebuild.
+
+use std::{
+    io::{self, Write},
+    time::Instant,
+};
+
+use crate::session::{
+    derive::{Fold, copy_rows},
+    dir::Dir,
+    epochs::Epochs,
+    index,
+    publish::{Existing, publish},
+    store::{INDEX, PROC_TRACE, SUMMARY, Store},
+};
+
+/// A file beside the journal that could not be written. All but the enrollment can be rebuilt from
+/// the journal, and the journal's first record says what the enrollment would have said of the root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileFailure {
+    /// Its name.
+    pub file: &'static str,
+    /// What the system said.
+    pub error: String,
+}
+
+/// Writes everything derived: `proc_trace.jsonl` and `summary.json` in the session's directory and its
+/// row in the index, for which another process's turn is waited for until `deadline`. One that fails
+/// does not keep the others from being written.
+///
+/// Only for whoever holds the session's lease.
+#[must_use]
+pub fn write_all<F: Fold>(
+    store: &Store,
+    dir: &Dir,
+    summary: &F::Output,
+    deadline: Instant,
+) -> Vec<FileFailure> {
+    let row = F::index_row(summary);
+    let trace = publish(dir, PROC_TRACE, Existing::Replace, |out| {
+        write_trace(dir, out)
+    });
+    // Last: who finds the summary may rely on the rest.
+    let index = if row.is_object() {
+        index::append(store, &row, deadline)
+    } else {
+        Ok(())
+    };
+    let written = publish(dir, SUMMARY, Existing::Replace, |out| {
+        serde_json::to_writer_pretty(&mut *out, summary)?;
+        out.write_all(b"\n")
+    });
+    [(PROC_TRACE, trace), (INDEX, index), (SUMMARY, written)]
+        .into_iter()
+        .filter_map(|(file, result)| {
+            let error = result.err()?.to_string();
+            Some(FileFailure { file, error })
+        })
+        .collect()
+}
+
+/// The snapshot rows of all epochs.
+fn write_trace(dir: &Dir, out: &mut dyn Write) -> io::Result<()> {
+    let mut epochs = Epochs::open(dir).map_err(io::Error::other)?;
+    while let Some(epoch) = epochs.next_epoch().map_err(io::Error::other)? {
+        copy_rows(&mut epoch.journal, out)?;
+    }
+    Ok(())
+}
