@@ -45,6 +45,8 @@ pub struct ObserveConfig {
     pub labels: BTreeMap<String, String>,
     /// Where sessions go, where the user said so.
     pub state_dir: Option<PathBuf>,
+    /// Where links and maps are pinned, where the user said so.
+    pub bpffs: Option<PathBuf>,
     /// Live JSON lines.
     pub json: Option<JsonSink>,
     /// What people see.

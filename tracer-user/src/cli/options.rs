@@ -32,6 +32,11 @@ pub(super) struct Options {
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 
+    /// Pin the kernel side here, in a directory on a bpffs, so that it outlives a killed tracer
+    /// [default: /sys/fs/bpf/tracer]
+    #[arg(long, value_name = "DIR")]
+    bpffs: Option<PathBuf>,
+
     /// Write each record as a JSON line, to standard output or to FILE
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     json: Option<PathBuf>,
@@ -79,6 +84,7 @@ impl Options {
             interval: self.interval,
             labels,
             state_dir: self.state_dir,
+            bpffs: self.bpffs,
             json: self
                 .json
                 .map(|path| match path.as_os_str().as_encoded_bytes() {

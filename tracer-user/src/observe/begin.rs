@@ -14,13 +14,15 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    config::{ObserveConfig, RunConfig},
+    config::{AttachConfig, ObserveConfig, RunConfig},
     observe::{
         Audience, ObserveError,
+        attached::Attachment,
         command::Command,
         error::chain,
         json::Lines,
         kernel::{self, Kernel},
+        pins,
     },
     probe::{attached::Attached, object::BUILT_BY},
     procfs::ProcRoot,
@@ -77,7 +79,7 @@ pub(super) fn prepare(
     audience: &mut dyn Audience,
 ) -> Result<(ProcRoot, Option<Attached>, Session), ObserveError> {
     let proc = ProcRoot::open("/proc")?;
-    let probe = match kernel::load(config.observe.ring_bytes) {
+    let mut probe = match kernel::load(config.observe.ring_bytes) {
         Ok(probe) => Some(probe),
         Err(error) if config.require_trace => return Err(error.into()),
         Err(error) => {
@@ -101,12 +103,46 @@ pub(super) fn prepare(
             Lines::default()
         }
     };
-    let session = Session::begin(&proc, &config.observe, subject, lines)?;
+    let session = Session::begin(
+        &proc,
+        &config.observe,
+        subject,
+        lines,
+        probe.as_mut(),
+        audience,
+    )?;
     Ok((proc, probe, session))
 }
 
+/// What `attach` needs: a probe, and a session of the process that is there.
+pub(super) fn join(
+    proc: &ProcRoot,
+    config: &AttachConfig,
+    attachment: &Attachment,
+    audience: &mut dyn Audience,
+) -> Result<(Attached, Session), ObserveError> {
+    let mut probe = kernel::load(config.observe.ring_bytes)?;
+    let subject = Subject {
+        mode: Mode::Attach,
+        root: attachment.root(),
+        command: Vec::new(),
+        uid: attachment.uid(),
+        kernel: Some(kernel_facts(&probe)),
+    };
+    let lines = Lines::start(config.observe.json.as_ref())?;
+    let session = Session::begin(
+        proc,
+        &config.observe,
+        subject,
+        lines,
+        Some(&mut probe),
+        audience,
+    )?;
+    Ok((probe, session))
+}
+
 /// What the session says of a probe.
-pub(super) fn kernel_facts(probe: &Attached) -> KernelFacts {
+fn kernel_facts(probe: &Attached) -> KernelFacts {
     KernelFacts {
         degraded: Kernel::degraded(probe),
         pid_ns: probe.observer().ns_inum.into(),
@@ -119,8 +155,10 @@ impl Session {
     pub(super) fn begin(
         proc: &ProcRoot,
         config: &ObserveConfig,
-        subject: Subject,
+        mut subject: Subject,
         lines: Lines,
+        probe: Option<&mut Attached>,
+        audience: &mut dyn Audience,
     ) -> Result<Self, ObserveError> {
         let own_uid = rustix::process::getuid().as_raw();
         let state_dir = StateDir::resolve(
@@ -134,6 +172,13 @@ impl Session {
         let session_id = store
             .new_session_id(clock.wall)
             .map_err(recorder::SessionError::from)?;
+        // Before the session is there: none that is there lacks pins because its observer was killed.
+        if let (Some(probe), Some(kernel)) = (probe, &mut subject.kernel)
+            && let Err(unpinned) = pins::pin(probe, config.bpffs.as_deref(), &session_id)
+        {
+            audience.notice(&unpinned.notice());
+            kernel.degraded.push(unpinned.degraded());
+        }
         let info = session_info(proc, config, subject, clock, session_id);
         let options = recorder::Options {
             tee: lines.tee,

@@ -20,26 +20,20 @@ mod error;
 mod follower;
 mod json;
 mod kernel;
+mod losses;
+mod pins;
 mod ready;
 mod terminal;
 
 use std::path::Path;
 
 pub use self::error::ObserveError;
-use self::{
-    attached::Attachment,
-    begin::{Session, Subject},
-    command::Command,
-    end::Stop,
-    error::chain,
-    follower::Follower,
-    json::Lines,
-};
+use self::{attached::Attachment, command::Command, end::Stop, error::chain, follower::Follower};
 use crate::{
     config::{AttachConfig, RunConfig},
     event::Event,
     procfs::ProcRoot,
-    session::{journal::info::Mode, summary::Summary},
+    session::summary::Summary,
 };
 
 /// Whoever looks on. What an observation has to say to people goes through here.
@@ -108,16 +102,7 @@ pub fn run(config: &RunConfig, audience: &mut dyn Audience) -> Result<Ending, Ob
 pub fn attach(config: &AttachConfig, audience: &mut dyn Audience) -> Result<Ending, ObserveError> {
     let proc = ProcRoot::open("/proc")?;
     let mut attachment = Attachment::check(&proc, config)?;
-    let probe = kernel::load(config.observe.ring_bytes)?;
-    let subject = Subject {
-        mode: Mode::Attach,
-        root: attachment.root(),
-        command: Vec::new(),
-        uid: attachment.uid(),
-        kernel: Some(begin::kernel_facts(&probe)),
-    };
-    let lines = Lines::start(config.observe.json.as_ref())?;
-    let session = Session::begin(&proc, &config.observe, subject, lines)?;
+    let (probe, session) = begin::join(&proc, config, &attachment, audience)?;
 
     event_loop()?.block_on(async {
         let mut follower = Follower::new(session, proc, &config.observe, audience);

@@ -19,7 +19,7 @@ use rustix::{
 use super::PinError;
 
 /// `BPF_FS_MAGIC` of include/uapi/linux/magic.h.
-const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+const BPF_FS_MAGIC: fs::FsWord = 0xcafe_4a11;
 /// How long a directory may be held by someone who only looks whether it is.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// A directory, and no symbolic link to one.
@@ -259,8 +259,7 @@ fn is_on_bpffs(path: &Path) -> bool {
 }
 
 fn is_bpffs(stat: &fs::StatFs) -> bool {
-    // The number fits the type of every architecture, signed or not.
-    i64::try_from(stat.f_type).is_ok_and(|kind| kind == BPF_FS_MAGIC)
+    stat.f_type == BPF_FS_MAGIC
 }
 
 /// Ours, and not for others to write.
