@@ -317,3 +317,42 @@ pub fn drop_capabilities() -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Gives the calling thread, and what it starts from now on, a mount namespace of its own, and mounts a
+/// file system of this kind there.
+///
+/// # Errors
+/// As `unshare(2)` and `mount(2)`.
+pub fn mount_for_this_thread(kind: &CStr, at: &CStr) -> io::Result<()> {
+    // SAFETY: changes the calling thread's namespace and no memory.
+    done(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    let private = libc::MS_REC | libc::MS_PRIVATE;
+    // SAFETY: valid strings; only this thread's namespace changes.
+    done(unsafe {
+        libc::mount(
+            ptr::null(),
+            c"/".as_ptr(),
+            ptr::null(),
+            private,
+            ptr::null(),
+        )
+    })?;
+    // SAFETY: as above.
+    done(unsafe { libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, ptr::null()) })
+}
+
+/// Takes a mount away, at once from the tree and wholly when nobody uses it any more.
+///
+/// # Errors
+/// As `umount2(2)`.
+pub fn unmount(at: &CStr) -> io::Result<()> {
+    // SAFETY: a valid string.
+    done(unsafe { libc::umount2(at.as_ptr(), libc::MNT_DETACH) })
+}
+
+fn done(result: i32) -> io::Result<()> {
+    if result == 0 {
+        return Ok(());
+    }
+    Err(io::Error::last_os_error())
+}

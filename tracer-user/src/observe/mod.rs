@@ -24,6 +24,7 @@ mod losses;
 mod pins;
 mod ready;
 mod terminal;
+mod unattended;
 
 use std::path::Path;
 
