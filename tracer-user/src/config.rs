@@ -76,6 +76,17 @@ impl Default for Durability {
     }
 }
 
+/// `tracer recover`.
+#[derive(Debug, Clone)]
+pub struct RecoverConfig {
+    /// Where sessions are, where the user said so.
+    pub state_dir: Option<PathBuf>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Directories with files of other recorders.
+    pub foreign_dirs: Vec<PathBuf>,
+}
+
 /// Whose end decides the exit code of `tracer run`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitFrom {

@@ -2,6 +2,7 @@
 
 mod attach;
 mod options;
+mod recover;
 mod run;
 mod show;
 
@@ -33,6 +34,8 @@ enum Command {
     Run(run::Args),
     /// Record a process tree that is running already.
     Attach(attach::Args),
+    /// End the records of sessions whose tracer was killed.
+    Recover(recover::Args),
 }
 
 /// Runs the program with these arguments and returns its exit code. The one place that prints errors.
@@ -55,6 +58,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let done = match cli.command {
         Command::Run(args) => run::main(args),
         Command::Attach(args) => attach::main(args),
+        Command::Recover(args) => recover::main(args),
     };
     match done {
         Ok(code) => code,

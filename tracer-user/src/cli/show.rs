@@ -103,7 +103,7 @@ fn paragraph(text: &str) -> String {
 }
 
 /// Text with its control characters escaped.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         // Direction marks can make a line read as another one (Unicode annex 9).

@@ -23,6 +23,7 @@ mod kernel;
 mod losses;
 mod pins;
 mod ready;
+pub mod recover;
 mod terminal;
 mod unattended;
 

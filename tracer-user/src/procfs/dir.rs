@@ -284,6 +284,16 @@ impl ProcDir {
             .ok_or_else(|| ReadEnd::malformed(self.path(c"ns/net"), "no net:[inode]"))
     }
 
+    /// Inode of its pid namespace.
+    ///
+    /// # Errors
+    /// [`ReadEnd::Denied`] without `ptrace(2)` read access.
+    pub fn pid_ns(&self) -> Result<u64, ReadEnd> {
+        read::read_link::<64, _>(self.fd(), c"ns/pid", parse_pid_link)
+            .map_err(|errno| self.end(errno, c"ns/pid"))?
+            .ok_or_else(|| ReadEnd::malformed(self.path(c"ns/pid"), "no pid:[inode]"))
+    }
+
     /// Who it is.
     ///
     /// # Errors
@@ -333,6 +343,12 @@ impl ProcDir {
             file.to_string_lossy()
         )
     }
+}
+
+/// `pid:[4026531836]`, `pid_namespaces(7)`.
+fn parse_pid_link(target: &[u8]) -> Option<u64> {
+    let inode = target.strip_prefix(b"pid:[")?.strip_suffix(b"]")?;
+    std::str::from_utf8(inode).ok()?.parse().ok()
 }
 
 fn first_number(bytes: &[u8]) -> Option<i64> {

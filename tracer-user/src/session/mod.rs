@@ -15,6 +15,7 @@ pub mod journal;
 pub mod lease;
 pub mod publish;
 pub mod recorder;
+pub mod recover;
 pub mod settle;
 pub mod status;
 pub mod store;

@@ -6,10 +6,13 @@
 
 mod arbitrary;
 mod cost;
+mod crashed;
 mod disks;
 mod faults;
 mod faulty;
 mod journal;
 mod kill;
 mod recorder;
+mod recover;
+mod recover_gates;
 mod support;

@@ -14,6 +14,34 @@ pub mod topic {
     pub const WAITED: &str = "waited";
     /// What the observer itself cost: `cpu_us`, `peak_rss_kb`.
     pub const OBSERVER_COST: &str = "observer_cost";
+    /// Somebody else ends the session, because its observer could not: [`Recovered`](super::Recovered).
+    pub const RECOVERED: &str = "recovered";
+    /// What the kernel side kept while nobody watched could not be read.
+    pub const UNATTENDED_LOST: &str = "unattended_lost";
+    /// The rows come from the files of another recorder: `trace`, `enrollment`.
+    pub const IMPORTED: &str = "imported";
+}
+
+/// Reason of the [`Gap`](super::record::Gap) between two observers: nobody watched.
+pub const UNWATCHED: &str = "unwatched";
+
+/// What a recovery found, and when: the particulars of the note [`topic::RECOVERED`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The machine has started anew since: the target ended with the boot it ran on.
+    pub host_reboot: bool,
+    /// When, RFC 3339: the boot clock of the session may be another one.
+    pub at: String,
+    /// The boot that it was recovered on.
+    pub boot_id: String,
+    /// `seq` of the last good record before.
+    pub last_seq: Option<u64>,
+    /// Bad lines before it.
+    pub bad_lines: u64,
+    /// Records missing before it.
+    pub missing: u64,
+    /// Bytes of the unfinished line behind it.
+    pub torn_bytes: u64,
 }
 
 impl Note {
@@ -54,6 +82,68 @@ impl Note {
             ("peak_rss_kb", Value::from(peak_rss_kb)),
         ];
         Self::new(topic::OBSERVER_COST, "what the observer itself used", data)
+    }
+
+    /// The session is ended by somebody else than its observer.
+    #[must_use]
+    pub fn recovered(found: &Recovered) -> Self {
+        let text = if found.host_reboot {
+            "the machine was started anew; the record is ended by recovery"
+        } else {
+            "the observer had crashed or was killed; the record is ended by recovery"
+        };
+        let data = [
+            ("host_reboot", Value::from(found.host_reboot)),
+            ("at", Value::from(found.at.as_str())),
+            ("boot_id", Value::from(found.boot_id.as_str())),
+            ("last_seq", Value::from(found.last_seq)),
+            ("bad_lines", Value::from(found.bad_lines)),
+            ("missing", Value::from(found.missing)),
+            ("torn_bytes", Value::from(found.torn_bytes)),
+        ];
+        Self::new(topic::RECOVERED, text, data)
+    }
+
+    /// The particulars of a note [`topic::RECOVERED`]; what it does not say is nothing.
+    #[must_use]
+    pub fn as_recovered(&self) -> Recovered {
+        let text = |key| {
+            let value = self.data.get(key).and_then(Value::as_str);
+            value.unwrap_or_default().to_owned()
+        };
+        let number = |key| self.number(key).unwrap_or(0);
+        Recovered {
+            host_reboot: self.flag("host_reboot"),
+            at: text("at"),
+            boot_id: text("boot_id"),
+            last_seq: self.number("last_seq"),
+            bad_lines: number("bad_lines"),
+            missing: number("missing"),
+            torn_bytes: number("torn_bytes"),
+        }
+    }
+
+    /// The rows that follow are those of another recorder's file.
+    #[must_use]
+    pub fn imported(trace: &str, enrollment: &str) -> Self {
+        let data = [
+            ("trace", Value::from(trace)),
+            ("enrollment", Value::from(enrollment)),
+        ];
+        let text = "the rows are those of another recorder";
+        Self::new(topic::IMPORTED, text, data)
+    }
+
+    /// What was kept while nobody watched could not be read, and why.
+    #[must_use]
+    pub fn unattended_lost(why: &str) -> Self {
+        Self::new(topic::UNATTENDED_LOST, why, [])
+    }
+
+    /// A particular that is true.
+    #[must_use]
+    pub fn flag(&self, key: &str) -> bool {
+        self.data.get(key) == Some(&Value::Bool(true))
     }
 
     /// A particular that is a whole number.

@@ -177,7 +177,7 @@ pub struct Skipped {
 /// Records that are missing here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// `write_failed: …`, `write_stuck`, `queue_full`, `deadline`.
+    /// `write_failed: …`, `write_stuck`, `queue_full`, `deadline`, `unwatched`.
     pub reason: String,
     /// Records left out; 0 when unknown.
     pub dropped: u64,

@@ -3,19 +3,23 @@
 //! Pure. The recorder folds each record when it is on its way to disk, a rebuild folds the same
 //! records read back: both give the same summary, to the byte.
 
+mod ending;
 mod output;
 mod row;
 mod text;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
 pub use self::output::Summary;
 use super::{
     derive::Fold,
     journal::{
         info::SessionInfo,
-        notes::topic,
-        record::{Body, End as EndRecord, Note, Pinned, TargetBody},
+        notes::{Recovered, UNWATCHED, topic},
+        record::{Body, Note, Pinned, TargetBody},
     },
 };
 use crate::{
@@ -50,7 +54,13 @@ pub struct Summarizer {
     births_lost: u64,
     attach: Option<(u64, bool)>,
     last: BootNs,
-    end: Option<EndRecord>,
+    ending: Option<ending::Ending>,
+    /// What the last recovery found; none while no recovery was needed.
+    recovered: Option<Recovered>,
+    /// Stretches between two observers.
+    unwatched: u64,
+    /// The rows are another recorder's.
+    imported: bool,
     /// Wait status of the root as its parent saw it, where that was us.
     waited: Option<(u64, WaitStatus)>,
     cost: (Option<u64>, Option<u64>),
@@ -64,7 +74,7 @@ impl Fold for Summarizer {
 
     fn apply(&mut self, seq: u64, t: BootNs, body: &Body) {
         // The first end decides; what follows is counted by the reader, never obeyed.
-        if self.end.is_none() {
+        if self.ending.is_none() {
             self.take(seq, t, body);
         }
     }
@@ -73,7 +83,7 @@ impl Fold for Summarizer {
         output::build(&self)
     }
 
-    fn index_row(summary: &Summary) -> serde_json::Value {
+    fn index_row(summary: &Summary) -> Value {
         row::index_row(summary)
     }
 }
@@ -122,7 +132,10 @@ impl Summarizer {
             births_lost: 0,
             attach: None,
             last: BootNs(0),
-            end: None,
+            ending: None,
+            recovered: None,
+            unwatched: 0,
+            imported: false,
             waited: None,
             cost: (None, None),
             armed: None,
@@ -131,7 +144,9 @@ impl Summarizer {
     }
 
     fn take(&mut self, seq: u64, t: BootNs, body: &Body) {
-        self.last = self.last.max(t);
+        if !ending::is_afterthought(body) {
+            self.last = self.last.max(t);
+        }
         match body {
             Body::Event(event) => self.event(seq, t, event),
             Body::Target(target) => self.target(target),
@@ -142,6 +157,7 @@ impl Summarizer {
                 let lost = self.lost.entry(reason.clone()).or_default();
                 *lost = lost.saturating_add(*count);
             }
+            Body::Gap(gap) if gap.reason == UNWATCHED => self.unwatched += 1,
             Body::Gap(gap) => {
                 let lost = self
                     .lost
@@ -151,8 +167,10 @@ impl Summarizer {
                 self.reason("gap in the journal");
             }
             Body::Note(note) => self.note(seq, t, note),
-            Body::End(end) => self.end = Some((**end).clone()),
-            Body::Session(_) | Body::Crash(_) | Body::Unknown { .. } => {}
+            Body::End(end) => self.ending = Some((&**end).into()),
+            Body::Crash(crash) => self.ending = Some((&**crash).into()),
+            Body::Unknown { kind, value } if kind == "snapshot" => self.foreign_row(value),
+            Body::Session(_) | Body::Unknown { .. } => {}
         }
     }
 
@@ -208,6 +226,17 @@ impl Summarizer {
         }
     }
 
+    /// A row of another recorder. Read back from the journal it is an ordinary one, if it has all that
+    /// such a one has; otherwise it counts as a row all the same.
+    fn foreign_row(&mut self, value: &Map<String, Value>) {
+        let event = value.get("event").and_then(Value::as_str);
+        let row = SnapshotRow::deserialize(value);
+        match (event, row) {
+            (Some("snapshot" | "exit_snapshot"), Ok(row)) => self.snapshot(&row),
+            _ => self.rows.count += 1,
+        }
+    }
+
     fn snapshot(&mut self, row: &SnapshotRow) {
         let rows = &mut self.rows;
         rows.count += 1;
@@ -237,7 +266,7 @@ impl Summarizer {
     fn note(&mut self, seq: u64, t: BootNs, note: &Note) {
         match note.topic.as_str() {
             topic::ATTACHED => {
-                let converged = note.data.get("converged") == Some(&serde_json::Value::Bool(true));
+                let converged = note.flag("converged");
                 self.attach = Some((note.number("passes").unwrap_or(0), converged));
                 if !converged {
                     self.reason("attach that did not converge");
@@ -252,6 +281,9 @@ impl Summarizer {
             topic::ARMED => {
                 self.armed.get_or_insert(t);
             }
+            topic::RECOVERED => self.recovered = Some(note.as_recovered()),
+            topic::UNATTENDED_LOST => self.reason("unwatched stretch that could not be read"),
+            topic::IMPORTED => self.imported = true,
             topic::OBSERVER_COST => self.cost = (note.number("cpu_us"), note.number("peak_rss_kb")),
             _ => {}
         }

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    Ended, Summarizer,
+    Summarizer,
+    ending::{root_ending, subtype, termination_reason, verdict, waited},
     text::{quote, seconds, wall},
 };
 use crate::{
     session::journal::info::{Backend, Mode},
-    verdict::{Verdict, WaitStatus, judge, judge::End, signals},
+    verdict::Verdict,
 };
 
 /// `summary.json`.
@@ -171,8 +172,7 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
     let subject = target.map(|target| target.process).or(fold.root);
     let start = session.clock.boot;
     let duration_ns = fold.last.since(start);
-    let end = fold.end.as_ref();
-    let ending = end.map(|end| end.ending.as_str());
+    let observation = fold.ending.as_ref();
     let root = root_ending(fold);
     // A workload that did well below a command that failed is no success.
     let root_failed = root.as_ref().is_some_and(|root| root.exit_code != Some(0));
@@ -184,7 +184,7 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
         cwd: String::from_utf8_lossy(&session.cwd).into_owned(),
         command: quote(&session.command),
         success,
-        subtype: subtype(status, success, ending.is_some()).to_owned(),
+        subtype: subtype(fold, status, success).to_owned(),
         exit_code: status.map_or(-1, |status| i32::from(status.shell_code())),
         start_ts: wall(session, start),
         end_ts: wall(session, fold.last),
@@ -198,7 +198,7 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
             .map_or(fold.rows.peak_rss_kb, |ended| ended.totals.peak_rss_kb),
         peak_oom_score: fold.rows.peak_oom_score,
         peak_fd_ratio: (fold.rows.peak_fd_ratio * 1000.0).round() / 1000.0,
-        termination_reason: termination_reason(status, ending).to_owned(),
+        termination_reason: termination_reason(fold, status).to_owned(),
         tracked_comm: target.map(|target| target.comm.to_text()),
         tracked_comm_drift: fold.rows.drift,
         tracer_target_resolution_version: 3,
@@ -209,9 +209,9 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
         completeness: completeness(fold),
         totals: totals(fold),
         observer: Observer {
-            ending: ending.map(str::to_owned),
-            cause: end
-                .map(|end| end.cause.clone())
+            ending: observation.map(|ending| ending.how.clone()),
+            cause: observation
+                .map(|ending| ending.cause.clone())
                 .filter(|cause| !cause.is_empty()),
             version: session.observer.version.clone(),
             cpu_us: fold.cost.0,
@@ -222,86 +222,6 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
             },
             degraded: session.degraded.clone(),
         },
-    }
-}
-
-/// The root's status as its parent saw it, where no exit event tells and nobody else is the subject.
-fn waited(fold: &Summarizer) -> Option<(u64, WaitStatus)> {
-    let about_root = match (&fold.target, fold.root) {
-        (Some(target), Some(root)) => target.process.key == root.key,
-        _ => fold.target.is_none(),
-    };
-    fold.waited.filter(|_| about_root)
-}
-
-/// How the root ended: by its exit event, or as its parent saw it.
-fn root_ending(fold: &Summarizer) -> Option<RootEnding> {
-    let ended = fold.ended_root.as_ref();
-    let status = ended
-        .map(|ended| ended.status)
-        .or(fold.waited.map(|(_, status)| status))?;
-    Some(RootEnding {
-        pid: fold.session.root.pid,
-        comm: ended.map(|ended| ended.comm.to_text()),
-        exit_code: status.exit_code(),
-        signal: status.signal().map(signals::name),
-    })
-}
-
-fn verdict(fold: &Summarizer, ended: Option<&Ended>) -> Verdict {
-    let named = |comm: String, pid: u32| format!("{comm} (pid {pid})");
-    let subject = fold
-        .target
-        .as_ref()
-        .map(|target| target.process)
-        .or(fold.root);
-    match (ended, subject) {
-        (Some(ended), _) => judge(
-            &named(ended.comm.to_text(), ended.process.tgid.0),
-            End::Seen(ended.seq, ended.status),
-            &ended.case,
-        ),
-        (None, Some(subject)) => {
-            let comm = fold
-                .comm_now
-                .or(fold.tree.get(subject.key).map(|node| node.comm));
-            let comm = comm.map_or_else(|| "the process".to_owned(), |comm| comm.to_text());
-            let end = match (waited(fold), fold.tree.get(subject.key)) {
-                (Some((seq, status)), _) => End::Seen(seq, status),
-                (None, Some(_)) => End::StillRunning,
-                (None, None) => End::NotSeen("its exit event was lost"),
-            };
-            judge(&named(comm, subject.tgid.0), end, &super::Case::default())
-        }
-        (None, None) => {
-            let end = waited(fold).map_or(End::NotSeen("it was not traced"), |(seq, status)| {
-                End::Seen(seq, status)
-            });
-            judge(
-                &format!("pid {}", fold.session.root.pid),
-                end,
-                &super::Case::default(),
-            )
-        }
-    }
-}
-
-fn subtype(status: Option<WaitStatus>, success: bool, ended: bool) -> &'static str {
-    match status {
-        _ if !ended => "crashed",
-        Some(_) if success => "success",
-        Some(status) if status.signal().is_some() => "killed",
-        Some(_) => "error",
-        None => "detached",
-    }
-}
-
-fn termination_reason(status: Option<WaitStatus>, ending: Option<&str>) -> &'static str {
-    match (ending, status) {
-        (None, _) => "CRASHED",
-        (Some(_), Some(_)) => "natural_exit",
-        (Some("stopped"), None) => "CANCELLED",
-        (Some(_), None) => "completed",
     }
 }
 
@@ -325,8 +245,11 @@ fn completeness(fold: &Summarizer) -> Completeness {
             fold.births_lost
         ));
     }
+    reasons.extend(fold.crash_reasons());
     // Loaded is not tracking: what says so is the note that tracking was on.
-    if fold.session.backend == Backend::None || fold.armed.is_none() {
+    if fold.imported {
+        reasons.push("another recorder's rows: nothing else was recorded".to_owned());
+    } else if fold.session.backend == Backend::None || fold.armed.is_none() {
         reasons.push("tracking could not start".to_owned());
     }
     if accounting.forks != accounting.exits + alive {

@@ -1,0 +1,149 @@
+//! `tracer recover`: ends the records of sessions whose tracer was killed, and says what it did to each.
+//!
+//! Exit code 0: nothing went wrong, whatever there was to do; 1: something did.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    path::PathBuf,
+};
+
+use serde_json::{Map, Value, json};
+
+use super::{Failure, show::printable};
+use crate::{
+    config::RecoverConfig,
+    observe,
+    session::recover::{Found, Outcome, Report},
+};
+
+/// Something could not be done.
+const FAILED: u8 = 1;
+
+/// Arguments of `tracer recover`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[expect(clippy::doc_markdown, reason = "the text of --help, printed as it is")]
+    /// Recover the sessions here [default: /var/lib/tracer for root, $XDG_STATE_HOME/tracer otherwise]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+
+    /// Say what would be done and change nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Take over what another recorder has left in DIR: pairs of files *_trace_PID.jsonl and
+    /// *_enrollment_PID.json; may be given again
+    #[arg(long = "foreign-dir", value_name = "DIR")]
+    foreign_dirs: Vec<PathBuf>,
+
+    /// Print one JSON object instead of lines
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn main(args: Args) -> Result<u8, Failure> {
+    let as_json = args.json;
+    let config = RecoverConfig {
+        state_dir: args.state_dir,
+        dry_run: args.dry_run,
+        foreign_dirs: args.foreign_dirs,
+    };
+    let report = observe::recover::recover(&config).map_err(|error| Failure::new(FAILED, error))?;
+    let text = if as_json {
+        format!("{}\n", object(&report))
+    } else {
+        lines(&report)
+    };
+    // Nobody is left to tell when stdout is gone; what was done is done.
+    let _ = io::stdout().write_all(text.as_bytes());
+    Ok(if report.count(Outcome::Failed) > 0 {
+        FAILED
+    } else {
+        0
+    })
+}
+
+fn object(report: &Report) -> Value {
+    let counts = report.counts.iter();
+    let counts = counts.map(|(outcome, count)| (outcome.as_str().to_owned(), json!(count)));
+    json!({
+        "dry_run": report.dry_run,
+        "sessions": report.found.iter().map(entry).collect::<Vec<_>>(),
+        "counts": Map::from_iter(counts),
+    })
+}
+
+fn entry(found: &Found) -> Value {
+    json!({
+        "name": found.name,
+        "session_id": found.session.map(|id| id.to_string()),
+        "outcome": found.outcome.as_str(),
+        "gate": found.gate.map(|gate| gate as u8),
+        "reason": found.reason,
+    })
+}
+
+fn lines(report: &Report) -> String {
+    let mut text = String::new();
+    for found in &report.found {
+        let name = printable(&found.name);
+        let outcome = found.outcome.as_str();
+        let _ = write!(text, "{name}  {outcome}");
+        if let Some(id) = found.session.filter(|id| id.as_str() != found.name) {
+            let _ = write!(text, " as {id}");
+        }
+        // One line a session, whatever a name or an error holds.
+        let reason = printable(&found.reason);
+        let _ = writeln!(text, ": {reason}");
+    }
+    let counts: Vec<String> = report
+        .counts
+        .iter()
+        .map(|(outcome, count)| format!("{count} {}", outcome.as_str()))
+        .collect();
+    let what = if counts.is_empty() {
+        "there are no sessions".to_owned()
+    } else {
+        counts.join(", ")
+    };
+    let _ = if report.dry_run {
+        writeln!(text, "{what}; nothing was changed (--dry-run)")
+    } else {
+        writeln!(text, "{what}")
+    };
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let mut report = Report::new(true);
+        report.add(Found {
+            name: "x\ny_trace_7.jsonl\u{1b}[2J".to_owned(),
+            session: None,
+            outcome: Outcome::Alien,
+            gate: Some(crate::session::recover::gates::Gate::Enrollment),
+            reason: "one\ntracer: two".to_owned(),
+        });
+        report
+    }
+
+    #[test]
+    fn a_name_cannot_make_a_line_of_its_own() {
+        let text = lines(&report());
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(!text.contains('\u{1b}'), "{text:?}");
+    }
+
+    #[test]
+    fn the_object_says_outcome_gate_and_counts() {
+        let object = object(&report());
+        assert_eq!(object["sessions"][0]["outcome"], "alien");
+        assert_eq!(object["sessions"][0]["gate"], 1);
+        assert_eq!(object["counts"]["alien"], 1);
+        assert_eq!(object["dry_run"], true);
+    }
+}

@@ -1,0 +1,3 @@
+//! Another recorder's files.
+pub mod names;
+pub mod rows;

@@ -1,0 +1,159 @@
+//! Gathers what the gates want to know of a session. Reads, never writes.
+
+use rustix::{
+    fs::{OFlags, fstatfs},
+    process::getpid,
+};
+
+use super::{
+    gates::{Enrolled, Facts, Life, Observer, Shown, Storage, life, together},
+    told,
+    whose::{Recorded, Whose},
+};
+use crate::{
+    procfs::{ProcRoot, ReadEnd},
+    session::{
+        SessionId,
+        dir::Dir,
+        enrollment::{ENROLLMENT_MAX, Enrollment},
+        epochs,
+        status::Examined,
+        store::{ENROLLMENT, StoreError},
+    },
+    units::Tgid,
+};
+
+/// `statfs(2)`: file systems that live in memory.
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+const RAMFS_MAGIC: i64 = 0x8584_58f6;
+
+/// The facts of a session, and whose it is. `held`: somebody else has its lease.
+pub(super) fn facts(
+    proc: &ProcRoot,
+    id: &SessionId,
+    dir: &Dir,
+    examined: &Examined,
+    held: bool,
+) -> (Facts, Result<Whose, String>) {
+    let observer = if held {
+        let holder = examined.holder.as_ref();
+        Observer::Lives(holder.map_or_else(
+            || "its lease is held".to_owned(),
+            |holder| format!("its lease is held by tracer, pid {}", holder.pid),
+        ))
+    } else {
+        Observer::Gone
+    };
+    let whose = Whose::of(*id, session_record(dir), enrollment(dir));
+    let facts = Facts {
+        observer,
+        enrolled: enrolled(&whose),
+        boot_id: proc.host().boot_id.clone(),
+        storage: storage(dir),
+        target: target(proc, &whose),
+    };
+    (facts, whose)
+}
+
+/// What the gates want of whose it is.
+pub(super) fn enrolled(whose: &Result<Whose, String>) -> Result<Enrolled, String> {
+    match whose {
+        Ok(whose) => Ok(Enrolled {
+            boot_id: whose.boot_id.clone(),
+        }),
+        Err(why) => Err(why.clone()),
+    }
+}
+
+fn session_record(dir: &Dir) -> Result<crate::session::journal::info::SessionInfo, String> {
+    match epochs::session_info(dir) {
+        Ok(Some(info)) => Ok(info),
+        Ok(None) => Err("its journal has no readable session record".to_owned()),
+        Err(error) => Err(told(&error)),
+    }
+}
+
+fn enrollment(dir: &Dir) -> Result<Enrollment, String> {
+    let file = match dir.open_plain(ENROLLMENT, OFlags::RDONLY) {
+        Err(StoreError::Io {
+            source: rustix::io::Errno::NOENT,
+            ..
+        }) => return Err("it has no enrollment".to_owned()),
+        other => other.map_err(|error| told(&error))?,
+    };
+    read_enrollment(file).map_err(|why| format!("{ENROLLMENT}: {why}"))
+}
+
+/// Reads an enrollment, unless it is longer than any.
+pub(super) fn read_enrollment(file: impl std::io::Read) -> Result<Enrollment, String> {
+    let mut bytes = Vec::new();
+    let mut limited = std::io::Read::take(file, ENROLLMENT_MAX + 1);
+    std::io::Read::read_to_end(&mut limited, &mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > ENROLLMENT_MAX {
+        return Err(format!("longer than {ENROLLMENT_MAX} bytes"));
+    }
+    Enrollment::parse(&bytes).map_err(|error| error.to_string())
+}
+
+/// What holds the files. One that does not say keeps them.
+pub(super) fn storage(dir: &impl std::os::fd::AsFd) -> Storage {
+    #[expect(
+        clippy::useless_conversion,
+        reason = "the type of f_type differs between architectures"
+    )]
+    let kind = fstatfs(dir).map(|stat| i64::from(stat.f_type));
+    match kind {
+        Ok(TMPFS_MAGIC | RAMFS_MAGIC) => Storage::Memory,
+        _ => Storage::Disk,
+    }
+}
+
+/// What became of the target: root and workload.
+fn target(proc: &ProcRoot, whose: &Result<Whose, String>) -> Life {
+    let Ok(whose) = whose else {
+        return Life::Unknown("nothing says which process it is".to_owned());
+    };
+    // Numbers of another pid namespace are names of strangers here.
+    match (whose.pid_ns, own_pid_ns(proc)) {
+        (Some(then), Some(own)) if then == own => {}
+        (Some(_), Some(_)) => {
+            let why = "it was recorded in another pid namespace: run tracer recover there";
+            return Life::Unknown(why.to_owned());
+        }
+        (None, _) => return Life::Unknown("its pid namespace was not recorded".to_owned()),
+        (_, None) => return Life::Unknown("our own pid namespace cannot be read".to_owned()),
+    }
+    both(proc, whose)
+}
+
+/// What became of root and workload, numbered as in our own pid namespace.
+pub(super) fn both(proc: &ProcRoot, whose: &Whose) -> Life {
+    let root = of(proc, whose.root);
+    match whose.workload {
+        Some(workload) if workload != whose.root => together(root, of(proc, workload)),
+        _ => root,
+    }
+}
+
+fn of(proc: &ProcRoot, process: Recorded) -> Life {
+    life(process.start, &shown(proc, process.pid))
+}
+
+fn own_pid_ns(proc: &ProcRoot) -> Option<u64> {
+    let own = Tgid(getpid().as_raw_nonzero().get().unsigned_abs());
+    proc.process(own).ok()?.pid_ns().ok()
+}
+
+/// What `/proc` shows under a number.
+fn shown(proc: &ProcRoot, pid: u32) -> Shown {
+    let stat = proc.process(Tgid(pid)).and_then(|dir| dir.stat());
+    match stat {
+        Ok(stat) => Shown::Process {
+            start: Some(stat.start_time),
+            // A leader that ended before its threads is no dead process.
+            ended: stat.state.has_ended() && !stat.leader_ended_first(),
+        },
+        Err(ReadEnd::Gone) => Shown::Nothing,
+        Err(end) => Shown::Hidden(format!("pid {pid}: {end}")),
+    }
+}

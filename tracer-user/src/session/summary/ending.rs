@@ -1,0 +1,185 @@
+//! How the target ended and how its observation ended, which are two things.
+//!
+//! The observer's ending is its terminal record's: `end`, or `crash` where it could still say so. Where
+//! it could not, recovery says so in its place, with a note of what it found. Pure.
+
+use super::{Ended, Summarizer, output::RootEnding};
+use crate::{
+    session::journal::{
+        notes::{UNWATCHED, topic},
+        record::{Body, Crash, End as EndRecord, ObserverEnding},
+    },
+    verdict::{Verdict, WaitStatus, judge, judge::End, signals},
+};
+
+/// The first terminal record.
+#[derive(Debug)]
+pub(super) struct Ending {
+    /// `observer.ending` of the summary.
+    pub(super) how: String,
+    /// Why.
+    pub(super) cause: String,
+    crashed: bool,
+}
+
+impl From<&EndRecord> for Ending {
+    fn from(end: &EndRecord) -> Self {
+        Self {
+            how: end.ending.as_str().to_owned(),
+            cause: end.cause.clone(),
+            crashed: end.ending == ObserverEnding::Crashed,
+        }
+    }
+}
+
+impl From<&Crash> for Ending {
+    fn from(crash: &Crash) -> Self {
+        let cause = match (crash.cause.as_str(), crash.detail.as_str()) {
+            (cause, "") => cause.to_owned(),
+            (cause, detail) => format!("{cause}: {detail}"),
+        };
+        Self {
+            how: ObserverEnding::Crashed.as_str().to_owned(),
+            cause,
+            crashed: true,
+        }
+    }
+}
+
+/// Whether a record was written after the fact, by somebody who did not see what it is about: its time
+/// is not one of the target's.
+pub(super) fn is_afterthought(body: &Body) -> bool {
+    match body {
+        Body::Session(info) => info.epoch > 0,
+        Body::Gap(gap) => gap.reason == UNWATCHED,
+        Body::Note(note) => [topic::RECOVERED, topic::IMPORTED].contains(&note.topic.as_str()),
+        Body::End(end) => end.ending == ObserverEnding::Crashed,
+        _ => false,
+    }
+}
+
+impl Summarizer {
+    /// What is missing because an observer crashed.
+    pub(super) fn crash_reasons(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.has_crashed() {
+            reasons.push("the observer crashed".to_owned());
+        }
+        if self.unwatched > 0 {
+            reasons.push(format!("{} × stretch that nobody watched", self.unwatched));
+        }
+        let found = self.recovered.clone().unwrap_or_default();
+        for (count, what) in [
+            (found.bad_lines, "damaged line"),
+            (found.missing, "missing record"),
+            (u64::from(found.torn_bytes > 0), "line cut off by the crash"),
+        ] {
+            if count > 0 {
+                reasons.push(format!("{count} × {what}"));
+            }
+        }
+        reasons
+    }
+
+    /// No end, or one that says so.
+    fn has_crashed(&self) -> bool {
+        self.ending.as_ref().is_none_or(|ending| ending.crashed)
+    }
+}
+
+/// The key `subtype`.
+pub(super) fn subtype(
+    fold: &Summarizer,
+    status: Option<WaitStatus>,
+    success: bool,
+) -> &'static str {
+    match status {
+        _ if fold.has_crashed() => "crashed",
+        Some(_) if success => "success",
+        Some(status) if status.signal().is_some() => "killed",
+        Some(_) => "error",
+        None => "detached",
+    }
+}
+
+/// The key `termination_reason`.
+pub(super) fn termination_reason(fold: &Summarizer, status: Option<WaitStatus>) -> &'static str {
+    let ending = fold.ending.as_ref().map(|ending| ending.how.as_str());
+    match (ending, status) {
+        _ if fold.has_crashed() => match &fold.recovered {
+            Some(found) if found.host_reboot => "HOST_REBOOT",
+            _ => "CRASHED",
+        },
+        (_, Some(_)) => "natural_exit",
+        (Some("stopped"), None) => "CANCELLED",
+        _ => "completed",
+    }
+}
+
+/// The root's status as its parent saw it, where no exit event tells and nobody else is the subject.
+pub(super) fn waited(fold: &Summarizer) -> Option<(u64, WaitStatus)> {
+    let about_root = match (&fold.target, fold.root) {
+        (Some(target), Some(root)) => target.process.key == root.key,
+        _ => fold.target.is_none(),
+    };
+    fold.waited.filter(|_| about_root)
+}
+
+/// How the root ended: by its exit event, or as its parent saw it.
+pub(super) fn root_ending(fold: &Summarizer) -> Option<RootEnding> {
+    let ended = fold.ended_root.as_ref();
+    let status = ended
+        .map(|ended| ended.status)
+        .or(fold.waited.map(|(_, status)| status))?;
+    Some(RootEnding {
+        pid: fold.session.root.pid,
+        comm: ended.map(|ended| ended.comm.to_text()),
+        exit_code: status.exit_code(),
+        signal: status.signal().map(signals::name),
+    })
+}
+
+/// How the workload ended, or the root where there is none.
+pub(super) fn verdict(fold: &Summarizer, ended: Option<&Ended>) -> Verdict {
+    let named = |comm: String, pid: u32| format!("{comm} (pid {pid})");
+    let subject = fold
+        .target
+        .as_ref()
+        .map(|target| target.process)
+        .or(fold.root);
+    match (ended, subject) {
+        (Some(ended), _) => judge(
+            &named(ended.comm.to_text(), ended.process.tgid.0),
+            End::Seen(ended.seq, ended.status),
+            &ended.case,
+        ),
+        (None, Some(subject)) => {
+            let comm = fold
+                .comm_now
+                .or(fold.tree.get(subject.key).map(|node| node.comm));
+            let comm = comm.map_or_else(|| "the process".to_owned(), |comm| comm.to_text());
+            let end = match (waited(fold), &fold.recovered, fold.tree.get(subject.key)) {
+                (Some((seq, status)), ..) => End::Seen(seq, status),
+                // Recovery makes sure that it lives no more before it ends a record.
+                (None, Some(found), _) => End::NotSeen(if found.host_reboot {
+                    "the machine was started anew meanwhile"
+                } else {
+                    "its observer had crashed before"
+                }),
+                (None, None, Some(_)) => End::StillRunning,
+                (None, None, None) => End::NotSeen("its exit event was lost"),
+            };
+            judge(&named(comm, subject.tgid.0), end, &super::Case::default())
+        }
+        (None, None) => {
+            let end = waited(fold).map_or(End::NotSeen("it was not traced"), |(seq, status)| {
+                End::Seen(seq, status)
+            });
+            judge(
+                &format!("pid {}", fold.session.root.pid),
+                end,
+                &super::Case::default(),
+            )
+        }
+    }
+}
