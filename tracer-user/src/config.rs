@@ -83,6 +83,8 @@ pub struct RecoverConfig {
     pub state_dir: Option<PathBuf>,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Where links and maps are pinned, where the user said so.
+    pub bpffs: Option<PathBuf>,
     /// Directories with files of other recorders.
     pub foreign_dirs: Vec<PathBuf>,
 }

@@ -174,7 +174,7 @@ impl Session {
             .map_err(recorder::SessionError::from)?;
         // Before the session is there: none that is there lacks pins because its observer was killed.
         if let (Some(probe), Some(kernel)) = (probe, &mut subject.kernel)
-            && let Err(unpinned) = pins::pin(probe, config.bpffs.as_deref(), &session_id)
+            && let Err(unpinned) = pins::pin(probe, config.bpffs.as_deref(), &session_id, &store)
         {
             audience.notice(&unpinned.notice());
             kernel.degraded.push(unpinned.degraded());

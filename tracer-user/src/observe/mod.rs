@@ -20,6 +20,7 @@ mod error;
 mod follower;
 mod json;
 mod kernel;
+mod leftovers;
 mod losses;
 mod pins;
 mod ready;

@@ -7,7 +7,7 @@ use crate::{
         attached::Attached,
         pin::{self, PinError},
     },
-    session::{SessionId, store::REFUSE_DEFAULT},
+    session::{SessionId, Store, store::REFUSE_DEFAULT},
 };
 
 /// What the list of missing capabilities calls it.
@@ -23,9 +23,10 @@ pub(super) fn pin(
     probe: &mut Attached,
     flag: Option<&Path>,
     session: &SessionId,
+    store: &Store,
 ) -> Result<(), Unpinned> {
     place(flag)
-        .and_then(|bpffs| probe.pin(&bpffs, session.as_str()))
+        .and_then(|bpffs| probe.pin(&bpffs, session.as_str(), store.dir().path()))
         .map_err(|error| Unpinned(super::error::chain(&error)))
 }
 

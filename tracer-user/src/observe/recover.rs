@@ -14,9 +14,10 @@ use std::{
     time::Duration,
 };
 
-use super::{ObserveError, begin};
+use super::{ObserveError, begin, leftovers::Leftovers};
 use crate::{
     config::RecoverConfig,
+    probe::decode::DecodeUnits,
     procfs::ProcRoot,
     session::{
         StateDir, Store,
@@ -39,17 +40,33 @@ pub fn recover(config: &RecoverConfig) -> Result<Report, ObserveError> {
         dry_run: config.dry_run,
         ..Options::default()
     };
-    within(config.state_dir.as_deref(), &options)
+    within(
+        config.state_dir.as_deref(),
+        config.bpffs.as_deref(),
+        &options,
+    )
 }
 
-fn within(state_dir: Option<&Path>, options: &Options) -> Result<Report, ObserveError> {
+fn within(
+    state_dir: Option<&Path>,
+    bpffs: Option<&Path>,
+    options: &Options,
+) -> Result<Report, ObserveError> {
     let proc = ProcRoot::open("/proc")?;
     let Some(store) = existing_store(state_dir)? else {
         return Ok(Report::new(options.dry_run));
     };
     let own = begin::own_identity(&proc);
-    let report = Recovery::new(&store, &proc, own, options, &mut ()).run();
-    Ok(report.map_err(SessionError::from)?)
+    let units = DecodeUnits {
+        page_kb: proc.host().page_size / 1024,
+    };
+    let mut left = Leftovers::new(&store, bpffs, units);
+    let report = Recovery::new(&store, &proc, own, options, &mut left).run();
+    let mut report = report.map_err(SessionError::from)?;
+    if !options.dry_run {
+        left.sweep_into(&mut report);
+    }
+    Ok(report)
 }
 
 /// The store, unless nothing was ever recorded there: looking for sessions makes no directories.
@@ -73,7 +90,7 @@ pub(super) struct Beside {
 
 impl Beside {
     /// Begins one. Where that cannot be, nothing is recovered this time.
-    pub(super) fn start(state_dir: Option<&Path>) -> Self {
+    pub(super) fn start(state_dir: Option<&Path>, bpffs: Option<&Path>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (tell, done) = channel();
         let options = Options {
@@ -82,11 +99,13 @@ impl Beside {
             stop: Arc::clone(&stop),
         };
         let state_dir = state_dir.map(Path::to_path_buf);
+        let bpffs = bpffs.map(Path::to_path_buf);
         let thread = std::thread::Builder::new()
             .name("recovery".to_owned())
             .spawn(move || {
                 // Nobody may be there to hear it any more.
-                let _ = tell.send(words(&within(state_dir.as_deref(), &options)));
+                let report = within(state_dir.as_deref(), bpffs.as_deref(), &options);
+                let _ = tell.send(words(&report));
             });
         Self {
             stop,

@@ -25,7 +25,7 @@ use crate::{
         epochs::{Epochs, EpochsError},
         journal::record::{Body, Record},
     },
-    units::{BootNs, ProcKey, Process},
+    units::{BootNs, ProcKey},
 };
 
 /// Why it cannot be told.
@@ -43,12 +43,8 @@ pub(super) enum UnattendedError {
 pub(super) struct Unattended {
     /// What no journal of the session holds yet, in the order in which it happened, losses last.
     pub(super) records: Vec<Record>,
-    /// Who lives still.
-    pub(super) alive: Vec<Process>,
     /// The pins, held.
     pub(super) pins: Reopened,
-    /// Losses that journal and records know of.
-    pub(super) told: Told,
 }
 
 /// Reads what the pins of a session hold and its journals in `dir` do not; `None` without pins.
@@ -64,14 +60,8 @@ pub(super) fn unattended(
     let unread = pins.unread(units)?;
     let mut recorded = Recorded::before(&unread);
     recorded.read(dir)?;
-    let alive = unread.alive.clone();
-    let (records, told) = recorded.rest(unread);
-    Ok(Some(Unattended {
-        records,
-        alive,
-        pins,
-        told,
-    }))
+    let records = recorded.rest(unread);
+    Ok(Some(Unattended { records, pins }))
 }
 
 /// By what an event is known again. What differs in nothing else is the same event.
@@ -167,8 +157,8 @@ impl Recorded {
         }
     }
 
-    /// What is to be added for the journal to hold everything, and the losses it then knows of.
-    fn rest(mut self, unread: Unread) -> (Vec<Record>, Told) {
+    /// What is to be added for the journal to hold everything.
+    fn rest(mut self, unread: Unread) -> Vec<Record> {
         let Unread {
             events,
             undecodable,
@@ -207,7 +197,7 @@ impl Recorded {
             t,
             body: Body::Loss { reason, count },
         }));
-        (records, self.told)
+        records
     }
 }
 
@@ -218,7 +208,7 @@ mod tests {
         event::Fork,
         probe::attached::Counters,
         session::journal::record::Gap,
-        units::{Comm, Tgid},
+        units::{Comm, Process, Tgid},
     };
 
     fn event(pid: u32) -> Event {
@@ -262,7 +252,7 @@ mod tests {
             recorded.add(record.t, &record.body);
         }
         let (mut pids, mut losses) = (Vec::new(), Vec::new());
-        for record in recorded.rest(unread).0 {
+        for record in recorded.rest(unread) {
             match record.body {
                 Body::Event(EventKind::Fork(fork)) => pids.push(fork.child.tgid.0),
                 Body::Loss { reason, count } => losses.push((reason, count)),

@@ -241,13 +241,14 @@ impl Attached {
     }
 
     /// Pins everything for the session `session` in the directory `bpffs`, so that it goes on when
-    /// this process is killed. To be called before anything is tracked.
+    /// this process is killed. `state` is where the session will be found. To be called before
+    /// anything is tracked.
     ///
     /// # Errors
     /// [`PinError`]: nothing is pinned then, and everything else is as before.
-    pub fn pin(&mut self, bpffs: &Path, session: &str) -> Result<(), PinError> {
+    pub fn pin(&mut self, bpffs: &Path, session: &str, state: &Path) -> Result<(), PinError> {
         let dir = pin::make(bpffs, session)?;
-        match self.pin_into(&dir) {
+        match dir.say_whose(state).and_then(|()| self.pin_into(&dir)) {
             Ok(links) => {
                 self.pins = Some(Pins::new(dir, links));
                 Ok(())

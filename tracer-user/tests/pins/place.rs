@@ -12,6 +12,9 @@ use tracer::probe::{
     pin::{self, Found, PinError},
 };
 
+/// A state directory that nobody looks into.
+pub(crate) const STATE: &str = "/state/of a.test";
+
 /// A bpffs in a mount namespace that only this thread, and what it starts, is in.
 pub(crate) struct OwnBpffs(TempDir);
 
@@ -78,7 +81,9 @@ fn files(path: &Path) -> Vec<String> {
 fn pins_are_private_and_go_with_a_clean_end() {
     let bpffs = OwnBpffs::mount();
     let mut probe = attach(Settings::default());
-    probe.pin(&bpffs.pins(), "2026.a-b").unwrap();
+    probe
+        .pin(&bpffs.pins(), "2026.a-b", STATE.as_ref())
+        .unwrap();
     assert!(probe.is_pinned());
     let session = bpffs.pins().join("2026_a-b");
     for folder in [&bpffs.pins(), &session] {
@@ -94,6 +99,7 @@ fn pins_are_private_and_go_with_a_clean_end() {
     let found = [Found {
         session: "2026.a-b".to_owned(),
         in_use: true,
+        state: Some(STATE.into()),
     }];
     assert_eq!(pin::list(&bpffs.pins()).unwrap(), found);
     drop(probe);
@@ -104,7 +110,7 @@ fn pins_are_private_and_go_with_a_clean_end() {
 fn pins_in_use_are_neither_reopened_nor_removed() {
     let bpffs = OwnBpffs::mount();
     let mut probe = attach(Settings::default());
-    probe.pin(&bpffs.pins(), "a").unwrap();
+    probe.pin(&bpffs.pins(), "a", STATE.as_ref()).unwrap();
     let error = pin::remove(&bpffs.pins(), "a").unwrap_err();
     assert!(matches!(error, PinError::InUse { .. }), "{error}");
     let error = pin::reopen(&bpffs.pins(), "a").unwrap_err();
@@ -127,7 +133,7 @@ fn a_directory_that_others_can_change_is_refused_and_tracking_goes_on() {
     let mut probe = attach(Settings::default());
     let pins = bpffs.pins();
     let mut refused = |what: &str, is_it: fn(&PinError) -> bool| {
-        let error = probe.pin(&pins, "a").unwrap_err();
+        let error = probe.pin(&pins, "a", STATE.as_ref()).unwrap_err();
         assert!(is_it(&error), "{what}: {error}");
         assert!(!probe.is_pinned());
     };
@@ -158,7 +164,7 @@ fn a_directory_that_others_can_change_is_refused_and_tracking_goes_on() {
     });
     std::fs::remove_file(pins.join("a")).unwrap();
     assert_eq!(files(&elsewhere), [""; 0]);
-    probe.pin(&pins, "a").unwrap();
+    probe.pin(&pins, "a", STATE.as_ref()).unwrap();
 }
 
 #[test]
@@ -166,7 +172,10 @@ fn names_that_lead_elsewhere_are_none() {
     let bpffs = OwnBpffs::mount();
     let mut probe = attach(Settings::default());
     for name in ["", "/", "a/b", "a\nb", "ä", "a\u{1b}[2J"] {
-        assert!(probe.pin(&bpffs.pins(), name).is_err(), "{name:?}");
+        assert!(
+            probe.pin(&bpffs.pins(), name, STATE.as_ref()).is_err(),
+            "{name:?}"
+        );
         assert!(pin::remove(&bpffs.pins(), name).is_err(), "{name:?}");
     }
     assert_eq!(files(&bpffs.pins()), [""; 0]);

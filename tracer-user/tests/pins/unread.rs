@@ -18,7 +18,7 @@ use tracer::{
     units::Tgid,
 };
 
-use crate::place::{OwnBpffs, attach};
+use crate::place::{OwnBpffs, STATE, attach};
 
 const UNITS: DecodeUnits = DecodeUnits { page_kb: 4 };
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -26,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// A tracked shell that waits for a line before it goes on, and its probe.
 fn observed(bpffs: &OwnBpffs, script: &str, settings: Settings) -> (Attached, Child) {
     let mut probe = attach(settings);
-    probe.pin(&bpffs.pins(), "a").unwrap();
+    probe.pin(&bpffs.pins(), "a", STATE.as_ref()).unwrap();
     let child = Command::new("sh")
         .args(["-c", &format!("read go; {script}")])
         .stdin(Stdio::piped())

@@ -188,8 +188,8 @@ struct Kept {
 }
 
 impl Unattended for Kept {
-    fn records(&mut self, _session: &ClaimedSession) -> Result<Vec<Record>, String> {
-        Ok(self.records.clone())
+    fn records(&mut self, _session: &ClaimedSession) -> Result<Option<Vec<Record>>, String> {
+        Ok(Some(self.records.clone()))
     }
 
     fn forget(&mut self, id: &SessionId) -> Result<(), String> {

@@ -5,8 +5,11 @@
 //! directory holds a `flock(2)` on it, which the kernel takes back when he dies.
 
 use std::{
-    ffi::CStr,
-    os::fd::{AsRawFd as _, OwnedFd},
+    ffi::{CStr, OsString},
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::ffi::OsStringExt as _,
+    },
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -20,6 +23,8 @@ use super::PinError;
 
 /// `BPF_FS_MAGIC` of include/uapi/linux/magic.h.
 const BPF_FS_MAGIC: fs::FsWord = 0xcafe_4a11;
+/// The symbolic link that says where the session is.
+const STATE: &str = "state";
 /// How long a directory may be held by someone who only looks whether it is.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// A directory, and no symbolic link to one.
@@ -136,6 +141,13 @@ impl Root {
         }))
     }
 
+    /// The state directory that a session's pins belong to, if they say so.
+    pub(super) fn state_of(&self, name: &str) -> Option<PathBuf> {
+        let fd = self.open_name(name).ok()??;
+        let target = fs::readlinkat(&fd, STATE, Vec::new()).ok()?;
+        Some(OsString::from_vec(target.into_bytes()).into())
+    }
+
     /// Whether somebody holds a session's directory.
     pub(super) fn is_held(&self, name: &str) -> Result<bool, PinError> {
         match self.open_name(name)? {
@@ -189,6 +201,12 @@ impl PinDir {
         })?;
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// Writes down which state directory these belong to: a bpffs holds nothing but pins and links.
+    pub(in crate::probe) fn say_whose(&self, state: &Path) -> Result<(), PinError> {
+        fs::symlinkat(state, &self.fd, STATE)
+            .map_err(|source| refused(&self.path, "write in", source))
     }
 
     /// The kernel refused to pin something here.

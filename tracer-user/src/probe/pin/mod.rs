@@ -4,6 +4,7 @@
 //! <bpffs>/<session>/EVENTS COUNTERS TRACKED CONTROL   the maps, under their own names
 //!                   on_fork on_exec on_exit …         a link for each hook: it keeps the program attached
 //!                   who_am_i                          an iterator: says who reads it
+//!                   state                             symbolic link to the state directory
 //! ```
 //!
 //! Made before anything is tracked, and removed when the session's end is in the journal. In between
@@ -148,6 +149,8 @@ pub struct Found {
     pub session: String,
     /// An observer or a recovery uses them.
     pub in_use: bool,
+    /// The state directory that the session is in; `None` where whoever pinned was killed over it.
+    pub state: Option<PathBuf>,
 }
 
 /// All pins in `bpffs`, by session id. A directory that is not there holds none.
@@ -162,6 +165,7 @@ pub fn list(bpffs: &Path) -> Result<Vec<Found>, PinError> {
     let found = names.into_iter().map(|name| {
         Ok(Found {
             in_use: root.is_held(&name)?,
+            state: root.state_of(&name),
             session: session_of(&name),
         })
     });

@@ -101,7 +101,7 @@ impl Closer<'_> {
         });
         let (kept, trouble) = match self.unattended.records(&claimed) {
             Ok(kept) => (kept, None),
-            Err(why) => (Vec::new(), Some(why)),
+            Err(why) => (None, Some(why)),
         };
         let (last_t, again) = (reading.last_t, reading.recovered_before);
         let info = self.next_info(&whose.info, crash);
@@ -115,9 +115,11 @@ impl Closer<'_> {
             Err(error) => return (Outcome::Failed, None, told(&error)),
         };
         let mut records = Vec::new();
-        if !again {
+        // Where the kernel went on, no event is missing.
+        if !again && kept.is_none() {
             records.push(unwatched(last_t, until));
         }
+        let kept = kept.unwrap_or_default();
         let end_t = kept.iter().map(|record| record.t).fold(last_t, BootNs::max);
         records.push(note(last_t, Note::recovered(&damage)));
         records.extend(kept);
