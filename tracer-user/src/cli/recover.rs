@@ -36,6 +36,7 @@ pub(super) struct Args {
     #[arg(long)]
     dry_run: bool,
 
+    #[expect(clippy::doc_markdown, reason = "the text of --help, printed as it is")]
     /// Take over what another recorder has left in DIR: pairs of files *_trace_PID.jsonl and
     /// *_enrollment_PID.json; may be given again
     #[arg(long = "foreign-dir", value_name = "DIR")]
@@ -75,7 +76,7 @@ fn object(report: &Report) -> Value {
     json!({
         "dry_run": report.dry_run,
         "sessions": report.found.iter().map(entry).collect::<Vec<_>>(),
-        "counts": Map::from_iter(counts),
+        "counts": counts.collect::<Map<_, _>>(),
     })
 }
 

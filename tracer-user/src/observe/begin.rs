@@ -295,7 +295,7 @@ fn session_info(
 ) -> SessionInfo {
     let host = proc.host();
     let start_of = |tgid| Some(proc.process(tgid).ok()?.identity().ok()?.start);
-    let own = Tgid(std::process::id());
+    let own = own_identity(proc);
     let root_dir = proc.process(subject.root).ok();
     let comm = root_dir
         .as_ref()
@@ -328,10 +328,8 @@ fn session_info(
             boottime_offset_ns: 0,
         },
         observer: ObserverInfo {
-            pid: own.0,
-            starttime_ticks: start_of(own),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid_ns,
+            pid_ns: pid_ns.or(own.pid_ns),
+            ..own
         },
         root: RootInfo {
             pid: subject.root.0,
@@ -354,6 +352,20 @@ fn session_info(
         hostname: host.hostname.clone(),
         uid: subject.uid,
         object,
+    }
+}
+
+/// This process. Its pid namespace is also known where there is no kernel side to tell it: without it
+/// nobody could say later whether a pid of the record is still the same process.
+pub(super) fn own_identity(proc: &ProcRoot) -> ObserverInfo {
+    let pid = std::process::id();
+    let own = proc.process(Tgid(pid)).ok();
+    let start = own.as_ref().and_then(|own| own.identity().ok());
+    ObserverInfo {
+        pid,
+        starttime_ticks: start.map(|identity| identity.start),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid_ns: own.and_then(|own| own.pid_ns().ok()),
     }
 }
 

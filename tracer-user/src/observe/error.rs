@@ -58,6 +58,14 @@ pub enum ObserveError {
         /// What the system said.
         source: io::Error,
     },
+    /// A directory of another recorder's files cannot be looked through.
+    #[error("cannot look through {}, given by --foreign-dir", path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// tracer could not go on.
     #[error("{0}")]
     Failed(String),

@@ -68,7 +68,6 @@ pub struct Ending {
 pub fn run(config: &RunConfig, audience: &mut dyn Audience) -> Result<Ending, ObserveError> {
     // The command is forked first, while this process has one thread, and held.
     let mut command = Command::hold(config)?;
-
     let prepared = begin::prepare(config, &command, audience);
     let (proc, probe, session) = match prepared {
         Ok(prepared) => prepared,
@@ -90,7 +89,9 @@ pub fn run(config: &RunConfig, audience: &mut dyn Audience) -> Result<Ending, Ob
             }
             follower.say(&format!("running untraced: {why}"));
         }
+        let older = recover::Beside::start(&config.observe);
         let stop = command.run(&mut follower).await;
+        older.end(&mut follower);
         let summary = follower.end(&stop).await;
         Command::exit_code(stop, summary.as_ref(), config.exit_from)
     })

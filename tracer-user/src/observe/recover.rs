@@ -8,21 +8,21 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, channel},
+        mpsc::{Receiver, sync_channel},
     },
     thread::JoinHandle,
     time::Duration,
 };
 
-use super::{ObserveError, begin, leftovers::Leftovers};
+use super::{Follower, ObserveError, begin, leftovers::Leftovers};
 use crate::{
-    config::RecoverConfig,
+    config::{ObserveConfig, RecoverConfig},
     probe::decode::DecodeUnits,
     procfs::ProcRoot,
     session::{
         StateDir, Store,
         recorder::SessionError,
-        recover::{Options, Outcome, Recovery, Report},
+        recover::{Options, Outcome, Recovery, Report, foreign::Importer},
     },
 };
 
@@ -40,11 +40,30 @@ pub fn recover(config: &RecoverConfig) -> Result<Report, ObserveError> {
         dry_run: config.dry_run,
         ..Options::default()
     };
-    within(
+    let mut report = within(
         config.state_dir.as_deref(),
         config.bpffs.as_deref(),
         &options,
-    )
+    )?;
+    if !config.foreign_dirs.is_empty() {
+        let proc = ProcRoot::open("/proc")?;
+        let own = begin::own_identity(&proc);
+        let state = state_dir(config.state_dir.as_deref())?;
+        let store = if config.dry_run {
+            existing_store(&state)?
+        } else {
+            Some(Store::open(&state).map_err(SessionError::from)?)
+        };
+        let mut importer = Importer::new(store.as_ref(), &proc, own, &options);
+        for dir in &config.foreign_dirs {
+            let found = importer.run(dir).map_err(|source| ObserveError::Foreign {
+                path: dir.clone(),
+                source,
+            })?;
+            found.into_iter().for_each(|found| report.add(found));
+        }
+    }
+    Ok(report)
 }
 
 fn within(
@@ -53,7 +72,7 @@ fn within(
     options: &Options,
 ) -> Result<Report, ObserveError> {
     let proc = ProcRoot::open("/proc")?;
-    let Some(store) = existing_store(state_dir)? else {
+    let Some(store) = existing_store(&self::state_dir(state_dir)?)? else {
         return Ok(Report::new(options.dry_run));
     };
     let own = begin::own_identity(&proc);
@@ -69,16 +88,19 @@ fn within(
     Ok(report)
 }
 
-/// The store, unless nothing was ever recorded there: looking for sessions makes no directories.
-fn existing_store(state_dir: Option<&Path>) -> Result<Option<Store>, ObserveError> {
+fn state_dir(flag: Option<&Path>) -> Result<StateDir, ObserveError> {
     let uid = rustix::process::getuid().as_raw();
-    let flag = state_dir.map(Path::to_path_buf);
+    let flag = flag.map(Path::to_path_buf);
     let state = StateDir::resolve(flag, |name| std::env::var_os(name), uid);
-    let state = state.map_err(SessionError::from)?;
+    Ok(state.map_err(SessionError::from)?)
+}
+
+/// The store, unless nothing was ever recorded there: looking for sessions makes no directories.
+fn existing_store(state: &StateDir) -> Result<Option<Store>, ObserveError> {
     if !state.path().join("sessions").exists() {
         return Ok(None);
     }
-    Ok(Some(Store::open(&state).map_err(SessionError::from)?))
+    Ok(Some(Store::open(state).map_err(SessionError::from)?))
 }
 
 /// A recovery beside a run.
@@ -90,16 +112,15 @@ pub(super) struct Beside {
 
 impl Beside {
     /// Begins one. Where that cannot be, nothing is recovered this time.
-    pub(super) fn start(state_dir: Option<&Path>, bpffs: Option<&Path>) -> Self {
+    pub(super) fn start(config: &ObserveConfig) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (tell, done) = channel();
+        let (tell, done) = sync_channel(1);
         let options = Options {
             dry_run: false,
             patience: PATIENCE,
             stop: Arc::clone(&stop),
         };
-        let state_dir = state_dir.map(Path::to_path_buf);
-        let bpffs = bpffs.map(Path::to_path_buf);
+        let (state_dir, bpffs) = (config.state_dir.clone(), config.bpffs.clone());
         let thread = std::thread::Builder::new()
             .name("recovery".to_owned())
             .spawn(move || {
@@ -114,19 +135,19 @@ impl Beside {
         }
     }
 
-    /// Lets it end; what people should hear of it.
-    pub(super) fn end(mut self) -> Option<String> {
+    /// Lets it end, and says what people should hear of it.
+    pub(super) fn end(mut self, follower: &mut Follower<'_>) {
         self.stop.store(true, Ordering::Relaxed);
-        match self.done.recv_timeout(LAST) {
-            Ok(words) => {
-                if let Some(thread) = self.thread.take() {
-                    let _panicked = thread.join();
-                }
-                words
-            }
-            // It hangs in the disk and owns nothing anyone waits for. The session at hand is left
-            // without an end, as it was, for the next recovery.
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+        // One that hangs in the disk owns nothing anyone waits for. The session at hand is left
+        // without an end, as it was, for the next recovery.
+        let Ok(words) = self.done.recv_timeout(LAST) else {
+            return;
+        };
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+        if let Some(words) = words {
+            follower.say(&words);
         }
     }
 }

@@ -23,6 +23,8 @@ use super::PinError;
 
 /// `BPF_FS_MAGIC` of include/uapi/linux/magic.h.
 const BPF_FS_MAGIC: fs::FsWord = 0xcafe_4a11;
+/// How often a directory that was taken away is made again.
+const TRIES: u32 = 8;
 /// The symbolic link that says where the session is.
 const STATE: &str = "state";
 /// How long a directory may be held by someone who only looks whether it is.
@@ -104,11 +106,15 @@ impl Root {
         if !is_name(name) {
             return Err(refused(&path, "make", Errno::INVAL));
         }
-        fs::mkdirat(&self.fd, name, Mode::RWXU).map_err(|source| refused(&path, "make", source))?;
-        match self.open_session(name)? {
-            Some(dir) => Ok(dir),
-            None => Err(refused(&path, "open", Errno::NOENT)),
+        for _ in 0..TRIES {
+            fs::mkdirat(&self.fd, name, Mode::RWXU)
+                .map_err(|source| refused(&path, "make", source))?;
+            // In the moment before it is taken, a recovery may think that nobody wants it.
+            if let Some(dir) = self.open_session(name)? {
+                return Ok(dir);
+            }
         }
+        Err(refused(&path, "open", Errno::NOENT))
     }
 
     /// Opens a session's directory and takes it; `None` when it is not there.

@@ -53,12 +53,16 @@ pub(super) struct Closer<'a> {
 
 /// What ending it would come to.
 pub(super) fn foretold(crash: Crash, reading: &Reading) -> Told {
-    let outcome = match crash {
-        Crash::Observer => Outcome::Recovered,
-        Crash::HostReboot => Outcome::HostReboot,
-    };
-    let gate = (crash == Crash::HostReboot).then_some(Gate::Boot);
+    let (outcome, gate) = foretold_outcome(crash);
     (outcome, gate, reason(crash, &reading.damage()))
+}
+
+/// The outcome, and the gate that decided.
+pub(super) fn foretold_outcome(crash: Crash) -> (Outcome, Option<Gate>) {
+    match crash {
+        Crash::Observer => (Outcome::Recovered, None),
+        Crash::HostReboot => (Outcome::HostReboot, Some(Gate::Boot)),
+    }
 }
 
 fn reason(crash: Crash, damage: &Recovered) -> String {

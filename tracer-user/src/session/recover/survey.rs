@@ -84,15 +84,19 @@ fn enrollment(dir: &Dir) -> Result<Enrollment, String> {
     read_enrollment(file).map_err(|why| format!("{ENROLLMENT}: {why}"))
 }
 
+fn read_enrollment(file: impl std::io::Read) -> Result<Enrollment, String> {
+    Enrollment::parse(&read_enrollment_bytes(file)?).map_err(|error| error.to_string())
+}
+
 /// Reads an enrollment, unless it is longer than any.
-pub(super) fn read_enrollment(file: impl std::io::Read) -> Result<Enrollment, String> {
+pub(super) fn read_enrollment_bytes(file: impl std::io::Read) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut limited = std::io::Read::take(file, ENROLLMENT_MAX + 1);
     std::io::Read::read_to_end(&mut limited, &mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > ENROLLMENT_MAX {
         return Err(format!("longer than {ENROLLMENT_MAX} bytes"));
     }
-    Enrollment::parse(&bytes).map_err(|error| error.to_string())
+    Ok(bytes)
 }
 
 /// What holds the files. One that does not say keeps them.
@@ -113,21 +117,35 @@ fn target(proc: &ProcRoot, whose: &Result<Whose, String>) -> Life {
     let Ok(whose) = whose else {
         return Life::Unknown("nothing says which process it is".to_owned());
     };
-    // Numbers of another pid namespace are names of strangers here.
-    match (whose.pid_ns, own_pid_ns(proc)) {
-        (Some(then), Some(own)) if then == own => {}
-        (Some(_), Some(_)) => {
-            let why = "it was recorded in another pid namespace: run tracer recover there";
-            return Life::Unknown(why.to_owned());
-        }
-        (None, _) => return Life::Unknown("its pid namespace was not recorded".to_owned()),
-        (_, None) => return Life::Unknown("our own pid namespace cannot be read".to_owned()),
+    match whose.pid_ns {
+        None => Life::Unknown("its pid namespace was not recorded".to_owned()),
+        Some(then) => within(proc, then, whose),
     }
-    both(proc, whose)
+}
+
+/// What became of the target of another recorder, which may not have said in which pid namespace it
+/// was: then it can only have been ours.
+pub(super) fn foreign_target(proc: &ProcRoot, whose: &Whose) -> Life {
+    match whose.pid_ns {
+        None => both(proc, whose),
+        Some(then) => within(proc, then, whose),
+    }
+}
+
+/// The same, numbered as in this pid namespace: in another one numbers are names of strangers.
+fn within(proc: &ProcRoot, pid_ns: u64, whose: &Whose) -> Life {
+    match own_pid_ns(proc) {
+        Some(own) if own == pid_ns => both(proc, whose),
+        Some(_) => {
+            let why = "it was recorded in another pid namespace: run tracer recover there";
+            Life::Unknown(why.to_owned())
+        }
+        None => Life::Unknown("our own pid namespace cannot be read".to_owned()),
+    }
 }
 
 /// What became of root and workload, numbered as in our own pid namespace.
-pub(super) fn both(proc: &ProcRoot, whose: &Whose) -> Life {
+fn both(proc: &ProcRoot, whose: &Whose) -> Life {
     let root = of(proc, whose.root);
     match whose.workload {
         Some(workload) if workload != whose.root => together(root, of(proc, workload)),

@@ -98,6 +98,12 @@ pub fn comm(record: &Record, process: Recorded) -> Option<(String, bool)> {
     Some((comm.to_owned(), same))
 }
 
+/// When a line says it was written.
+#[must_use]
+pub fn time_of(line: &[u8]) -> Option<Timestamp> {
+    time(&serde_json::from_slice(line).ok()?)
+}
+
 /// When a row says it was taken.
 fn time(row: &Map<String, Value>) -> Option<Timestamp> {
     let text = |key| row.get(key).and_then(Value::as_str);
