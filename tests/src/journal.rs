@@ -103,8 +103,11 @@ pub fn read_journal(path: &Path) -> Result<Vec<Record>> {
 /// # Errors
 /// There is none, or as [`read_journal`].
 pub fn read_epochs(folder: &Path) -> Result<Vec<Record>> {
-    let path = |epoch: usize| folder.join(format!("journal.{epoch}.jsonl"));
-    let last = (0..).take_while(|&epoch| path(epoch).exists()).count();
+    let path = |epoch: u32| folder.join(format!("journal.{epoch}.jsonl"));
+    let mut last = 0;
+    while path(last).exists() {
+        last += 1;
+    }
     ensure!(last > 0, "no journal in {}", folder.display());
     let mut records = Vec::new();
     for epoch in 0..last {
