@@ -32,6 +32,8 @@ impl Launch {
         let number = OUTPUTS.fetch_add(1, Ordering::Relaxed);
         let mut command = Command::new(file);
         command.env(TRUTH_LOG, truth);
+        // A test that forgets to say where its record goes must not write to the user's.
+        command.env("TRACER_REFUSE_DEFAULT_STATE", "1");
         Self {
             command,
             out: folder.join(format!("stdout.{number}")),

@@ -145,7 +145,16 @@ impl Room {
         }
         let entries =
             std::fs::read_dir(&sessions).with_context(|| format!("list {}", sessions.display()))?;
-        entries.map(|entry| Ok(entry?.path())).collect()
+        let mut folders: Vec<PathBuf> = entries
+            .map(|entry| Ok(entry?.path()))
+            .collect::<Result<_>>()?;
+        // One that begins this very moment does not have its name yet.
+        folders.retain(|path| {
+            !path
+                .file_name()
+                .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+        });
+        Ok(folders)
     }
 
     /// The one session directory.

@@ -77,6 +77,9 @@ pub struct Tracked {
     pub threads_made: u64,
     /// Threads that have ended and are in the sums above.
     pub threads_ended: u64,
+    /// When it was adopted, ns on `CLOCK_BOOTTIME`: threads that began before are in `threads_made`. 0
+    /// when it was tracked from its beginning.
+    pub adopted_ns: u64,
     /// Generations below the root.
     pub depth: u32,
     /// Execs since tracking began.
@@ -91,13 +94,12 @@ pub struct Tracked {
     pub tgid_inner: u32,
     /// Not 0 when all threads are on their way out; the end is reported by the last that comes by.
     pub dead: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Not 0 when a thread came or went while the process was being adopted, so that the numbers of
+    /// threads may be wrong and the sums lack one's share.
+    pub unsure: u32,
 }
 
 /// Was there before tracking began.
 pub const TRACKED_ADOPTED: u32 = 1 << 0;
 /// Made with `CLONE_VM` and still without an image of its own: its memory figures are its creator's.
 pub const TRACKED_SHARES_MM: u32 = 1 << 1;
-/// A thread came or went while the process was being adopted: the sums may lack its share.
-pub const TRACKED_TOTALS_PARTIAL: u32 = 1 << 2;

@@ -19,5 +19,8 @@ pub const TOTALS_PARTIAL: u32 = MAP_FULL + 2;
 pub const THREADS: u32 = MAP_FULL + 3;
 /// Execs that no program saw, found out at the process's next exec or at its end.
 pub const EXECS_MISSED: u32 = MAP_FULL + 4;
+/// Processes born during an adoption with more generations above them than were looked through; not a
+/// loss, but one more pass.
+pub const BORN_TOO_DEEP: u32 = MAP_FULL + 5;
 /// Number of counters.
-pub const COUNTERS: u32 = MAP_FULL + 5;
+pub const COUNTERS: u32 = MAP_FULL + 6;

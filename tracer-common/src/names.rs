@@ -27,11 +27,21 @@ pub const PROG_OOM: &str = "on_oom";
 pub const PROG_WAKEUP_NEW: &str = "on_wakeup_new";
 /// `tp_btf` program on `sched_process_free`, for what both programs at the exit hook were skipped for.
 pub const PROG_FREE: &str = "on_free";
-/// A second [`PROG_EXEC`] behind the first, for what the kernel skipped there.
-pub const PROG_EXEC_AGAIN: &str = "on_exec_again";
+/// More of [`PROG_EXEC`] behind the first, each for what the kernel skipped all before it for.
+pub const PROGS_EXEC_AGAIN: [&str; 7] = [
+    "on_exec_2",
+    "on_exec_3",
+    "on_exec_4",
+    "on_exec_5",
+    "on_exec_6",
+    "on_exec_7",
+    "on_exec_8",
+];
 /// A second [`PROG_EXIT`] behind the first, for what the kernel skipped there.
 pub const PROG_EXIT_AGAIN: &str = "on_exit_again";
 /// Task iterator that writes one [`crate::control::Observer`]: who is reading it.
 pub const PROG_WHO_AM_I: &str = "who_am_i";
 /// Task iterator that starts tracking the adopted root and every descendant of a tracked process.
 pub const PROG_ADOPT: &str = "adopt";
+/// `tp_btf` program on `sched_wakeup_new` that does the same for whoever is born while that goes on.
+pub const PROG_ADOPT_BORN: &str = "adopt_born";

@@ -150,8 +150,6 @@ offsets! {
     exit_has_group_dead,
     /// 1 when `mark_victim` passes a task, 0 when it passes only a pid.
     mark_victim_is_task,
-    /// 1 when a program watches `sched_process_free`, and so reports whatever end nobody else could.
-    free_is_watched,
     /// 1 when tracepoints may be preempted on this kernel, so that a program can be skipped, and other
     /// programs stand in for it.
     programs_can_be_skipped,

@@ -7,14 +7,15 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::{
-    control::{Control, TRACKED_ADOPTED, TRACKED_SHARES_MM, TRACKED_TOTALS_PARTIAL, Tracked},
+    control::{Control, TRACKED_ADOPTED, TRACKED_SHARES_MM, Tracked},
     event::{ExitEvent, FLAG_MAXRSS_UPPER_BOUND, FLAG_TOTALS_PARTIAL, FLAG_WAS_ADOPTED, KIND_EXIT},
     ids::ProcRef,
-    loss::{EXECS_MISSED, TOTALS_PARTIAL},
+    loss::TOTALS_PARTIAL,
     offsets::ABSENT,
 };
 
 use crate::{
+    exec::count_missed,
     maps::TRACKED,
     process::{Sight, image_peak, tracked_ref},
     read::{Direct, Object, Probed, atomic_add, comm_into, off},
@@ -74,9 +75,7 @@ fn try_exit<const AGAIN: bool>(ctx: &BtfTracePointContext) -> Option<()> {
     let control = control()?;
     // SAFETY: a map value. Copied before the delete: a deleted entry is free for the next process.
     let last = unsafe { totals(entry) };
-    // Where threads came or went during the adoption their number is not sure enough to wait for.
-    let is_exact = off!(free_is_watched) == 1 && last.flags & TRACKED_TOTALS_PARTIAL == 0;
-    if is_exact && last.threads_ended < last.threads_made {
+    if last.unsure == 0 && last.threads_ended < last.threads_made {
         return None;
     }
     TRACKED.remove(tgid).ok()?;
@@ -125,7 +124,7 @@ fn try_free(ctx: &BtfTracePointContext) -> Option<()> {
         last.write_bytes = signal.get(off!(signal_write_bytes));
     }
     last.threads_ended = last.threads_made;
-    last.flags &= !TRACKED_TOTALS_PARTIAL;
+    last.unsure = 0;
     report(control, &last, tgid, task.probed(), Source::Freed)
 }
 
@@ -175,13 +174,11 @@ fn report(
     if last.flags & TRACKED_ADOPTED != 0 {
         flags |= FLAG_WAS_ADOPTED;
     }
-    if last.threads_ended != last.threads_made || last.flags & TRACKED_TOTALS_PARTIAL != 0 {
+    if last.threads_ended != last.threads_made || last.unsure != 0 {
         flags |= FLAG_TOTALS_PARTIAL;
         count(TOTALS_PARTIAL);
     }
-    if exec_id != last.exec_id {
-        count(EXECS_MISSED);
-    }
+    count_missed(exec_id.wrapping_sub(last.exec_id));
 
     let mut record = reserve::<ExitEvent>(KIND_EXIT)?;
     let event = record.as_mut_ptr();
@@ -247,7 +244,8 @@ unsafe fn leave_totals(entry: *mut Tracked, task: Direct) {
             task.get(off!(task_write_bytes)),
         );
         // Threads that the kernel makes for io_uring and vhost pass here, but not the fork hook.
-        if task.get::<u32>(off!(task_flags)) & off!(hidden_thread_flags) != 0 {
+        let is_hidden = task.get::<u32>(off!(task_flags)) & off!(hidden_thread_flags) != 0;
+        if is_hidden && task.get::<u64>(off!(task_start_boottime)) >= (*entry).adopted_ns {
             atomic_add(&raw mut (*entry).threads_made, 1);
         }
         // Last, so that whoever sees this thread counted finds its totals too.
@@ -287,6 +285,7 @@ unsafe fn totals(entry: *const Tracked) -> Tracked {
             maxrss_at_exec_pages: (*entry).maxrss_at_exec_pages,
             threads_made: (&raw const (*entry).threads_made).read_volatile(),
             threads_ended,
+            adopted_ns: (*entry).adopted_ns,
             depth: (*entry).depth,
             execs: (*entry).execs,
             flags: (*entry).flags,
@@ -294,7 +293,7 @@ unsafe fn totals(entry: *const Tracked) -> Tracked {
             tgid: (*entry).tgid,
             tgid_inner: (*entry).tgid_inner,
             dead: 1,
-            reserved: 0,
+            unsure: (&raw const (*entry).unsure).read_volatile(),
         }
     }
 }

@@ -40,7 +40,7 @@ fn on_fork(ctx: BtfTracePointContext) -> i32 {
         #[cfg(feature = "log")]
         aya_log_ebpf::debug!(&ctx, "fork: {} makes {}", creator_tgid, tgid);
     } else if is_alone {
-        count_thread(entry);
+        count_thread(entry, child);
     }
     0
 }
@@ -56,7 +56,7 @@ fn on_wakeup_new(ctx: BtfTracePointContext) -> i32 {
     };
     let tgid: u32 = child.get(off!(task_tgid));
     if tgid == creator_tgid {
-        count_thread(entry);
+        count_thread(entry, child);
         return 0;
     }
     if is_tracked(tgid, child.get(off!(task_start_boottime))) {
@@ -71,9 +71,16 @@ fn on_wakeup_new(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn count_thread(entry: *mut Tracked) {
-    // SAFETY: a map value.
-    unsafe { atomic_add(&raw mut (*entry).threads_made, 1) };
+fn count_thread(entry: *mut Tracked, thread: Direct) {
+    // SAFETY: a map value; all who write `unsure` write the same.
+    unsafe {
+        if thread.get::<u64>(off!(task_start_boottime)) < (*entry).adopted_ns {
+            // Begun when the process was adopted: counted then, or not.
+            (&raw mut (*entry).unsure).write_volatile(1);
+        } else {
+            atomic_add(&raw mut (*entry).threads_made, 1);
+        }
+    }
     count(THREADS);
 }
 

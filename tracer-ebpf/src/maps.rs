@@ -10,6 +10,7 @@ use tracer_common::{
     event::ExecEvent,
     limits::{ARGV_MAX, FILENAME_MAX, RING_BYTES as DEFAULT_RING_BYTES, TRACKED_MAX},
     loss,
+    names::PROGS_EXEC_AGAIN,
     offsets::Offsets,
 };
 
@@ -40,8 +41,10 @@ pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(los
 pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// Where an exec record is put together: too large for the stack, and its length is not known before.
+/// A place for each program on the hook.
 #[map]
-pub(crate) static EXEC_SCRATCH: PerCpuArray<ExecRecord> = PerCpuArray::with_max_entries(2, 0);
+pub(crate) static EXEC_SCRATCH: PerCpuArray<ExecRecord> =
+    PerCpuArray::with_max_entries(1 + PROGS_EXEC_AGAIN.len() as u32, 0);
 
 /// One more byte than a filename may have, so that a cut one can be told from one that just fits,
 /// and the NUL.

@@ -31,10 +31,16 @@ pub(crate) fn control() -> Option<*mut Control> {
 /// Adds one to a counter of this CPU.
 #[inline(always)]
 pub(crate) fn count(index: u32) {
+    count_by(index, 1);
+}
+
+/// Adds to a counter of this CPU.
+#[inline(always)]
+pub(crate) fn count_by(index: u32, value: u64) {
     if let Some(counter) = COUNTERS.get_ptr_mut(index) {
         // SAFETY: a map value. Atomic although per CPU: a preempted program of another hook may be
         // halfway through the same addition.
-        unsafe { atomic_add(counter, 1) };
+        unsafe { atomic_add(counter, value) };
     }
 }
 

@@ -49,6 +49,8 @@ pub struct ObserveConfig {
     pub bpffs: Option<PathBuf>,
     /// Live JSON lines.
     pub json: Option<JsonSink>,
+    /// Replace what looks like a secret in command lines before they are recorded.
+    pub redact: bool,
     /// What people see.
     pub show: Show,
     /// When written records are made safe from a power failure.

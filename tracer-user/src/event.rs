@@ -76,6 +76,8 @@ pub struct Exec {
     pub euid: u32,
     /// Thread, in the initial namespace, that called exec.
     pub caller_tid: u32,
+    /// Secrets in `argv` that were replaced before it was recorded. The decoder leaves it 0.
+    pub redacted: u32,
 }
 
 /// A process ended, its last thread included.
@@ -151,6 +153,8 @@ pub struct Signal {
     /// The sender's command line, NUL-separated, where user space was in time to read it; empty
     /// otherwise. The decoder leaves it empty.
     pub sender_cmdline: Vec<u8>,
+    /// Secrets in it that were replaced before it was recorded.
+    pub sender_redacted: u32,
 }
 
 /// The OOM killer chose a tracked process.

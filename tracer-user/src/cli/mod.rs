@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, arguments checked into a configuration before any work.
 
 mod attach;
+mod escape;
 mod options;
 mod recover;
 mod run;
@@ -46,8 +47,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // Nobody is left to tell when stderr is gone.
-            let _ = error.print();
+            if error.use_stderr() {
+                show::usage(&error.render().to_string());
+            } else {
+                // Nobody is left to tell when stdout is gone.
+                let _ = error.print();
+            }
             return match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
                 _ if is_run => OWN_FAILURE,

@@ -41,6 +41,10 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     json: Option<PathBuf>,
 
+    /// Record command lines as they are, also what looks like a password or token in them
+    #[arg(long)]
+    no_redact: bool,
+
     /// Print a line for each event
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
@@ -91,6 +95,7 @@ impl Options {
                     b"-" => JsonSink::Stdout,
                     _ => JsonSink::File(path),
                 }),
+            redact: !self.no_redact,
             show: match (self.quiet, self.verbose) {
                 (true, _) => Show::Nothing,
                 (false, true) => Show::Events,

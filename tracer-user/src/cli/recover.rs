@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{Failure, show::printable};
+use super::{Failure, escape::printable};
 use crate::{
     config::RecoverConfig,
     observe,

@@ -1,14 +1,16 @@
 //! What people see, on stderr: notices, a line for each event, and one block at the end.
 //!
-//! Names and command lines are the observed program's to choose, so control characters in them are
-//! shown escaped: nothing a program calls itself can move the cursor or colour the terminal.
+//! Names and command lines are the observed program's to choose: they pass through `escape`, and
+//! nothing a program calls itself can move the cursor or colour the terminal.
 
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
+    os::unix::ffi::OsStrExt as _,
     path::Path,
 };
 
+use super::escape::{paragraph, printable, printable_bytes};
 use crate::{
     config::Show,
     event::{Event, EventKind},
@@ -62,7 +64,10 @@ impl Audience for Screen {
 
     fn began(&mut self, directory: &Path) {
         if self.announce || self.show == Show::Events {
-            self.notice(&format!("recording in {}", directory.display()));
+            self.notice(&format!(
+                "recording in {}",
+                printable_bytes(directory.as_os_str().as_bytes())
+            ));
         }
     }
 
@@ -88,33 +93,18 @@ impl Audience for Screen {
     }
 }
 
+/// Prints what is wrong with the arguments. They are quoted in it, and may come from anywhere.
+pub(super) fn usage(text: &str) {
+    let lines: Vec<_> = text.lines().map(printable).collect();
+    // Nobody is left to tell when stderr is gone.
+    let _ = io::stderr().write_all(format!("{}\n", lines.join("\n")).as_bytes());
+}
+
 /// Prints an error with its causes.
 pub(super) fn failure(error: &anyhow::Error) {
     let text = paragraph(&format!("{error:#}"));
     // Nobody is left to tell when stderr is gone.
     let _ = io::stderr().write_all(format!("tracer: {text}\n").as_bytes());
-}
-
-/// Text of several lines, control characters escaped. All but the first line are indented: none can
-/// pass for a line of its own.
-fn paragraph(text: &str) -> String {
-    let lines: Vec<_> = text.lines().map(|line| printable(line.trim())).collect();
-    lines.join("\n    ")
-}
-
-/// Text with its control characters escaped.
-pub(super) fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        // Direction marks can make a line read as another one (Unicode annex 9).
-        let reorders = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if character.is_control() || reorders {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
 }
 
 fn block(summary: &Summary, directory: &Path) -> String {
@@ -147,7 +137,7 @@ fn block(summary: &Summary, directory: &Path) -> String {
         let _ = writeln!(
             text,
             "  record      {}",
-            printable(&directory.to_string_lossy())
+            printable_bytes(directory.as_os_str().as_bytes())
         );
         return text;
     }
@@ -178,7 +168,7 @@ fn block(summary: &Summary, directory: &Path) -> String {
     let _ = writeln!(
         text,
         "  record      {}",
-        printable(&directory.to_string_lossy())
+        printable_bytes(directory.as_os_str().as_bytes())
     );
     text
 }
@@ -189,15 +179,13 @@ fn event_line(event: &Event, began: BootNs) -> String {
             let verb = if fork.adopted { "found" } else { "fork" };
             format!(
                 "{verb:<6} {} by {} ({})",
-                fork.child.tgid, fork.creator.tgid, fork.comm
+                fork.child.tgid,
+                fork.creator.tgid,
+                printable_bytes(fork.comm.as_bytes())
             )
         }
         EventKind::Exec(exec) => {
-            let words: Vec<_> = exec
-                .argv
-                .iter()
-                .map(|word| String::from_utf8_lossy(word))
-                .collect();
+            let words: Vec<_> = exec.argv.iter().map(|word| printable_bytes(word)).collect();
             let more = if exec.argv_truncated { " …" } else { "" };
             format!("exec   {} {}{more}", exec.process.tgid, words.join(" "))
         }
@@ -207,7 +195,11 @@ fn event_line(event: &Event, began: BootNs) -> String {
                 (Some(code), _) => format!("exited {code}"),
                 (None, signal) => signals::name(signal.unwrap_or(0)),
             };
-            format!("exit   {} ({}) {how}", exit.process.tgid, exit.comm)
+            format!(
+                "exit   {} ({}) {how}",
+                exit.process.tgid,
+                printable_bytes(exit.comm.as_bytes())
+            )
         }
         EventKind::Signal(signal) => format!(
             "signal {} for {} from {} ({})",
@@ -217,10 +209,14 @@ fn event_line(event: &Event, began: BootNs) -> String {
             if signal.from_kernel {
                 "kernel".to_owned()
             } else {
-                signal.sender_comm.to_text()
+                printable_bytes(signal.sender_comm.as_bytes())
             },
         ),
-        EventKind::Oom(oom) => format!("oom    {} ({})", oom.victim.tgid, oom.comm),
+        EventKind::Oom(oom) => format!(
+            "oom    {} ({})",
+            oom.victim.tgid,
+            printable_bytes(oom.comm.as_bytes())
+        ),
     };
     #[expect(clippy::cast_precision_loss, reason = "milliseconds for people")]
     let seconds = event.t.since(began) as f64 / 1e9;
@@ -256,23 +252,6 @@ fn size(kib: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_a_program_calls_itself_reaches_the_terminal_raw() {
-        assert_eq!(
-            printable("a\u{1b}[31mb\r\nc\u{202e}d"),
-            "a\\u{1b}[31mb\\r\\nc\\u{202e}d"
-        );
-        assert_eq!(printable("grün"), "grün");
-    }
-
-    #[test]
-    fn a_line_within_a_text_cannot_pass_for_a_line_of_tracers_own() {
-        assert_eq!(
-            paragraph("seen:\n  a\u{1b}b\ntracer: c"),
-            "seen:\n    a\\u{1b}b\n    tracer: c"
-        );
-    }
 
     #[test]
     fn lengths_and_sizes_read_well() {

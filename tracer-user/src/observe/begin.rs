@@ -1,5 +1,7 @@
 //! The beginning of a session: who observes whom, where and since when, on disk before anything runs.
 
+mod setup;
+
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -14,34 +16,26 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    config::{AttachConfig, ObserveConfig, RunConfig},
-    observe::{
-        Audience, ObserveError,
-        attached::Attachment,
-        command::Command,
-        error::chain,
-        json::Lines,
-        kernel::{self, Kernel},
-        pins,
-    },
-    probe::{attached::Attached, object::BUILT_BY},
+    config::ObserveConfig,
+    observe::{Audience, ObserveError, json::Lines, pins},
+    probe::attached::Attached,
     procfs::ProcRoot,
     session::{
         SessionId, StateDir, Store,
         enrollment::Enrollment,
         journal::{
-            info::{
-                Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule,
-                parse_object,
-            },
+            info::{Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule},
             record::{self, TargetBody},
         },
         recorder::{self, EndInfo, FinishReport, Recorder},
+        redact::Redactor,
         summary::{Summarizer, Summary},
     },
     target::Pinned,
     units::{BootNs, Comm, Process, Tgid, Ticks},
 };
+
+pub(super) use self::setup::{join, prepare};
 
 /// A session that has begun.
 pub(super) struct Session {
@@ -51,6 +45,7 @@ pub(super) struct Session {
     /// We started the root, rather than found it.
     pub(super) started_root: bool,
     info: SessionInfo,
+    redactor: Redactor,
     /// Nobody is to wait for a reader of `--json` any more.
     over: Arc<AtomicBool>,
 }
@@ -70,84 +65,6 @@ pub(super) struct KernelFacts {
     pub(super) degraded: Vec<String>,
     pub(super) pid_ns: u64,
     pub(super) object: BTreeMap<String, String>,
-}
-
-/// What `run` needs before its command may begin: `/proc`, a probe or a reason for none, a session.
-pub(super) fn prepare(
-    config: &RunConfig,
-    command: &Command,
-    audience: &mut dyn Audience,
-) -> Result<(ProcRoot, Option<Attached>, Session), ObserveError> {
-    let proc = ProcRoot::open("/proc")?;
-    let mut probe = match kernel::load(config.observe.ring_bytes) {
-        Ok(probe) => Some(probe),
-        Err(error) if config.require_trace => return Err(error.into()),
-        Err(error) => {
-            audience.notice(&format!("running untraced: {}", chain(&error)));
-            None
-        }
-    };
-    let subject = Subject {
-        mode: Mode::Run,
-        root: command.pid(),
-        command: config.command.clone(),
-        uid: command.uid(),
-        kernel: probe.as_ref().map(kernel_facts),
-    };
-    let lines = match Lines::start(config.observe.json.as_ref()) {
-        Ok(lines) => lines,
-        Err(error) if config.require_trace => return Err(error),
-        // The record has them all the same.
-        Err(error) => {
-            audience.notice(&chain(&error));
-            Lines::default()
-        }
-    };
-    let session = Session::begin(
-        &proc,
-        &config.observe,
-        subject,
-        lines,
-        probe.as_mut(),
-        audience,
-    )?;
-    Ok((proc, probe, session))
-}
-
-/// What `attach` needs: a probe, and a session of the process that is there.
-pub(super) fn join(
-    proc: &ProcRoot,
-    config: &AttachConfig,
-    attachment: &Attachment,
-    audience: &mut dyn Audience,
-) -> Result<(Attached, Session), ObserveError> {
-    let mut probe = kernel::load(config.observe.ring_bytes)?;
-    let subject = Subject {
-        mode: Mode::Attach,
-        root: attachment.root(),
-        command: Vec::new(),
-        uid: attachment.uid(),
-        kernel: Some(kernel_facts(&probe)),
-    };
-    let lines = Lines::start(config.observe.json.as_ref())?;
-    let session = Session::begin(
-        proc,
-        &config.observe,
-        subject,
-        lines,
-        Some(&mut probe),
-        audience,
-    )?;
-    Ok((probe, session))
-}
-
-/// What the session says of a probe.
-fn kernel_facts(probe: &Attached) -> KernelFacts {
-    KernelFacts {
-        degraded: Kernel::degraded(probe),
-        pid_ns: probe.observer().ns_inum.into(),
-        object: parse_object(BUILT_BY),
-    }
 }
 
 impl Session {
@@ -179,7 +96,9 @@ impl Session {
             audience.notice(&unpinned.notice());
             kernel.degraded.push(unpinned.degraded());
         }
-        let info = session_info(proc, config, subject, clock, session_id);
+        let mut info = session_info(proc, config, subject, clock, session_id);
+        let redactor = Redactor::new(config.redact);
+        redactor.session(&mut info);
         let options = recorder::Options {
             tee: lines.tee,
             durability: config.durability,
@@ -192,6 +111,7 @@ impl Session {
             root_tgid: Tgid(info.root.pid),
             started_root: info.mode == Mode::Run,
             info,
+            redactor,
             over: lines.over,
         })
     }
@@ -200,6 +120,11 @@ impl Session {
     pub(super) fn is_root(&self, root: Process) -> bool {
         let start = self.info.root.starttime_ticks;
         root.tgid == self.root_tgid && start.is_none_or(|start| start == self.ticks(root.key.start))
+    }
+
+    /// What every command line passes through before it is recorded or shown.
+    pub(super) fn redactor(&self) -> Redactor {
+        self.redactor
     }
 
     /// The ticks `/proc` shows for a start time.
@@ -220,6 +145,8 @@ impl Session {
     /// The record of the pin. `latency_ns` is the time from the exec that showed it.
     pub(super) fn pinned(&self, pinned: &Pinned, latency_ns: u64) -> TargetBody {
         let target = &pinned.target;
+        let mut cmdline = joined(target.argv());
+        let redacted = self.redactor.cmdline(&mut cmdline);
         TargetBody::Pinned(record::Pinned {
             process: target.process(),
             rule: pinned.rule.name().to_owned(),
@@ -233,9 +160,10 @@ impl Session {
                 })
                 .collect(),
             comm: target.comm(),
-            cmdline: joined(target.argv()),
+            cmdline,
             exe: target.exe().to_vec(),
             pin_latency_ns: self.started_root.then_some(latency_ns),
+            redacted,
         })
     }
 
@@ -265,16 +193,20 @@ impl Session {
             observer: Some(info.observer.clone()),
             labels: info.labels.clone(),
             unresolved: unresolved.map(str::to_owned),
+            redacted: info.redacted,
         };
         let Some(target) = pinned.map(|pinned| &pinned.target) else {
             return own;
         };
+        let mut cmdline = joined(target.argv());
+        let redacted = self.redactor.cmdline(&mut cmdline);
         Enrollment {
             pid: target.process().tgid.0,
             starttime_ticks: Some(self.ticks(target.start())),
             comm: target.comm().as_bytes().to_vec(),
-            cmdline: joined(target.argv()),
+            cmdline,
             exe: target.exe().to_vec(),
+            redacted,
             ..own
         }
     }
@@ -352,6 +284,8 @@ fn session_info(
         hostname: host.hostname.clone(),
         uid: subject.uid,
         object,
+        redact: false,
+        redacted: 0,
     }
 }
 
@@ -383,16 +317,4 @@ fn joined(argv: &[Vec<u8>]) -> Vec<u8> {
     argv.iter()
         .flat_map(|word| word.iter().copied().chain([0]))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_embedded_kernel_side_says_what_built_it() {
-        let object = parse_object(BUILT_BY);
-        assert!(object["compiler"].starts_with("rustc 1."), "{object:?}");
-        assert_eq!(object["object_sha256"].len(), 64);
-    }
 }

@@ -2,13 +2,17 @@
 //!
 //! Opening a FIFO for writing waits for a reader (fifo(7)), and nothing here may make the command wait:
 //! the FIFO is opened when there is something to write and somebody to read it, on the thread that
-//! writes.
+//! writes. A file is private (0600) from its first byte and is appended to; links, devices and what
+//! others have put into a shared directory are refused.
+
+mod place;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Write},
-    os::unix::fs::{FileTypeExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,6 +20,12 @@ use std::{
     time::Duration,
 };
 
+use rustix::{
+    fs::{FileType, OFlags},
+    io::Errno,
+};
+
+use self::place::{Found, Place, Refused, given, kind};
 use super::ObserveError;
 use crate::{config::JsonSink, session::recorder::Tee};
 
@@ -55,22 +65,42 @@ impl Lines {
     }
 }
 
+/// Opens what the path names, which is looked at before anything is written to it.
 fn open(path: &Path, over: Arc<AtomicBool>) -> io::Result<Box<dyn Write + Send>> {
-    let is_fifo = std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
-    if is_fifo {
-        return Ok(Box::new(Fifo {
-            path: path.to_owned(),
-            file: None,
-            over,
-        }));
+    if let Some(given) = given(path) {
+        return Ok(Box::new(given?));
     }
-    let open = OpenOptions::new().append(true).create(true).open(path)?;
-    Ok(Box::new(open))
+    let place = Place::of(path)?;
+    // Twice: somebody may remove or make the file between the two looks.
+    for _ in 0..2 {
+        match place.look() {
+            Ok(found) => {
+                place.check(&found)?;
+                if kind(&found.stat) == FileType::Fifo {
+                    let file = None;
+                    return Ok(Box::new(Fifo {
+                        place,
+                        found,
+                        file,
+                        over,
+                    }));
+                }
+                return Ok(Box::new(place.open(&found, OFlags::APPEND)?));
+            }
+            Err(Errno::NOENT) => match place.create() {
+                Err(Errno::EXIST) => {}
+                created => return Ok(Box::new(created?)),
+            },
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Refused::Changed.into())
 }
 
 /// A FIFO, opened as soon as somebody reads it.
 struct Fifo {
-    path: PathBuf,
+    place: Place,
+    found: Found,
     file: Option<File>,
     over: Arc<AtomicBool>,
 }
@@ -79,18 +109,11 @@ impl Write for Fifo {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             if let Some(file) = &mut self.file {
+                // From now on a reader that is slow is waited for, as with any pipe.
                 return file.write(bytes);
             }
-            let open = OpenOptions::new()
-                .write(true)
-                .custom_flags(libc::O_NONBLOCK)
-                .open(&self.path);
-            match open {
-                Ok(file) => {
-                    // From now on a reader that is slow is waited for, as with any pipe.
-                    rustix::io::ioctl_fionbio(&file, false)?;
-                    self.file = Some(file);
-                }
+            match self.place.open(&self.found, OFlags::empty()) {
+                Ok(file) => self.file = Some(file),
                 Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {
                     if self.over.load(Ordering::Relaxed) {
                         return Err(error);
@@ -104,44 +127,5 @@ impl Write for Fifo {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Read;
-
-    use super::*;
-
-    fn fifo(dir: &tempfile::TempDir) -> PathBuf {
-        let path = dir.path().join("fifo");
-        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
-        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).unwrap();
-        path
-    }
-
-    #[test]
-    fn a_fifo_that_nobody_reads_holds_up_neither_start_nor_end() {
-        let dir = tempfile::tempdir().unwrap();
-        let over = Arc::new(AtomicBool::new(false));
-        let mut sink = open(&fifo(&dir), Arc::clone(&over)).unwrap();
-        over.store(true, Ordering::Relaxed);
-        let error = sink.write(b"x").unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::ENXIO));
-    }
-
-    #[test]
-    fn a_reader_that_comes_late_gets_every_line() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = fifo(&dir);
-        let mut sink = open(&path, Arc::default()).unwrap();
-        let reader = std::thread::spawn(move || {
-            let mut text = String::new();
-            File::open(path).unwrap().read_to_string(&mut text).unwrap();
-            text
-        });
-        sink.write_all(b"one\ntwo\n").unwrap();
-        drop(sink);
-        assert_eq!(reader.join().unwrap(), "one\ntwo\n");
     }
 }

@@ -24,6 +24,7 @@ use crate::{
         dir::Dir,
         epochs::{Epochs, EpochsError},
         journal::record::{Body, Record},
+        redact::Redactor,
     },
     units::{BootNs, ProcKey},
 };
@@ -104,6 +105,8 @@ struct Recorded {
     dropped: u64,
     last_t: BootNs,
     told: Told,
+    /// What the session was recorded with.
+    redactor: Option<Redactor>,
 }
 
 impl Recorded {
@@ -116,6 +119,7 @@ impl Recorded {
             dropped: 0,
             last_t: BootNs(0),
             told: Told::default(),
+            redactor: None,
         }
     }
 
@@ -142,6 +146,9 @@ impl Recorded {
             }
             Body::Loss { reason, count } => self.told.add(reason, *count),
             Body::Gap(gap) => self.dropped = self.dropped.saturating_add(gap.dropped),
+            Body::Session(info) => {
+                self.redactor.get_or_insert_with(|| Redactor::of(info));
+            }
             _ => {}
         }
     }
@@ -170,6 +177,10 @@ impl Recorded {
             .filter(|event| !self.takes(event))
             .map(Record::from)
             .collect();
+        let redactor = self.redactor.unwrap_or(Redactor::new(true));
+        for record in &mut records {
+            redactor.record(record);
+        }
         let t = records
             .iter()
             .map(|record| record.t)

@@ -1,57 +1,51 @@
 //! A probe that runs: whom it tracks, what it lost, and the way to its ring.
 
+mod pinning;
+
 use std::{
     fs::File,
     io::{self, Read},
     os::fd::AsFd as _,
-    path::Path,
 };
 
 use aya::{
     Ebpf,
-    programs::{
-        Program, ProgramError,
-        iter::IterLink,
-        links::{FdLink, PinnedLink},
-    },
+    programs::{Program, ProgramError, iter::IterLink, links::FdLink, tp_btf::BtfTracePointLinkId},
 };
-use tracer_common::{
-    control::Observer,
-    names::{PROG_ADOPT, PROG_WHO_AM_I},
-};
+use tracer_common::{control::Observer, loss, names::PROG_ADOPT};
 
 pub use super::maps::Counters;
 use super::{
-    control::SharedControl,
-    hooks,
-    loader::StartTimes,
-    maps::Maps,
-    missed::recursion_misses,
-    offsets::Degraded,
-    pin::{self, PinDir, PinError, Pins},
-    ring_map::RingMap,
-    support::ProbeError,
+    control::SharedControl, hooks::ADOPTING, loader::StartTimes, maps::Maps,
+    missed::recursion_misses, offsets::Degraded, pin::Pins, ring_map::RingMap, support::ProbeError,
 };
 use crate::units::{Process, Tgid};
 
-/// Most passes of the task iterator for one adoption. Each pass finds at least one more generation;
-/// real trees are far from this deep, and two passes are the usual number.
+/// Most passes of the task iterator for one adoption. Two are the usual number: one that finds all there
+/// are, one that finds nothing more.
 const PASSES_MAX: u32 = 64;
-
-/// Passes in a row that must find nothing. One is not proof: a process can be looked at while its
-/// parent is not tracked, and that parent end, giving it to one that is, before the pass comes to it.
-/// Each further pass needs the same accident anew, among the few that were forked meanwhile.
-const EMPTY_PASSES: u32 = 3;
 
 /// What an adoption found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Adoption {
     /// Times the processes of the system were gone through.
     pub passes: u32,
-    /// The last passes found nothing new: everything alive below the root is tracked.
+    /// The last pass found nothing new, and whoever was born meanwhile was tracked before it ran:
+    /// everything alive below the root is tracked.
     pub converged: bool,
     /// Processes taken in, the root included.
     pub adopted: u32,
+}
+
+/// What loading and attaching made.
+pub(super) struct InKernel {
+    pub(super) ebpf: Ebpf,
+    pub(super) maps: Maps,
+    pub(super) control: SharedControl,
+    /// By the name of the program that each keeps attached.
+    pub(super) links: Vec<(&'static str, FdLink)>,
+    /// Programs whose skips are losses.
+    pub(super) alone: Vec<&'static str>,
 }
 
 /// A running probe. Dropping it detaches everything, pinned or not, unless it was told to leave its
@@ -70,21 +64,27 @@ pub struct Attached {
     observer: Observer,
     degraded: Vec<Degraded>,
     times: StartTimes,
+    /// Programs whose skips are losses.
+    alone: Vec<&'static str>,
     #[cfg(feature = "log")]
     log: Option<super::kernel_log::KernelLog>,
 }
 
 impl Attached {
     pub(super) fn new(
-        ebpf: Ebpf,
-        maps: Maps,
-        links: Vec<(&'static str, FdLink)>,
-        control: SharedControl,
+        loaded: InKernel,
         observer: Observer,
         degraded: Vec<Degraded>,
         times: StartTimes,
         #[cfg(feature = "log")] log: super::kernel_log::KernelLog,
     ) -> Self {
+        let InKernel {
+            ebpf,
+            maps,
+            control,
+            links,
+            alone,
+        } = loaded;
         Self {
             ebpf: Some(ebpf),
             maps,
@@ -95,6 +95,7 @@ impl Attached {
             observer,
             degraded,
             times,
+            alone,
             #[cfg(feature = "log")]
             log: Some(log),
         }
@@ -118,6 +119,7 @@ impl Attached {
             observer,
             degraded: Vec::new(),
             times: StartTimes::default(),
+            alone: Vec::new(),
             #[cfg(feature = "log")]
             log: None,
         }
@@ -156,35 +158,60 @@ impl Attached {
     }
 
     /// Starts tracking the process `root`, a tgid in this process's pid namespace, and everything that
-    /// lives below it. What is forked meanwhile is tracked by the fork hook, so the passes come to an
-    /// end when one finds nothing new. Every process taken in is reported as a fork event.
+    /// lives below it. Who is born meanwhile is tracked before it runs, so the passes come to an end
+    /// when one finds nothing new. Every process taken in is reported as a fork event.
     ///
     /// # Errors
     /// When the task iterator cannot be run.
     pub fn adopt(&mut self, root: Tgid) -> Result<Adoption, ProbeError> {
+        let births = self.watch_births()?;
         self.control.set_adopt(root.0);
-        let result = self.adopt_passes();
+        let result = self.adopt_passes(births.is_some());
         self.control.set_adopt(0);
+        let ebpf = self.ebpf.as_mut();
+        let program = ebpf.and_then(|ebpf| ebpf.program_mut(ADOPTING.program));
+        if let (Some(link), Some(Program::BtfTracePoint(program))) = (births, program) {
+            program
+                .detach(link)
+                .map_err(|source| ProbeError::step("ending the adoption", source))?;
+        }
         result
     }
 
-    fn adopt_passes(&mut self) -> Result<Adoption, ProbeError> {
-        let mut adoption = Adoption::default();
-        let mut empty = 0;
-        let mut buffer = vec![0; 64 << 10];
-        let Some(ebpf) = &mut self.ebpf else {
-            // All below the root is tracked since the first observer began.
-            adoption.converged = true;
-            return Ok(adoption);
+    /// Attaches the program that tracks whoever is born below the root. `None` on a kernel without its
+    /// place, which has been named as lacking it.
+    fn watch_births(&mut self) -> Result<Option<BtfTracePointLinkId>, ProbeError> {
+        let ebpf = self.ebpf.as_mut();
+        let program = ebpf.and_then(|ebpf| ebpf.program_mut(ADOPTING.program));
+        let Some(Program::BtfTracePoint(program)) = program else {
+            return Ok(None);
         };
-        while adoption.passes < PASSES_MAX {
+        if program.fd().is_err() {
+            return Ok(None);
+        }
+        let link = program
+            .attach()
+            .map_err(|source| ProbeError::step("watching births", source))?;
+        Ok(Some(link))
+    }
+
+    fn adopt_passes(&mut self, births_are_seen: bool) -> Result<Adoption, ProbeError> {
+        let mut adoption = Adoption::default();
+        let mut buffer = vec![0; 64 << 10];
+        let mut too_deep = self.maps.counter(loss::BORN_TOO_DEEP)?;
+        while adoption.passes < PASSES_MAX && !adoption.converged {
+            let Some(ebpf) = &mut self.ebpf else {
+                // All below the root is tracked since the first observer began.
+                adoption.converged = true;
+                break;
+            };
             let found = run_iterator(ebpf, PROG_ADOPT, &mut buffer)
                 .map_err(|source| ProbeError::step("going through the processes", source))?;
             adoption.passes += 1;
             adoption.adopted += u32::try_from(found / size_of::<u32>()).unwrap_or(u32::MAX);
-            empty = if found == 0 { empty + 1 } else { 0 };
-            if empty == EMPTY_PASSES {
-                adoption.converged = true;
+            let before = std::mem::replace(&mut too_deep, self.maps.counter(loss::BORN_TOO_DEEP)?);
+            adoption.converged = births_are_seen && found == 0 && too_deep == before;
+            if !births_are_seen && found == 0 {
                 break;
             }
         }
@@ -197,7 +224,7 @@ impl Attached {
     /// When the counters cannot be read.
     pub fn losses(&self) -> Result<Counters, ProbeError> {
         let mut skipped = 0;
-        for program in hooks::ALONE {
+        for program in &self.alone {
             skipped += self.skips_of(program)?;
         }
         Ok(Counters {
@@ -239,81 +266,6 @@ impl Attached {
             None => self.maps.take_ring(),
         }
     }
-
-    /// Pins everything for the session `session` in the directory `bpffs`, so that it goes on when
-    /// this process is killed. `state` is where the session will be found. To be called before
-    /// anything is tracked.
-    ///
-    /// # Errors
-    /// [`PinError`]: nothing is pinned then, and everything else is as before.
-    pub fn pin(&mut self, bpffs: &Path, session: &str, state: &Path) -> Result<(), PinError> {
-        let dir = pin::make(bpffs, session)?;
-        match dir.say_whose(state).and_then(|()| self.pin_into(&dir)) {
-            Ok(links) => {
-                self.pins = Some(Pins::new(dir, links));
-                Ok(())
-            }
-            Err(error) => {
-                let _kept = dir.remove();
-                Err(error)
-            }
-        }
-    }
-
-    fn pin_into(&mut self, dir: &PinDir) -> Result<Vec<PinnedLink>, PinError> {
-        for (name, map) in self.maps.named() {
-            map.pin(dir.file(name))
-                .map_err(|source| dir.refused(name, source))?;
-        }
-        if let Some(ebpf) = &mut self.ebpf {
-            pin_iterator(ebpf, dir)?;
-        }
-        let mut pinned = Vec::new();
-        let mut failed = None;
-        for (program, link) in std::mem::take(&mut self.links) {
-            match link.pin(dir.file(program)) {
-                Ok(link) => pinned.push((program, link)),
-                // The link is gone with the attempt. Nothing is tracked yet, so another is as good.
-                Err(source) => {
-                    failed.get_or_insert(dir.refused(program, source));
-                    self.attach_again(program);
-                }
-            }
-        }
-        let Some(error) = failed else {
-            return Ok(pinned.into_iter().map(|(_, link)| link).collect());
-        };
-        let kept = pinned
-            .into_iter()
-            .map(|(program, link)| (program, link.into()));
-        self.links.extend(kept);
-        Err(error)
-    }
-
-    fn attach_again(&mut self, program: &'static str) {
-        let Some(ebpf) = &mut self.ebpf else { return };
-        match hooks::attach(ebpf, program) {
-            Ok(link) => self.links.push((program, link)),
-            Err(error) => self.degraded.push(Degraded {
-                name: program.to_owned(),
-                why: error.to_string(),
-            }),
-        }
-    }
-
-    /// Whether it goes on without this process.
-    #[must_use]
-    pub fn is_pinned(&self) -> bool {
-        self.pins.is_some()
-    }
-
-    /// Leaves the pins where they are when this is dropped: the session has no end yet, and whoever
-    /// recovers it will want them.
-    pub fn leave_pins(&mut self) {
-        if let Some(pins) = &mut self.pins {
-            pins.leave();
-        }
-    }
 }
 
 /// Runs an iterator to its end and returns how many bytes it wrote.
@@ -346,16 +298,6 @@ fn open_iterator(ebpf: &mut Ebpf, name: &str) -> Result<File, ProgramError> {
         aya::programs::links::LinkError::SyscallError(error) => error.into(),
         _ => ProgramError::UnexpectedProgramType,
     })
-}
-
-/// Pins an iterator that says who reads it.
-fn pin_iterator(ebpf: &mut Ebpf, dir: &PinDir) -> Result<(), PinError> {
-    let name = PROG_WHO_AM_I;
-    let link = attach_iterator(ebpf, name).map_err(|source| dir.refused(name, source))?;
-    let link = FdLink::try_from(link).map_err(|source| dir.refused(name, source))?;
-    link.pin(dir.file(name))
-        .map_err(|source| dir.refused(name, source))?;
-    Ok(())
 }
 
 /// Asks the kernel who this process is, before anything is attached.

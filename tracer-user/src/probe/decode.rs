@@ -130,6 +130,7 @@ fn exec(event: &ExecEvent, rest: &[u8]) -> Result<Exec, DecodeError> {
         argv_unreadable: unreadable,
         exec_no: event.exec_no,
         euid: event.euid,
+        redacted: 0,
         caller_tid: event.old_tid_init,
     })
 }
@@ -210,6 +211,7 @@ fn signal(event: &SignalEvent) -> Signal {
         sender: process(&event.sender),
         sender_comm: Comm::from_bytes(&event.sender_comm),
         sender_uid: event.sender_uid,
+        sender_redacted: 0,
         sender_cmdline: Vec::new(),
     }
 }

@@ -7,8 +7,8 @@ use aya::{
     programs::{Program, ProgramError, links::FdLink},
 };
 use tracer_common::names::{
-    PROG_EXEC, PROG_EXEC_AGAIN, PROG_EXIT, PROG_EXIT_AGAIN, PROG_FORK, PROG_FREE, PROG_OOM,
-    PROG_SIGNAL, PROG_WAKEUP_NEW,
+    PROG_ADOPT_BORN, PROG_EXEC, PROG_EXIT, PROG_EXIT_AGAIN, PROG_FORK, PROG_FREE, PROG_OOM,
+    PROG_SIGNAL, PROG_WAKEUP_NEW, PROGS_EXEC_AGAIN,
 };
 
 use super::{
@@ -37,21 +37,39 @@ enum Need {
 
 /// In the order in which they are attached: the end first, so that no process is taken in whose end
 /// would be missed; what stands in for another program after it.
-pub(super) const HOOKS: [Hook; 9] = [
+pub(super) const HOOKS: [Hook; 15] = [
     hook(PROG_EXIT, "sched_process_exit", Need::Required),
     hook(PROG_EXIT_AGAIN, "sched_process_exit", Need::StandIn),
-    hook(PROG_FREE, "sched_process_free", Need::Optional),
+    hook(PROG_FREE, "sched_process_free", Need::StandIn),
     hook(PROG_EXEC, "sched_process_exec", Need::Required),
-    hook(PROG_EXEC_AGAIN, "sched_process_exec", Need::StandIn),
+    exec_again(0),
+    exec_again(1),
+    exec_again(2),
+    exec_again(3),
+    exec_again(4),
+    exec_again(5),
+    exec_again(6),
     hook(PROG_FORK, "sched_process_fork", Need::Required),
     hook(PROG_WAKEUP_NEW, "sched_wakeup_new", Need::StandIn),
     hook(PROG_SIGNAL, "signal_generate", Need::Optional),
     hook(PROG_OOM, "mark_victim", Need::Optional),
 ];
 
-/// Programs without a stand-in: what they are skipped for is lost. Their places cannot be preempted on
-/// any but a real-time kernel.
-pub(super) const ALONE: [&str; 2] = [PROG_SIGNAL, PROG_OOM];
+/// Attached for as long as an adoption takes.
+pub(super) const ADOPTING: Hook = hook(PROG_ADOPT_BORN, "sched_wakeup_new", Need::Optional);
+
+/// Programs without a stand-in: what they are skipped for is lost. Signals are generated under a lock
+/// that cannot be preempted on any but a real-time kernel, and victims are chosen one at a time.
+const ALONE: [&str; 2] = [PROG_SIGNAL, PROG_OOM];
+/// Programs with stand-ins, where those are wanted.
+const STOOD_IN_FOR: [&str; 3] = [PROG_FORK, PROG_EXEC, PROG_EXIT];
+
+/// The programs whose skips are losses. `present`: those that are attached.
+pub(super) fn alone(present: &[&'static str]) -> Vec<&'static str> {
+    let has_stand_ins = present.contains(&PROG_WAKEUP_NEW);
+    let others = STOOD_IN_FOR.iter().filter(|_| !has_stand_ins);
+    ALONE.iter().chain(others).copied().collect()
+}
 
 const fn hook(program: &'static str, tracepoint: &'static str, need: Need) -> Hook {
     Hook {
@@ -61,9 +79,15 @@ const fn hook(program: &'static str, tracepoint: &'static str, need: Need) -> Ho
     }
 }
 
+const fn exec_again(index: usize) -> Hook {
+    let program = PROGS_EXEC_AGAIN[index];
+    hook(program, "sched_process_exec", Need::StandIn)
+}
+
 impl Hook {
     fn of(program: &str) -> Option<&'static Self> {
-        HOOKS.iter().find(|hook| hook.program == program)
+        let mut all = HOOKS.iter().chain([&ADOPTING]);
+        all.find(|hook| hook.program == program)
     }
 }
 

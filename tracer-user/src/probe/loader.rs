@@ -25,11 +25,11 @@ use tracer_common::{
 };
 
 use super::{
-    attached::{Attached, read_observer},
+    attached::{Attached, InKernel, read_observer},
     btf::Btf,
     control::SharedControl,
     hook_types::{HookKind, hook_types},
-    hooks::{HOOKS, attach, join, load_programs},
+    hooks::{HOOKS, alone, attach, join, load_programs},
     maps::Maps,
     object::OBJECT,
     offsets::{Degraded, KernelFacts, read_kernel},
@@ -310,11 +310,15 @@ impl Loaded {
             links.push((hook.program, attach(&mut self.ebpf, hook.program)?));
         }
         self.times.attach = begun.elapsed();
-        Ok(Attached::new(
-            self.ebpf,
-            self.maps,
+        let loaded = InKernel {
+            ebpf: self.ebpf,
+            maps: self.maps,
+            control: self.control,
             links,
-            self.control,
+            alone: alone(&self.present),
+        };
+        Ok(Attached::new(
+            loaded,
             observer,
             self.degraded,
             self.times,

@@ -133,14 +133,20 @@ impl Maps {
 
     /// What was counted so far; `skipped` is not known to maps.
     pub(super) fn counters(&self) -> Result<Counters, ProbeError> {
+        let mut sums = [0; loss::COUNTERS as usize];
+        for (index, sum) in (0..loss::COUNTERS).zip(&mut sums) {
+            *sum = self.counter(index)?;
+        }
+        Ok(Counters::from_indexed(&sums))
+    }
+
+    /// One counter, summed over all processors.
+    pub(super) fn counter(&self, index: u32) -> Result<u64, ProbeError> {
         let failed = |source| ProbeError::step("reading the counters", source);
         let map: PerCpuArray<&MapData, u64> =
             PerCpuArray::try_from(&self.counters).map_err(failed)?;
-        let mut sums = [0; loss::COUNTERS as usize];
-        for (index, sum) in (0..loss::COUNTERS).zip(&mut sums) {
-            *sum = map.get(&index, 0).map_err(failed)?.iter().sum();
-        }
-        Ok(Counters::from_indexed(&sums))
+        let values = map.get(&index, 0).map_err(failed)?;
+        Ok(values.iter().sum())
     }
 
     /// The processes that are tracked now, in the order of their tgids in the initial namespace.

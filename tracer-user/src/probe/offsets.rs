@@ -10,7 +10,7 @@ mod tests;
 use thiserror::Error;
 use tracer_common::offsets::{ABSENT, Offsets};
 
-use super::btf::{ArgKind, Btf, Member};
+use super::btf::{ArgKind, Btf, Kind, Member};
 
 /// Something this kernel cannot tell, and what follows from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,7 +198,6 @@ impl Table<'_, '_> {
 
             exit_has_group_dead: self.exit_has_group_dead(),
             mark_victim_is_task: self.mark_victim_is_task(),
-            free_is_watched: u32::from(self.btf.tracepoint("sched_process_free").is_some()),
             programs_can_be_skipped: self.programs_can_be_skipped(),
             // Where every new thread is seen waking up, none is hidden.
             hidden_thread_flags: match self.programs_can_be_skipped() {
@@ -271,12 +270,18 @@ impl Table<'_, '_> {
         )
     }
 
-    /// Tracepoints became preemptible in 7.0. There is no sign of that in BTF, so the stand-ins go
-    /// wherever their places are, on kernels from 6.16 on: before, an end could not be told to be one.
+    /// Tracepoints became preemptible in 7.0, by a lock whose guard is a type of that kernel. Should it
+    /// ever be called otherwise, no program stands in for another, but what is skipped is counted.
     fn programs_can_be_skipped(&self) -> u32 {
         let has = |name| self.btf.tracepoint(name).is_some();
+        let guard = self
+            .btf
+            .type_id_of("class_srcu_fast_notrace_t", Kind::Typedef);
         u32::from(
-            self.exit_has_group_dead() == 1 && has("sched_wakeup_new") && has("sched_process_free"),
+            guard.is_some()
+                && self.exit_has_group_dead() == 1
+                && has("sched_wakeup_new")
+                && has("sched_process_free"),
         )
     }
 
@@ -296,7 +301,6 @@ impl Table<'_, '_> {
     }
 
     fn hooks(&mut self) -> HookIds {
-        use super::btf::Kind;
         let btf = self.btf;
         let mut tracepoint = |name: &str, need| {
             let id = btf.type_id_of(&format!("btf_trace_{name}"), Kind::Typedef);

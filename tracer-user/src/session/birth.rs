@@ -5,6 +5,8 @@
 //! from the start and says whose it is. What a crash leaves unborn has a name of this form and no
 //! meaning: the command had not begun.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use rustix::{
     fs::{self, AtFlags, Mode, RenameFlags},
     io::Errno,
@@ -20,6 +22,9 @@ use crate::session::{
 
 /// How often a directory is made again that a sweeper took for a dead one's, before its lease was in it.
 const TRIES: u32 = 8;
+
+/// A directory without a lease is left alone for so long, unless it is empty.
+const OLD: Duration = Duration::from_secs(60);
 
 /// Why there is no new session.
 #[derive(Debug)]
@@ -64,8 +69,10 @@ pub(super) fn conceive(store: &Store, id: &SessionId) -> Result<(Dir, Lease), Bi
         return Err(BirthError::Exists);
     }
     let name = unborn_name(id);
-    for _ in 0..TRIES {
+    for again in 0..TRIES {
         match fs::mkdirat(sessions, &name, Mode::RWXU) {
+            // Ours, which the sweeper is about to remove.
+            Err(Errno::EXIST) if again > 0 => continue,
             Err(Errno::EXIST) => return Err(BirthError::Exists),
             other => other
                 .map_err(|source| sessions.error("make directory", id.as_str(), source))
@@ -100,9 +107,11 @@ pub(super) fn bear(store: &Store, id: &SessionId) -> Result<(), Errno> {
     let sessions = store.sessions();
     let (from, to) = (unborn_name(id), id.as_str());
     match fs::renameat_with(sessions, &from, sessions, to, RenameFlags::NOREPLACE) {
-        // File systems without RENAME_NOREPLACE. A directory that holds something is never replaced,
+        // Without RENAME_NOREPLACE: file systems, kernels, sandboxes. A directory that holds something is never replaced,
         // and an empty one is no session.
-        Err(Errno::INVAL | Errno::NOSYS) => fs::renameat(sessions, &from, sessions, to),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
+            fs::renameat(sessions, &from, sessions, to)
+        }
         other => other,
     }
 }
@@ -114,6 +123,7 @@ pub(super) fn abandon(store: &Store, dir: &Dir, id: &SessionId) -> Result<(), Er
 }
 
 /// Removes the files that can be in an unborn session; anything else keeps the directory from going.
+/// Only for whoever holds its lease.
 fn clear(dir: &Dir) -> Result<(), Errno> {
     let names = dir.names().map_err(|_| Errno::IO)?;
     let first = journal_name(0);
@@ -128,6 +138,37 @@ fn clear(dir: &Dir) -> Result<(), Errno> {
         Err(Errno::NOENT) => Ok(()),
         other => other,
     }
+}
+
+/// Removes a lease on its way: before it is there, nothing else is. Its maker, should it live, begins
+/// again.
+fn clear_lease(dir: &Dir) -> Result<(), Errno> {
+    let names = dir.names().map_err(|_| Errno::IO)?;
+    let lease = format!(".{LEASE}.");
+    for name in names
+        .iter()
+        .filter(|name| name.starts_with(&lease) && is_temporary(name))
+    {
+        dir.remove(name)?;
+    }
+    Ok(())
+}
+
+/// Whether this name is still that directory's.
+fn is_still(parent: &Dir, name: &str, dir: &Dir) -> bool {
+    let named = fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
+    let held = fs::fstat(dir);
+    matches!((named, held), (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
+}
+
+/// Nothing has been made or removed in it for [`OLD`].
+fn is_old(dir: &Dir) -> bool {
+    let changed = fs::fstat(dir)
+        .ok()
+        .and_then(|stat| u64::try_from(stat.st_mtime).ok())
+        .map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+    // A clock that was set back makes it young: it waits.
+    changed.is_some_and(|at| at.elapsed().is_ok_and(|age| age > OLD))
 }
 
 /// Removes what observers that died in their first moments have left; how many directories. Those of
@@ -145,16 +186,21 @@ pub fn sweep(store: &Store) -> Result<usize, StoreError> {
         let Ok(dir) = sessions.existing_child(&name) else {
             continue;
         };
-        // Without a lease it is a directory made this very moment, or one as empty as that.
-        let held = if dir.has(LEASE) {
+        let cleared = if dir.has(LEASE) {
             match Lease::claim(&dir) {
-                Ok(Claim::Held(lease)) => Some(lease),
+                // A session that was born meanwhile, and ended, is the same directory with a free
+                // lease: only the name tells, and it cannot change while the lease is ours.
+                Ok(Claim::Held(_lease)) if is_still(sessions, &name, &dir) => clear(&dir),
                 _ => continue,
             }
+        } else if is_old(&dir) {
+            clear_lease(&dir)
         } else {
-            None
+            // Made this very moment, or by an observer that died in its first microseconds. One that is
+            // only slow finds its empty directory gone and makes it again.
+            Ok(())
         };
-        if held.is_some() && clear(&dir).is_err() {
+        if cleared.is_err() {
             continue;
         }
         let gone = fs::unlinkat(sessions, &name, AtFlags::REMOVEDIR);

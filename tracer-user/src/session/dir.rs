@@ -122,8 +122,8 @@ impl Dir {
     /// What the system says; `EXIST` when the new name is taken.
     pub(super) fn rename_new(&self, from: &str, to: &str) -> Result<(), Errno> {
         match fs::renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE) {
-            // File systems without RENAME_NOREPLACE. A hard link never replaces either.
-            Err(Errno::INVAL | Errno::NOSYS) => {
+            // Without RENAME_NOREPLACE: file systems, kernels, sandboxes. A hard link never replaces either.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
                 fs::linkat(&self.fd, from, &self.fd, to, AtFlags::empty())?;
                 fs::unlinkat(&self.fd, from, AtFlags::empty())
             }

@@ -1,20 +1,22 @@
 //! `enrollment.json`: whose session it is, written once when the workload is pinned.
 //!
 //! It names the workload, or, when that could not be found, the root and the word `unresolved`.
+//! Its last key is `crc`, as in a journal line: a damaged identity must not become another one.
 //! Schema 3 is written; 1 and 2, whose caller's ids became labels, are read; others are refused by
 //! name.
 
 use std::{collections::BTreeMap, io};
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use thiserror::Error;
 
 use crate::{
     session::{
         journal::{
-            encode::{put_field, put_number, put_object, put_serde},
+            encode::{put_count, put_field, put_number, put_object, put_serde, put_tail},
             info::ObserverInfo,
+            reader::has_right_tail,
             text::{
                 cmdline_from_text, key, parse_hex, put_bytes, put_cmdline, put_opt_u64, put_str,
             },
@@ -65,6 +67,8 @@ pub struct Enrollment {
     pub labels: BTreeMap<String, String>,
     /// Why the workload was not found.
     pub unresolved: Option<String>,
+    /// Secrets in `cmdline` that were replaced.
+    pub redacted: u32,
 }
 
 /// Why a file is not an enrollment.
@@ -73,6 +77,9 @@ pub enum EnrollmentError {
     /// Not JSON, or a value of the wrong type.
     #[error("not an enrollment: {0}")]
     Malformed(String),
+    /// Not what was written: its checksum is another one.
+    #[error("the checksum of the enrollment is wrong: it was damaged or changed")]
+    Checksum,
     /// Of a schema we do not know.
     #[error("enrollment schema {0} is not known; this version reads 1, 2 and 3")]
     Schema(u64),
@@ -122,8 +129,11 @@ impl Enrollment {
             if let Some(reason) = &self.unresolved {
                 put_field(out, key!("unresolved"), reason);
             }
+            put_count(out, key!("redacted"), self.redacted);
         });
-        out.push(b'\n');
+        // The brace is the checksum's to write.
+        out.pop();
+        put_tail(&mut out, 0);
         out
     }
 
@@ -134,6 +144,11 @@ impl Enrollment {
     pub fn parse(bytes: &[u8]) -> Result<Self, EnrollmentError> {
         let keys: Keys =
             serde_json::from_slice(bytes).map_err(|e| EnrollmentError::Malformed(e.to_string()))?;
+        // Older schemas have none, and a file written by hand may. With the key gone the rest is as
+        // it was: one flipped bit is either found or changes nothing.
+        if keys.crc.is_some() && !has_right_tail(bytes.trim_ascii_end()) {
+            return Err(EnrollmentError::Checksum);
+        }
         match keys.schema_version {
             1..=3 => keys.enrollment(),
             other => Err(EnrollmentError::Schema(other)),
@@ -185,6 +200,9 @@ struct Keys {
     #[serde(default)]
     labels: BTreeMap<String, String>,
     unresolved: Option<String>,
+    #[serde(default)]
+    redacted: u32,
+    crc: Option<IgnoredAny>,
     kitchen_id: Option<String>,
     order_id: Option<String>,
 }
@@ -239,6 +257,7 @@ impl Keys {
             }),
             labels,
             unresolved: self.unresolved,
+            redacted: self.redacted,
         })
     }
 }

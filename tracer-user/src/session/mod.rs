@@ -5,6 +5,7 @@
 //! started by [`recorder`], owns the journal's descriptor; everyone else hands it records.
 
 pub mod birth;
+pub mod crash;
 pub mod derive;
 pub mod dir;
 pub mod enrollment;
@@ -16,6 +17,7 @@ pub mod lease;
 pub mod publish;
 pub mod recorder;
 pub mod recover;
+pub mod redact;
 pub mod settle;
 pub mod status;
 pub mod store;

@@ -66,6 +66,7 @@ fn exec(t: u64, process: Process, comm: &[u8], exec_no: u32) -> Event {
             exec_no,
             euid: 0,
             caller_tid: process.key.init,
+            redacted: 0,
         })),
     }
 }

@@ -62,6 +62,7 @@ mod tests {
             sender_comm: Comm::default(),
             sender_uid: 0,
             sender_cmdline: Vec::new(),
+            sender_redacted: 0,
         }
     }
 

@@ -80,7 +80,7 @@ pub(crate) fn exec_event() -> impl Strategy<Value = EventKind> {
         bytes(),
         vec(bytes(), 0..6),
         any::<(bool, bool, bool)>(),
-        any::<(u32, u64, u32, u32, u32)>(),
+        any::<(u32, u64, u32, u32, u32, u32)>(),
     )
         .prop_map(|(process, comm, filename, argv, flags, numbers)| {
             EventKind::Exec(Box::new(Exec {
@@ -96,6 +96,7 @@ pub(crate) fn exec_event() -> impl Strategy<Value = EventKind> {
                 exec_no: numbers.2,
                 euid: numbers.3,
                 caller_tid: numbers.4,
+                redacted: numbers.5,
             }))
         })
 }
@@ -143,7 +144,7 @@ pub(crate) fn exit_event() -> impl Strategy<Value = EventKind> {
 }
 
 pub(crate) fn signal_event() -> impl Strategy<Value = EventKind> {
-    let numbers = any::<(i32, i32, i32, bool, bool, u32)>();
+    let numbers = any::<(i32, i32, i32, bool, bool, u32, u32)>();
     (any_process(), any_process(), comm(), bytes(), numbers).prop_map(
         |(target, sender, sender_comm, sender_cmdline, n)| {
             EventKind::Signal(Box::new(Signal {
@@ -157,6 +158,7 @@ pub(crate) fn signal_event() -> impl Strategy<Value = EventKind> {
                 sender_comm,
                 sender_uid: n.5,
                 sender_cmdline,
+                sender_redacted: n.6,
             }))
         },
     )
@@ -208,6 +210,7 @@ pub(crate) fn target() -> impl Strategy<Value = TargetBody> {
                     cmdline,
                     exe,
                     pin_latency_ns,
+                    redacted: 1,
                 })
             },
         );

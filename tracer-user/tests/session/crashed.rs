@@ -180,6 +180,7 @@ pub(crate) fn pinned(info: &SessionInfo, comm: &str) -> Record {
         cmdline: Vec::new(),
         exe: Vec::new(),
         pin_latency_ns: None,
+        redacted: 0,
     })));
     Record {
         t: BootNs(5_000_000_000),

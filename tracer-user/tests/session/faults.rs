@@ -66,6 +66,45 @@ fn a_full_disk_tears_no_line_once_there_is_room_and_the_last_event_lands_by_itse
 }
 
 #[test]
+fn r1_whatever_a_disk_refuses_with_is_told_once_and_the_record_goes_on_by_itself() {
+    for errno in [
+        libc::ENOSPC,
+        libc::EDQUOT,
+        libc::EIO,
+        libc::EROFS,
+        libc::EFBIG,
+        libc::ESTALE,
+        libc::EAGAIN,
+    ] {
+        let (_dir, disk, recorder) = faulty();
+        disk.set(|fault| fault.refusal = Some(errno));
+        let mut told = Vec::new();
+        for n in 0..100 {
+            assert_eq!(recorder.accept(fork(n)).taken, 1);
+        }
+        wait_for("the failure", || {
+            told.extend(recorder.notices());
+            !told.is_empty()
+        });
+        let said = std::io::Error::from_raw_os_error(errno).to_string();
+        let flushed = recorder.flush(Instant::now() + Duration::from_millis(60));
+        assert!(!flushed.complete && recorder.is_failing(), "{said}");
+        told.extend(recorder.notices());
+        let [Notice::WriteFailed { error, .. }] = &told[..] else {
+            panic!("{said}: {told:?}");
+        };
+        assert_eq!(*error, said);
+        disk.set(|fault| fault.refusal = None);
+        wait_for("the last event", || recorder.progress().written == 101);
+        assert_eq!(recorder.notices(), [Notice::WriteResumed { dropped: 0 }]);
+        let report = recorder.finish(end("done"), soon());
+        assert_eq!((report.end, report.dropped), (EndOutcome::Durable, 0));
+        let (entries, stats) = read_journal(recorder.path());
+        assert_eq!((entries.len(), stats.is_clean()), (102, true), "{said}");
+    }
+}
+
+#[test]
 fn what_a_full_queue_leaves_out_while_the_disk_fails_is_a_gap_in_the_record() {
     let (_dir, disk, recorder) = faulty();
     disk.set(|fault| fault.room = Some(0));

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex, PoisonError},
 };
 
 use tracer::session::{journal::writer::JournalFile, recorder::Options};
@@ -16,11 +16,21 @@ pub(crate) struct Fault {
     pub(crate) hold_sync: bool,
     /// Appends take at most this many bytes in all, then say ENOSPC.
     pub(crate) room: Option<usize>,
+    /// Appends say this.
+    pub(crate) refusal: Option<i32>,
     /// What sync says.
     pub(crate) sync: Option<i32>,
     /// Most bytes one append takes.
     pub(crate) at_most: Option<usize>,
     pub(crate) waiting: bool,
+    /// So many appends and syncs go through; the next one waits.
+    pub(crate) hold_after: Option<u32>,
+    /// Appends and syncs so far.
+    pub(crate) effects: u32,
+    /// Bytes the file was given so far.
+    pub(crate) appended: usize,
+    /// So many appends panic.
+    pub(crate) panics: u32,
 }
 
 #[derive(Clone, Default)]
@@ -28,12 +38,16 @@ pub(crate) struct Disk(pub(crate) Arc<(Mutex<Fault>, Condvar)>);
 
 impl Disk {
     pub(crate) fn set(&self, change: impl FnOnce(&mut Fault)) {
-        change(&mut self.0.0.lock().expect("not poisoned"));
+        change(&mut self.0.0.lock().unwrap_or_else(PoisonError::into_inner));
         self.0.1.notify_all();
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
-        self.0.0.lock().expect("not poisoned").waiting
+        self.0
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .waiting
     }
 
     pub(crate) fn options(&self) -> Options {
@@ -53,19 +67,35 @@ pub(crate) struct Layer {
 impl Layer {
     pub(crate) fn gate(&self, held: fn(&Fault) -> bool) -> std::sync::MutexGuard<'_, Fault> {
         let (fault, changed) = &*self.disk.0;
-        let mut fault = fault.lock().expect("not poisoned");
-        while held(&fault) {
+        let mut fault = fault.lock().unwrap_or_else(PoisonError::into_inner);
+        while held(&fault) || fault.hold_after == Some(fault.effects) {
             fault.waiting = true;
-            fault = changed.wait(fault).expect("not poisoned");
+            fault = changed.wait(fault).unwrap_or_else(PoisonError::into_inner);
         }
         fault.waiting = false;
+        fault.effects += 1;
         fault
     }
 }
 
 impl JournalFile for Layer {
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(self.append_if(bytes, &mut || true)?.unwrap_or(0))
+    }
+
+    fn append_if(
+        &mut self,
+        bytes: &[u8],
+        still: &mut dyn FnMut() -> bool,
+    ) -> io::Result<Option<usize>> {
         let mut fault = self.gate(|fault| fault.hold);
+        if fault.panics > 0 {
+            fault.panics -= 1;
+            panic!("the disk's own panic");
+        }
+        if let Some(error) = fault.refusal {
+            return Err(io::Error::from_raw_os_error(error));
+        }
         let mut take = bytes.len().min(fault.at_most.unwrap_or(usize::MAX));
         if let Some(room) = &mut fault.room {
             if *room == 0 {
@@ -74,8 +104,9 @@ impl JournalFile for Layer {
             take = take.min(*room);
             *room -= take;
         }
+        fault.appended += take;
         drop(fault);
-        self.file.append(&bytes[..take])
+        self.file.append_if(&bytes[..take], still)
     }
 
     fn sync(&mut self) -> io::Result<()> {

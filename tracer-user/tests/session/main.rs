@@ -6,13 +6,20 @@
 
 mod arbitrary;
 mod cost;
+mod crash;
+mod crash_gates;
 mod crashed;
+mod crashing;
 mod disks;
+mod epochs;
 mod faults;
 mod faulty;
 mod journal;
 mod kill;
+mod lease;
+mod mounts;
 mod recorder;
 mod recover;
 mod recover_gates;
+mod sandbox;
 mod support;

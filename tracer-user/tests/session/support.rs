@@ -81,6 +81,8 @@ pub(crate) fn info(store: &Store) -> SessionInfo {
         hostname: "host".to_owned(),
         uid: 0,
         object: BTreeMap::new(),
+        redact: true,
+        redacted: 0,
     }
 }
 
@@ -124,6 +126,7 @@ pub(crate) fn exec(n: u64) -> Record {
             exec_no: 1,
             euid: 0,
             caller_tid: 77,
+            redacted: 0,
         }))),
     }
 }
@@ -219,6 +222,7 @@ pub(crate) fn enrollment(session_id: &str) -> Enrollment {
         observer: None,
         labels: BTreeMap::from([("ci".to_owned(), "main".to_owned())]),
         unresolved: None,
+        redacted: 0,
     }
 }
 

@@ -77,6 +77,7 @@ impl Story {
             exec_no: 1,
             euid: 0,
             caller_tid: pid,
+            redacted: 0,
         })))
     }
 

@@ -65,6 +65,7 @@ pub(super) const PURE: &[&str] = &[
     "tracer-user/src/session/derive",
     "tracer-user/src/session/id",
     "tracer-user/src/session/journal/record",
+    "tracer-user/src/session/redact",
     "tracer-user/src/snapshot",
     "tracer-user/src/target/resolve",
     "tracer-user/src/target/wrappers",

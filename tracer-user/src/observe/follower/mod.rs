@@ -216,13 +216,15 @@ impl<'a> Follower<'a> {
             EventKind::Signal(signal) => self.complete(event.t, signal),
             EventKind::Exec(_) | EventKind::Exit(_) | EventKind::Oom(_) => {}
         }
-        self.audience.event(&event);
         self.tree.apply(event.t, &event.kind);
+        // The search for the workload needs the true arguments; nothing behind it does.
         let pinned = self
             .resolver
             .as_mut()
             .and_then(|resolver| resolver.observe(&event))
             .cloned();
+        self.session.redactor().event(&mut event.kind);
+        self.audience.event(&event);
         let ended = match &event.kind {
             EventKind::Exit(exit) => Some(exit.process.key),
             _ => None,

@@ -111,7 +111,11 @@ impl Follower<'_> {
             self.pin(&pinned);
             return None;
         }
-        let reason = resolver.failure(miss, waited).to_string();
+        let mut failure = resolver.failure(miss, waited);
+        for candidate in &mut failure.candidates {
+            self.session.redactor().argv(&mut candidate.argv);
+        }
+        let reason = failure.to_string();
         self.unresolved = true;
         let t = self.clock_now();
         let body = TargetBody::Unresolved {

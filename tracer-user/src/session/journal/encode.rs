@@ -12,6 +12,7 @@ use crate::{
     event::{EventKind, Exec, Exit, Fork, Oom, Signal},
     session::journal::{
         end_line,
+        escape::put_json,
         info::TickRule,
         record::{Body, TargetBody},
         text::{
@@ -151,6 +152,7 @@ impl Encoder {
         put_number(out, key!("argv_bytes"), exec.argv_bytes);
         put_number(out, key!("euid"), exec.euid.into());
         put_number(out, key!("caller_tid"), exec.caller_tid.into());
+        put_count(out, key!("redacted"), exec.redacted);
     }
 
     fn exit(&self, out: &mut Vec<u8>, exit: &Exit) {
@@ -228,6 +230,7 @@ impl Encoder {
                 &signal.sender_cmdline,
             );
             put_number(out, key!("uid"), signal.sender_uid.into());
+            put_count(out, key!("redacted"), signal.sender_redacted);
         });
     }
 
@@ -260,6 +263,7 @@ impl Encoder {
         if let Some(latency) = pinned.pin_latency_ns {
             put_number(out, key!("pin_latency_ns"), latency);
         }
+        put_count(out, key!("redacted"), pinned.redacted);
         put_list(out, key!("skipped"), &pinned.skipped, |out, skipped| {
             put_object(out, |out| {
                 self.process(out, &skipped.process);
@@ -271,7 +275,7 @@ impl Encoder {
 }
 
 /// Appends the checksum of everything from `start`, and the line's end.
-fn put_tail(out: &mut Vec<u8>, start: usize) {
+pub(crate) fn put_tail(out: &mut Vec<u8>, start: usize) {
     let crc = crc32fast::hash(&out[start..]);
     out.extend_from_slice(b",\"crc\":");
     put_hex(out, &crc.to_be_bytes());
@@ -308,6 +312,13 @@ fn put_flag(out: &mut Vec<u8>, key: &[u8], yes: bool) {
     }
 }
 
+/// A number whose absence means 0.
+pub(crate) fn put_count(out: &mut Vec<u8>, key: &[u8], n: u32) {
+    if n > 0 {
+        put_number(out, key, n.into());
+    }
+}
+
 fn put_comm(out: &mut Vec<u8>, comm: &Comm) {
     put_bytes(out, key!("comm"), key!("comm_hex"), comm.as_bytes());
 }
@@ -335,7 +346,7 @@ pub(crate) fn put_object(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
 /// Appends the members of what serialises as an object.
 pub(crate) fn put_serde<T: Serialize>(out: &mut Vec<u8>, value: &T) {
     let start = out.len();
-    if serde_json::to_writer(&mut *out, value).is_err() || out.get(start) != Some(&b'{') {
+    if put_json(out, value).is_none() || out.get(start) != Some(&b'{') {
         // Not for any type of ours: serialising to memory fails only on map keys that are no text.
         out.truncate(start);
     } else if out.len() == start + 2 {
@@ -349,9 +360,7 @@ pub(crate) fn put_serde<T: Serialize>(out: &mut Vec<u8>, value: &T) {
 /// Appends `,"key":value`.
 fn put_value<T: Serialize>(out: &mut Vec<u8>, key: &[u8], value: &T) {
     out.extend_from_slice(key);
-    let start = out.len();
-    if serde_json::to_writer(&mut *out, value).is_err() {
-        out.truncate(start);
+    if put_json(out, value).is_none() {
         out.extend_from_slice(b"null");
     }
 }

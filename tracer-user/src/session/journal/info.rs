@@ -49,6 +49,10 @@ pub struct SessionInfo {
     pub uid: u32,
     /// What the loaded eBPF object was built from and with; empty without one.
     pub object: BTreeMap<String, String>,
+    /// What looks like a secret in command lines is replaced in this record.
+    pub redact: bool,
+    /// Secrets that were replaced in `command`, and in `root.cmdline`, which has the same words.
+    pub redacted: u32,
 }
 
 /// What built the kernel side, from the JSON object of strings that lies beside it; empty when it is

@@ -7,6 +7,7 @@
 pub mod decode;
 pub mod encode;
 mod end_line;
+pub mod escape;
 pub mod info;
 pub mod notes;
 pub mod reader;

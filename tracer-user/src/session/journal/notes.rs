@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::record::Note;
+use super::record::{Crash, Note};
 
 /// Topics of [`Note`].
 pub mod topic {
@@ -14,6 +14,8 @@ pub mod topic {
     pub const WAITED: &str = "waited";
     /// What the observer itself cost: `cpu_us`, `peak_rss_kb`.
     pub const OBSERVER_COST: &str = "observer_cost";
+    /// A crash after the one that ends the session: `cause`, `detail`.
+    pub const CRASHED_TOO: &str = "crashed_too";
     /// Somebody else ends the session, because its observer could not: [`Recovered`](super::Recovered).
     pub const RECOVERED: &str = "recovered";
     /// What the kernel side kept while nobody watched could not be read.
@@ -82,6 +84,20 @@ impl Note {
             ("peak_rss_kb", Value::from(peak_rss_kb)),
         ];
         Self::new(topic::OBSERVER_COST, "what the observer itself used", data)
+    }
+
+    /// A crash that is not the first.
+    #[must_use]
+    pub fn crashed_too(crash: &Crash) -> Self {
+        let data = [
+            ("cause", Value::from(crash.cause.as_str())),
+            ("detail", Value::from(crash.detail.as_str())),
+        ];
+        Self::new(
+            topic::CRASHED_TOO,
+            "another crash while the first was recorded",
+            data,
+        )
     }
 
     /// The session is ended by somebody else than its observer.

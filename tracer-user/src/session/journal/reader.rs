@@ -34,16 +34,7 @@ impl<'a> Line<'a> {
     /// # Errors
     /// Says what is wrong with it.
     pub fn parse(raw: &'a [u8]) -> Result<Self, BadLine> {
-        let (body, tail) = raw
-            .split_at_checked(raw.len().wrapping_sub(TAIL_BYTES))
-            .ok_or(BadLine::Form)?;
-        let crc = tail
-            .strip_prefix(b",\"crc\":\"")
-            .and_then(|rest| rest.strip_suffix(b"\"}"));
-        let crc = crc.and_then(parse_crc).ok_or(BadLine::Form)?;
-        if crc32fast::hash(body) != crc {
-            return Err(BadLine::Crc);
-        }
+        let body = checked(raw)?;
         let (seq, t, kind) = parse_head(body).ok_or(BadLine::Form)?;
         Ok(Self {
             seq,
@@ -68,6 +59,27 @@ impl<'a> Line<'a> {
             .get(head..self.raw.len() - TAIL_BYTES)
             .unwrap_or_default()
     }
+}
+
+/// What the checksum at the end of `raw` covers, if it is right.
+fn checked(raw: &[u8]) -> Result<&[u8], BadLine> {
+    let (body, tail) = raw
+        .split_at_checked(raw.len().wrapping_sub(TAIL_BYTES))
+        .ok_or(BadLine::Form)?;
+    let crc = tail
+        .strip_prefix(b",\"crc\":\"")
+        .and_then(|rest| rest.strip_suffix(b"\"}"));
+    let crc = crc.and_then(parse_crc).ok_or(BadLine::Form)?;
+    if crc32fast::hash(body) == crc {
+        Ok(body)
+    } else {
+        Err(BadLine::Crc)
+    }
+}
+
+/// Whether an object ends in a `crc` that is right for what stands before it.
+pub(crate) fn has_right_tail(raw: &[u8]) -> bool {
+    checked(raw).is_ok()
 }
 
 fn digits(n: u64) -> usize {

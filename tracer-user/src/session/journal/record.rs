@@ -161,6 +161,8 @@ pub struct Pinned {
     pub exe: Vec<u8>,
     /// From the exec that showed it to the pin, ns; `None` when it was there before tracking began.
     pub pin_latency_ns: Option<u64>,
+    /// Secrets in `cmdline` that were replaced.
+    pub redacted: u32,
 }
 
 /// A process that was passed over as a wrapper.

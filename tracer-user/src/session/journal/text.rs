@@ -4,6 +4,8 @@
 //! UTF-8, and then a key with the suffix `_hex` beside them has the whole value, so that nothing is
 //! lost. Pure.
 
+use super::escape::{is_deceptive, put_escaped};
+
 /// The key in JSON, with the comma before it and the colon after it, at compile time.
 macro_rules! key {
     ($name:expr) => {
@@ -12,8 +14,8 @@ macro_rules! key {
 }
 pub(crate) use key;
 
-/// How each byte stands in a JSON string: 0 as itself, `u` as `\u00XX`, else `\` and that letter.
-/// DEL is escaped too: it does no good on a terminal.
+/// How each byte stands in a JSON string: 0 as itself, `u` as `\u00XX`, `?` for the first byte of
+/// characters of which some are [deceptive](is_deceptive), else `\` and that letter.
 const ESCAPE: [u8; 256] = {
     let mut table = [0; 256];
     let mut i = 0;
@@ -22,6 +24,12 @@ const ESCAPE: [u8; 256] = {
         i += 1;
     }
     table[0x7f] = b'u';
+    let lead = [0xc2, 0xd8, 0xe2, 0xef, 0xf3];
+    let mut i = 0;
+    while i < lead.len() {
+        table[lead[i]] = b'?';
+        i += 1;
+    }
     table[b'\n' as usize] = b'n';
     table[b'\r' as usize] = b'r';
     table[b'\t' as usize] = b't';
@@ -30,7 +38,7 @@ const ESCAPE: [u8; 256] = {
     table
 };
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
+pub(super) const HEX: &[u8; 16] = b"0123456789abcdef";
 
 const DIGITS: &[u8; 10] = b"0123456789";
 
@@ -100,7 +108,16 @@ pub(crate) fn put_str(out: &mut Vec<u8>, text: &str) {
         if how == 0 {
             continue;
         }
+        let wide = text.get(at..).and_then(|rest| rest.chars().next());
+        if how == b'?' && !wide.is_some_and(is_deceptive) {
+            continue;
+        }
         out.extend_from_slice(&bytes[from..at]);
+        if let Some(wide) = wide.filter(|_| how == b'?') {
+            put_escaped(out, wide);
+            from = at + wide.len_utf8();
+            continue;
+        }
         if how == b'u' {
             let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
             out.extend_from_slice(b"\\u00");
@@ -272,6 +289,8 @@ mod tests {
     fn no_control_byte_reaches_a_terminal() {
         let line = written(|out| put_str(out, "\u{1b}[2J\u{7f}\"\\\n\0é"));
         assert_eq!(line, r#""\u001b[2J\u007f\"\\\n\u0000é""#);
+        let line = written(|out| put_str(out, "é\u{9b}2J\u{202e}a\u{200d}\u{e0041}字"));
+        assert_eq!(line, "\"é\\u009b2J\\u202ea\u{200d}\\udb40\\udc41字\"");
     }
 
     proptest! {

@@ -29,6 +29,23 @@ pub trait JournalFile: Send {
     /// What the system says.
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
+    /// [`Self::append`], unless `still` says no, which is asked at the last moment: when nothing can
+    /// hold the call up any more but the file itself. `None`: it said no, and nothing was appended.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn append_if(
+        &mut self,
+        bytes: &[u8],
+        still: &mut dyn FnMut() -> bool,
+    ) -> io::Result<Option<usize>> {
+        if still() {
+            self.append(bytes).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
     /// Makes what was appended durable.
     ///
     /// # Errors
@@ -164,19 +181,50 @@ impl JournalWriter {
         self.bytes
     }
 
-    /// Calls `write(2)` once and tells `done` which lines are whole in the file now.
+    /// A beginning of the batch is in the file, and not all of it.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        self.sent > 0
+    }
+
+    /// Takes back the one terminal record that was pushed and of which no byte is in the file.
+    pub fn withdraw(&mut self) {
+        let alone = self.pending.len() == 1 && self.sent == 0;
+        let last = self.pending.back();
+        if alone && last.is_some_and(|last| last.record.body.is_terminal()) {
+            self.pending.clear();
+            self.buffer.clear();
+            self.next_seq -= 1;
+            self.counts.records -= 1;
+        }
+    }
+
+    /// Throws away what a panic has left of a line that it kept from being encoded.
+    pub fn mend(&mut self) {
+        let end = self.pending.back().map_or(self.sent, |line| line.end);
+        self.buffer.truncate(end);
+    }
+
+    /// Calls `write(2)` once, unless `still` says no at the last moment, and tells `done` which lines
+    /// are whole in the file now. False: it said no.
     ///
     /// # Errors
     /// What the system says. Nothing is lost: the next call goes on where this one stopped.
-    pub fn write_some(&mut self, done: impl FnOnce(Progress<'_>)) -> io::Result<()> {
+    pub fn write_if(
+        &mut self,
+        still: &mut dyn FnMut() -> bool,
+        done: impl FnOnce(Progress<'_>),
+    ) -> io::Result<bool> {
         let rest = &self.buffer[self.sent..];
         if rest.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
-        let written = match self.file.append(rest) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            other => other?.min(rest.len()),
+        let written = match self.file.append_if(rest, still) {
+            Ok(None) => return Ok(false),
+            Ok(Some(0)) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(Some(written)) => written.min(rest.len()),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(true),
+            Err(error) => return Err(error),
         };
         let before = self.line_start();
         self.sent += written;
@@ -204,7 +252,7 @@ impl JournalWriter {
             self.buffer.clear();
             self.sent = 0;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Start of the oldest line that is not whole in the file: lines end where the next one begins,

@@ -1,6 +1,6 @@
-//! How a recorder ends: one `end` record of constant size decides, everything derived comes after.
+//! How a recorder ends: one terminal record decides, everything derived comes after.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use super::{
     notice::Notice,
@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     session::{
+        crash::panics::contain,
         derive::Fold,
-        journal::record::{Body, End, ObserverEnding, Record},
+        journal::record::{Body, Crash, End, ObserverEnding, Record},
         settle::{self, FileFailure},
         store::{ENROLLMENT, SUMMARY},
     },
@@ -44,8 +45,12 @@ pub enum EndOutcome {
 /// How a session was brought to its end.
 #[derive(Debug, Clone)]
 pub struct FinishReport<T> {
-    /// The `end` record.
+    /// The terminal record: `end`, or `crash`.
     pub end: EndOutcome,
+    /// The crash that decided, once its record is in the file.
+    pub crash: Option<Crash>,
+    /// Crashes that were told and did not decide.
+    pub later_crashes: u64,
     /// How far the journal has come.
     pub progress: FlushReport,
     /// Records left out, all of them covered by `gap` records that were written.
@@ -67,6 +72,8 @@ impl<T> FinishReport<T> {
     pub(super) fn new() -> Self {
         Self {
             end: EndOutcome::Pending,
+            crash: None,
+            later_crashes: 0,
             progress: FlushReport::default(),
             dropped: 0,
             late: 0,
@@ -78,12 +85,22 @@ impl<T> FinishReport<T> {
     }
 }
 
+/// What came of trying to end.
+enum Try {
+    /// The terminal record is in the file; the crash that it tells of.
+    Ended(Option<Crash>),
+    /// A crash has come in between: another record is right.
+    Overtaken,
+}
+
 impl<F: Fold> Owner<F> {
     /// Ends the journal, if someone asked for that, and writes what is derived from it.
-    pub(super) fn end(mut self, finish: Finish) {
-        let Some(info) = finish.info else { return };
+    pub(super) fn end(mut self, finish: &Finish) {
+        if finish.info.is_none() && !self.shared.lock().crashes.any() {
+            return;
+        }
         self.leave_rest();
-        let outcome = self.append_end(info);
+        let outcome = self.append_end(finish.info.as_ref());
         self.shared.lock().report.end = outcome;
 
         let Self {
@@ -96,8 +113,11 @@ impl<F: Fold> Owner<F> {
             ..
         } = self;
         // A mistake in the fold must not cost the rest; `finish` takes what it can no longer break.
-        let finish = std::panic::AssertUnwindSafe(|| fold.map(F::finish));
-        let summary = std::panic::catch_unwind(finish).ok().flatten();
+        let summary = contain(|| fold.map(F::finish)).unwrap_or_else(|panicked| {
+            let said = panicked.said;
+            shared.lock().tell(Notice::FoldFailed { said });
+            None
+        });
         shared.lock().report.summary.clone_from(&summary);
 
         let deadline = shared
@@ -159,27 +179,21 @@ impl<F: Fold> Owner<F> {
         }
     }
 
-    /// Appends the end record with one write, after everything else is in the file.
-    fn append_end(&mut self, info: EndInfo) -> EndOutcome {
-        if let Err(why) = self.write_until_deadline() {
-            return EndOutcome::NotWritten(why);
+    /// Appends the terminal record with one write, after everything else is in the file.
+    fn append_end(&mut self, info: Option<&EndInfo>) -> EndOutcome {
+        let crash = loop {
+            match self.try_end(info) {
+                Ok(Try::Ended(crash)) => break crash,
+                Ok(Try::Overtaken) => {}
+                Err(why) => return EndOutcome::NotWritten(why),
+            }
+        };
+        {
+            // Told before the sync: who cannot wait for that must not hear that there is no end.
+            let mut state = self.shared.lock();
+            state.report.crash = crash;
+            state.report.end = EndOutcome::Written;
         }
-        let EndInfo { ending, cause, t } = info;
-        let counts = self.writer.counts();
-        self.writer.push(Record {
-            t,
-            body: Body::End(Box::new(End {
-                ending,
-                cause,
-                counts,
-            })),
-        });
-        self.shared.lock().accepted += 1;
-        if let Err(why) = self.write_until_deadline() {
-            return EndOutcome::NotWritten(why);
-        }
-        // Told before the sync: who cannot wait for that must not hear that there is no end.
-        self.shared.lock().report.end = EndOutcome::Written;
         if self.sync() {
             EndOutcome::Durable
         } else {
@@ -187,9 +201,73 @@ impl<F: Fold> Owner<F> {
         }
     }
 
-    /// Writes the batch, again and again while the disk refuses.
-    fn write_until_deadline(&mut self) -> Result<(), String> {
-        while !self.write_batch() {
+    /// Appends the terminal record that is right as things stand.
+    fn try_end(&mut self, info: Option<&EndInfo>) -> Result<Try, String> {
+        {
+            let mut state = self.shared.lock();
+            for note in state.crashes.take_notes() {
+                state.accepted += 1;
+                self.writer.push(note);
+            }
+        }
+        self.until_deadline(|owner| owner.write_batch().then_some(()))?;
+        let crash = self.shared.lock().crashes.terminal();
+        let is_crash = crash.is_some();
+        let Some(record) = crash.or(info.map(|info| self.end_record(info))) else {
+            return Err("nobody asked for it".to_owned());
+        };
+        let crash = match &record.body {
+            Body::Crash(crash) => Some((**crash).clone()),
+            _ => None,
+        };
+        self.writer.push(record);
+        self.shared.lock().accepted += 1;
+        if self.until_deadline(|owner| owner.write_last(is_crash))? {
+            return Ok(Try::Ended(crash));
+        }
+        self.writer.withdraw();
+        self.shared.lock().accepted -= 1;
+        Ok(Try::Overtaken)
+    }
+
+    fn end_record(&self, info: &EndInfo) -> Record {
+        Record {
+            t: info.t,
+            body: Body::End(Box::new(End {
+                ending: info.ending.clone(),
+                cause: info.cause.clone(),
+                counts: self.writer.counts(),
+            })),
+        }
+    }
+
+    /// Writes the terminal record: `None` when the disk refuses, false when it is no longer right.
+    fn write_last(&mut self, is_crash: bool) -> Option<bool> {
+        let shared = Arc::clone(&self.shared);
+        while !self.writer.is_clear() {
+            let result = self.write_if(&mut || shared.commit(is_crash));
+            if !self.writer.is_begun() && !self.writer.is_clear() {
+                shared.uncommit();
+            }
+            if matches!(result, Ok(false)) {
+                return Some(false);
+            }
+            if !self.went(result.map(drop)) {
+                return None;
+            }
+        }
+        Some(true)
+    }
+
+    /// Tries again and again while the disk refuses: as long as `attempt` gives nothing.
+    fn until_deadline<R>(
+        &mut self,
+        mut attempt: impl FnMut(&mut Self) -> Option<R>,
+    ) -> Result<R, String> {
+        loop {
+            if let Some(done) = attempt(self) {
+                return Ok(done);
+            }
             let state = self.shared.lock();
             let deadline = state
                 .finish
@@ -206,6 +284,5 @@ impl<F: Fold> Owner<F> {
             let wait = (left / 10).clamp(std::time::Duration::from_millis(1), RETRY_MAX);
             drop(self.shared.sleep(state, Idle::Busy, wait));
         }
-        Ok(())
     }
 }

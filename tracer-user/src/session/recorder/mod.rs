@@ -14,7 +14,9 @@
 //!
 //! Nothing here prints: what a user should hear is a [`Notice`].
 
+mod crashed;
 mod finish;
+mod life;
 mod notice;
 mod owner;
 mod shared;
@@ -24,9 +26,8 @@ mod tee;
 
 use std::{
     io,
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -45,12 +46,18 @@ use self::{
     start::{From, Place},
     state::Item,
 };
+use crate::procfs::timens::BootOffset;
 use crate::session::{
     SessionId,
+    crash::panics::{self, Watching},
     derive::Fold,
     enrollment::Enrollment,
     epochs::Standing,
-    journal::{info::SessionInfo, record::Record, writer::JournalFile},
+    journal::{
+        info::SessionInfo,
+        record::{Crash, Record},
+        writer::JournalFile,
+    },
     lease::LeaseError,
     store::{ClaimedSession, Store, StoreError},
 };
@@ -84,6 +91,8 @@ pub struct Options {
     pub file_layer: Option<FileLayer>,
     /// How long to wait for the disk at the start.
     pub start_deadline: Duration,
+    /// What this observer's time namespace adds to the boot clock.
+    pub boot_offset: BootOffset,
 }
 
 impl Default for Options {
@@ -94,6 +103,7 @@ impl Default for Options {
             on_room: None,
             file_layer: None,
             start_deadline: START_DEADLINE,
+            boot_offset: BootOffset::default(),
         }
     }
 }
@@ -211,7 +221,7 @@ impl<F: Fold> Recorder<F> {
         options: Options,
     ) -> Result<Self, SessionError> {
         let path = store.session_path(&info.session_id);
-        let shared = Arc::new(Shared::new(path.clone(), options.on_room.clone()));
+        let shared = Arc::new(Shared::new(path.clone(), &options));
         let deadline = Instant::now() + options.start_deadline;
         let plan = Plan {
             store: store.duplicate()?,
@@ -239,15 +249,6 @@ impl<F: Fold> Recorder<F> {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// A descriptor for appending to the lease, ready for the moment when nothing else works. Writing
-    /// to it is all it is for: it does not prolong the lease.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn crash_slot(&self) -> io::Result<OwnedFd> {
-        self.shared.crash_slot()
     }
 
     /// Hands over one record.
@@ -305,6 +306,57 @@ impl<F: Fold> Recorder<F> {
     #[must_use = "says whether the end is on disk"]
     pub fn finish(&self, info: EndInfo, deadline: Instant) -> FinishReport<F::Output> {
         self.shared.finish(Some(info), deadline)
+    }
+
+    /// Ends the session as crashed: closes the intake, writes what was accepted, then a `crash` record,
+    /// then the derived files. An end that is not in the file yet gives way to it; one that is stays,
+    /// and the lease says what happened. The first crash is the cause, later ones are notes.
+    ///
+    /// Returns when all that is done, or at `deadline`.
+    #[must_use = "says whether the crash is on disk"]
+    pub fn crash(&self, crash: &Crash, deadline: Instant) -> FinishReport<F::Output> {
+        self.shared.crash(crash, deadline)
+    }
+
+    /// Has a panic of any thread end the session, before it unwinds, for as long as the result lives.
+    #[must_use = "dropped, it ends"]
+    pub fn watch_panics(&self) -> Watching {
+        let witness: Weak<Shared<F::Output>> = Arc::downgrade(&self.shared);
+        panics::watch(witness)
+    }
+
+    /// Whether a crash ends the session: nothing more is taken in.
+    #[must_use]
+    pub fn has_crashed(&self) -> bool {
+        self.shared.lock().crashes.any()
+    }
+
+    /// Crashes told so far, whether they decide or not.
+    #[must_use]
+    pub fn crashes_told(&self) -> u64 {
+        let state = self.shared.lock();
+        state.crashes.undecisive() + u64::from(state.crashes.any())
+    }
+
+    /// Something that can bring the deadline of [`Self::finish`] forward from another thread.
+    #[must_use]
+    pub fn hurry(&self) -> Hurry {
+        let shared: Arc<dyn Fn(Instant) + Send + Sync> = {
+            let shared = Arc::clone(&self.shared);
+            Arc::new(move |deadline| shared.hurry(deadline))
+        };
+        Hurry(shared)
+    }
+}
+
+/// Brings the deadline of an end that was asked for forward.
+#[derive(Clone)]
+pub struct Hurry(Arc<dyn Fn(Instant) + Send + Sync>);
+
+impl Hurry {
+    /// The end must be done by `deadline`, unless it had less time already.
+    pub fn by(&self, deadline: Instant) {
+        (self.0)(deadline);
     }
 }
 

@@ -32,6 +32,16 @@ pub enum Notice {
         /// What the system said.
         error: String,
     },
+    /// Making the summary failed by a mistake of tracer's own.
+    FoldFailed {
+        /// What the panic said.
+        said: String,
+    },
+    /// Writing the record failed by a mistake of tracer's own.
+    Panicked {
+        /// What the panic said.
+        said: String,
+    },
     /// The journal's directory was removed under us.
     Removed {
         /// Where it was.
@@ -72,6 +82,14 @@ impl fmt::Display for Notice {
                     "cannot write the session's enrollment: {error}; it is tried again"
                 )
             }
+            Self::FoldFailed { said } => write!(
+                f,
+                "a mistake in tracer: there will be no summary, the record itself is whole ({said})"
+            ),
+            Self::Panicked { said } => write!(
+                f,
+                "a mistake in tracer: the record ends here, as crashed ({said})"
+            ),
             Self::Removed { path } => write!(
                 f,
                 "{} was removed: the record of this session will be gone when it ends",

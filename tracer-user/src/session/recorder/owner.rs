@@ -19,6 +19,7 @@ use super::{
     state::{Finish, Idle, Item, weight},
 };
 use crate::session::{
+    crash::panics::contain,
     derive::Fold,
     enrollment::Enrollment,
     journal::{
@@ -83,25 +84,9 @@ pub(super) struct Owner<F: Fold> {
 }
 
 impl<F: Fold> Owner<F> {
-    /// The thread's whole life.
-    pub(super) fn run(shared: &Arc<Shared<F::Output>>, plan: Plan, fold: F) {
-        block_signals();
-        // Also when this thread panics, those who wait for it are told.
-        let _guard = Farewell(Arc::clone(shared));
-        match Self::open(Arc::clone(shared), plan, fold) {
-            Ok(mut owner) => {
-                shared.started(Ok(()));
-                owner.settle_directories();
-                let finish = owner.record();
-                owner.end(finish);
-            }
-            Err(error) => shared.started(Err(error)),
-        }
-    }
-
     /// Makes the new names durable. The `session` record is already; a directory that a power
     /// failure forgets is a session that never ran.
-    fn settle_directories(&mut self) {
+    pub(super) fn settle_directories(&mut self) {
         let result = self
             .shared
             .on_disk(|| self.dir.sync().and_then(|()| self.store.sync_sessions()));
@@ -113,7 +98,7 @@ impl<F: Fold> Owner<F> {
     }
 
     /// Records until someone asks to finish and everything accepted is in the file, or time is up.
-    fn record(&mut self) -> Finish {
+    pub(super) fn record(&mut self) -> Finish {
         loop {
             let finish = self.take();
             let time_is_up = finish
@@ -225,16 +210,9 @@ impl<F: Fold> Owner<F> {
     /// Writes the batch until all of it is in the file; false when the disk refuses.
     pub(super) fn write_batch(&mut self) -> bool {
         while !self.writer.is_clear() {
-            if let Err(error) = self.write_once() {
-                self.retry = Some(Backoff::after(self.retry.as_ref()));
-                self.shared.failing(error.to_string());
+            let result = self.write_once();
+            if !self.went(result) {
                 return false;
-            }
-            if self.retry.take().is_some() {
-                let mut state = self.shared.lock();
-                state.failing = None;
-                let dropped = state.gap.as_ref().map_or(0, |gap| gap.dropped);
-                state.tell(Notice::WriteResumed { dropped });
             }
         }
         if !self.removed && !self.writer.has_name() {
@@ -245,11 +223,32 @@ impl<F: Fold> Owner<F> {
         true
     }
 
+    /// Notes how a write went; false when the disk refuses.
+    pub(super) fn went(&mut self, result: io::Result<()>) -> bool {
+        if let Err(error) = result {
+            self.retry = Some(Backoff::after(self.retry.as_ref()));
+            self.shared.failing(error.to_string());
+            return false;
+        }
+        if self.retry.take().is_some() {
+            let mut state = self.shared.lock();
+            state.failing = None;
+            let dropped = state.gap.as_ref().map_or(0, |gap| gap.dropped);
+            state.tell(Notice::WriteResumed { dropped });
+        }
+        true
+    }
+
     pub(super) fn write_once(&mut self) -> io::Result<()> {
+        self.write_if(&mut || true).map(drop)
+    }
+
+    /// Writes once, unless `still` says no at the last moment; false then.
+    pub(super) fn write_if(&mut self, still: &mut dyn FnMut() -> bool) -> io::Result<bool> {
         let (shared, fold, tee) = (&self.shared, &mut self.fold, &self.tee);
         let mut reached = None;
         let result = shared.on_disk(|| {
-            self.writer.write_some(|progress: Progress<'_>| {
+            self.writer.write_if(still, |progress: Progress<'_>| {
                 let Progress {
                     lines,
                     first_seq,
@@ -257,7 +256,7 @@ impl<F: Fold> Owner<F> {
                     records,
                 } = progress;
                 let mut bytes = 0;
-                let taken = std::panic::AssertUnwindSafe(|| {
+                let taken = contain(|| {
                     for (seq, record) in (first_seq..).zip(&mut *records) {
                         bytes += weight(&record.body);
                         if let Some(fold) = fold.as_mut() {
@@ -266,8 +265,11 @@ impl<F: Fold> Owner<F> {
                     }
                 });
                 // A mistake in what is derived must not cost the record itself.
-                if std::panic::catch_unwind(taken).is_err() {
+                if let Err(panicked) = taken {
                     *fold = None;
+                    shared.lock().tell(Notice::FoldFailed {
+                        said: panicked.said,
+                    });
                     bytes += records.map(|record| weight(&record.body)).sum::<usize>();
                 }
                 if let Some(tee) = tee {
@@ -350,27 +352,4 @@ impl<F: Fold> Owner<F> {
             }
         }
     }
-}
-
-/// Tells those who wait, whatever ended the thread.
-struct Farewell<T>(Arc<Shared<T>>);
-
-impl<T> Drop for Farewell<T> {
-    fn drop(&mut self) {
-        self.0.lock().report.timed_out = false;
-        self.0.tell_waiters();
-    }
-}
-
-/// Leaves signals to the threads that handle them. For SIGXFSZ this is more than manners: when the
-/// user has a file size limit (`ulimit -f`), a write beyond it then fails with EFBIG, which is a full
-/// disk to us, instead of killing the observer.
-fn block_signals() {
-    // SAFETY: an all-zero `sigset_t` is a valid object for sigfillset to write to.
-    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `all` is a live `sigset_t`.
-    unsafe { libc::sigfillset(&raw mut all) };
-    // SAFETY: `all` is initialised and the old mask is not asked for. Only this thread's mask
-    // changes, and it neither forks nor executes anything that would inherit it.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()) };
 }

@@ -4,23 +4,27 @@
 //! decided here.
 
 use std::{
-    io,
-    os::fd::OwnedFd,
     path::PathBuf,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use super::{
-    QUEUE_BYTES, QUEUE_RECORDS, STUCK_AFTER, SessionError,
+    Options, QUEUE_BYTES, QUEUE_RECORDS, STUCK_AFTER, SessionError,
     finish::{EndInfo, EndOutcome, FinishReport},
     notice::Notice,
     state::{Accepted, Finish, FlushReport, Idle, Item, State},
 };
-use crate::session::journal::record::{Body, Record};
+use crate::{
+    procfs::timens::BootOffset,
+    session::{
+        crash::slot::Armed,
+        journal::record::{Body, Record},
+    },
+};
 
 /// Records in the queue at which a lingering thread is woken early.
 const EAGER: usize = 1_024;
@@ -37,10 +41,12 @@ pub(super) struct Shared<T> {
     disk_since: AtomicU64,
     path: PathBuf,
     on_room: Option<Arc<dyn Fn() + Send + Sync>>,
+    words: OnceLock<Armed>,
+    boot_offset: BootOffset,
 }
 
 impl<T> Shared<T> {
-    pub(super) fn new(path: PathBuf, on_room: Option<Arc<dyn Fn() + Send + Sync>>) -> Self {
+    pub(super) fn new(path: PathBuf, options: &Options) -> Self {
         Self {
             state: Mutex::new(State::new()),
             work: Condvar::new(),
@@ -48,7 +54,9 @@ impl<T> Shared<T> {
             origin: Instant::now(),
             disk_since: AtomicU64::new(0),
             path,
-            on_room,
+            on_room: options.on_room.clone(),
+            words: OnceLock::new(),
+            boot_offset: options.boot_offset,
         }
     }
 
@@ -66,7 +74,7 @@ impl<T> Shared<T> {
         result
     }
 
-    fn is_stuck(&self) -> bool {
+    pub(super) fn is_stuck(&self) -> bool {
         match self.disk_since.load(Ordering::Relaxed) {
             0 => false,
             since => self.origin.elapsed() > Duration::from_millis(since - 1) + STUCK_AFTER,
@@ -108,6 +116,9 @@ impl<T> Shared<T> {
             state.push_gap();
             state.push(record);
             accepted.taken += 1;
+        }
+        if let Some(words) = self.words.get() {
+            words.accepted(state.accepted);
         }
         state.late += accepted.late;
         if accepted.dropped > 0 && self.is_stuck() {
@@ -242,12 +253,19 @@ impl<T> Shared<T> {
         })
     }
 
-    /// The descriptor made at the start, or another for the same file.
-    pub(super) fn crash_slot(&self) -> io::Result<OwnedFd> {
-        match &self.lock().crash_slot {
-            Some(slot) => slot.try_clone(),
-            None => Err(io::ErrorKind::NotConnected.into()),
-        }
+    /// What a fatal signal says its last words with, where there was a slot for that.
+    pub(super) fn words(&self) -> Option<&Armed> {
+        self.words.get()
+    }
+
+    /// From now on the watermarks are told to the slot.
+    pub(super) fn set_words(&self, armed: Armed) {
+        armed.accepted(self.lock().accepted);
+        let _first = self.words.set(armed);
+    }
+
+    pub(super) fn boot_offset(&self) -> BootOffset {
+        self.boot_offset
     }
 
     /// Whether [`Self::wait_started`] has given up.
@@ -259,6 +277,9 @@ impl<T> Shared<T> {
     pub(super) fn wrote(&self, lines: usize, bytes: usize) {
         let mut state = self.lock();
         state.written += lines as u64;
+        if let Some(words) = self.words.get() {
+            words.written(state.written);
+        }
         state.bytes = state.bytes.saturating_sub(bytes);
         let low = state.outstanding() < QUEUE_RECORDS / 2 && state.bytes < QUEUE_BYTES / 2;
         let call = low && std::mem::take(&mut state.room_wanted);
@@ -306,25 +327,56 @@ impl<T> Shared<T> {
     }
 }
 
+impl<T> Shared<T> {
+    /// Brings the deadline of an end that was asked for forward.
+    pub(super) fn hurry(&self, deadline: Instant) {
+        let mut state = self.lock();
+        if state.finish.is_some() {
+            state.end_by(None, deadline);
+            drop(state);
+            self.work.notify_one();
+            self.done.notify_all();
+        }
+    }
+}
+
 impl<T: Clone> Shared<T> {
     pub(super) fn finish(&self, info: Option<EndInfo>, deadline: Instant) -> FinishReport<T> {
         let mut state = self.lock();
-        match &mut state.finish {
-            Some(finish) if finish.deadline <= deadline => {}
-            Some(finish) => *finish = Finish::by(finish.info.take(), deadline),
-            empty @ None => *empty = Some(Finish::by(info, deadline)),
-        }
+        state.end_by(info, deadline);
+        self.wait_for_end(state, deadline)
+    }
+
+    /// Waits until all is done, or until `deadline`, which others may bring forward meanwhile.
+    pub(super) fn wait_for_end(
+        &self,
+        mut state: MutexGuard<'_, State<T>>,
+        deadline: Instant,
+    ) -> FinishReport<T> {
         self.work.notify_one();
-        let state = self.wait(state, deadline, State::is_finished);
+        // Who waits longer has to look at the new deadline.
+        self.done.notify_all();
+        while !state.is_finished() {
+            let asked = state.finish.as_ref().map(|finish| finish.deadline);
+            let until = asked.map_or(deadline, |asked| asked.min(deadline));
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.done.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
         let mut report = state.report.clone();
         report.progress = state.flush_report();
         report.late = state.late;
+        report.later_crashes = state.crashes.undecisive();
         report.dropped = state.dropped;
         if report.end == EndOutcome::Pending {
-            let why = match (report.timed_out, self.is_stuck()) {
-                (false, _) => "the recorder's thread is gone",
-                (true, true) => "the disk does not answer",
-                (true, false) => "out of time",
+            let why = match (report.timed_out, self.is_stuck(), &state.failing) {
+                (false, _, _) => "the recorder's thread is gone",
+                (true, true, _) => "the disk does not answer",
+                (true, false, Some(error)) => error,
+                (true, false, None) => "out of time",
             };
             report.end = EndOutcome::NotWritten(why.to_owned());
         }

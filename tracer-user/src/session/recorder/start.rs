@@ -10,6 +10,7 @@ use super::{
 };
 use crate::session::{
     birth::{self, BirthError},
+    crash::slot,
     derive::Fold,
     dir::Dir,
     id::SessionId,
@@ -52,9 +53,10 @@ impl<F: Fold> Owner<F> {
             info,
             options,
         } = plan;
-        let (id, is_new) = (info.session_id, matches!(place, Place::New));
+        let (id, epoch, is_new) = (info.session_id, info.epoch, matches!(place, Place::New));
         let (dir, lease, from) = occupy(place, &store, shared.path(), &id)?;
-        let path = dir.path().join(journal_name(info.epoch));
+        let name = journal_name(info.epoch);
+        let path = dir.path().join(&name);
         let error = |step, source| SessionError::Journal {
             step,
             path: path.clone(),
@@ -86,8 +88,12 @@ impl<F: Fold> Owner<F> {
         {
             let mut state = shared.lock();
             state.accepted = 1;
-            state.crash_slot = lease.descriptor().ok();
             state.enrolled = dir.has(ENROLLMENT);
+        }
+        let armed = lease.descriptor().ok();
+        let armed = armed.and_then(|file| slot::arm(file, epoch, from.seq, options.boot_offset));
+        if let Some(armed) = armed {
+            shared.set_words(armed);
         }
         let mut owner = Self {
             shared,
@@ -111,6 +117,13 @@ impl<F: Fold> Owner<F> {
             Err(source) => {
                 if is_new {
                     let _kept = birth::abandon(&owner.store, &owner.dir, &id);
+                } else if !owner.writer.is_clear() {
+                    // It says nothing, and who tries again must not pile up such files.
+                    let _kept = owner.dir.remove(&name);
+                }
+                // Another observer's session got the name first.
+                if source.kind() == io::ErrorKind::AlreadyExists {
+                    return Err(SessionError::Exists { path });
                 }
                 Err(error("write", source))
             }

@@ -2,10 +2,11 @@
 //!
 //! Data and its bookkeeping; the lock around it and what a full queue means are in `shared`.
 
-use std::{collections::VecDeque, os::fd::OwnedFd, time::Instant};
+use std::{collections::VecDeque, time::Instant};
 
 use super::{
     QUEUE_BYTES, QUEUE_RECORDS, SessionError,
+    crashed::Crashes,
     finish::{EndInfo, FinishReport},
     notice::Notice,
 };
@@ -22,6 +23,12 @@ use crate::{
 pub(super) enum Item {
     Record(Record),
     Enroll(Box<Enrollment>),
+}
+
+impl Item {
+    pub(super) fn is_record(&self) -> bool {
+        matches!(self, Self::Record(_))
+    }
 }
 
 /// What became of records handed over.
@@ -95,13 +102,13 @@ pub(super) struct State<T> {
     pub(super) idle: Idle,
     /// The journal is to be durable up to here.
     pub(super) sync_wanted: u64,
+    pub(super) crashes: Crashes,
     /// What is durable cannot be known any more.
     pub(super) sync_failed: bool,
     pub(super) finish: Option<Finish>,
     pub(super) enrolled: bool,
     pub(super) room_wanted: bool,
     pub(super) started: Option<Result<(), SessionError>>,
-    pub(super) crash_slot: Option<OwnedFd>,
     pub(super) notices: Vec<Notice>,
     pub(super) told: Vec<std::mem::Discriminant<Notice>>,
     pub(super) report: FinishReport<T>,
@@ -121,15 +128,24 @@ impl<T> State<T> {
             failing: None,
             idle: Idle::Busy,
             sync_wanted: 0,
+            crashes: Crashes::default(),
             sync_failed: false,
             finish: None,
             enrolled: false,
             room_wanted: false,
             started: None,
-            crash_slot: None,
             notices: Vec::new(),
             told: Vec::new(),
             report: FinishReport::new(),
+        }
+    }
+
+    /// Closes the intake, if it is open, and brings the deadline forward to `deadline`.
+    pub(super) fn end_by(&mut self, info: Option<EndInfo>, deadline: Instant) {
+        match &mut self.finish {
+            Some(finish) if finish.deadline <= deadline => {}
+            Some(finish) => *finish = Finish::by(finish.info.take(), deadline),
+            empty @ None => *empty = Some(Finish::by(info, deadline)),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::{
         SessionId,
         enrollment::Enrollment,
         journal::info::{Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule},
+        redact::Redactor,
     },
     units::{BootNs, Comm, Ticks},
 };
@@ -147,7 +148,7 @@ fn info_of(enrollment: &Enrollment, id: SessionId) -> SessionInfo {
     if command.last().is_some_and(Vec::is_empty) {
         command.pop();
     }
-    SessionInfo {
+    let mut info = SessionInfo {
         session_id: id,
         epoch: 0,
         boot_id: enrollment.boot_id.clone(),
@@ -175,7 +176,12 @@ fn info_of(enrollment: &Enrollment, id: SessionId) -> SessionInfo {
         hostname: enrollment.hostname.clone(),
         uid: enrollment.uid.unwrap_or(u32::MAX),
         object: std::collections::BTreeMap::new(),
-    }
+        redact: false,
+        redacted: 0,
+    };
+    // Whoever wrote it may not have looked for secrets.
+    Redactor::new(true).session(&mut info);
+    info
 }
 
 /// The first instant of a tick.

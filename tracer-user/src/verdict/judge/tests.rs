@@ -29,6 +29,7 @@ fn signal(number: i32, code: i32, sender: &str, from_kernel: bool) -> Signal {
         sender: process(6),
         sender_comm: Comm::from_bytes(sender.as_bytes()),
         sender_uid: 0,
+        sender_redacted: 0,
         sender_cmdline: format!("{sender}\0-f\0python\0").into_bytes(),
     }
 }

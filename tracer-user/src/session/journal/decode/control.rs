@@ -36,6 +36,8 @@ pub(super) struct TargetKeys<'a> {
     exe_hex: Option<Text<'a>>,
     rule: Option<String>,
     pin_latency_ns: Option<u64>,
+    #[serde(default)]
+    redacted: u32,
     #[serde(borrow, default)]
     skipped: Vec<SkippedKeys<'a>>,
 }
@@ -70,6 +72,7 @@ impl TargetKeys<'_> {
             cmdline: cmdline(&self.cmdline?, self.cmdline_hex.as_deref())?,
             exe: bytes(&self.exe?, self.exe_hex.as_deref())?,
             pin_latency_ns: self.pin_latency_ns,
+            redacted: self.redacted,
         }))
     }
 }

@@ -107,6 +107,8 @@ pub(super) struct ExecKeys<'a> {
     argv_bytes: u64,
     euid: u32,
     caller_tid: u32,
+    #[serde(default)]
+    redacted: u32,
 }
 
 impl ExecKeys<'_> {
@@ -129,6 +131,7 @@ impl ExecKeys<'_> {
             exec_no: self.exec_no,
             euid: self.euid,
             caller_tid: self.caller_tid,
+            redacted: self.redacted,
         })
     }
 }
@@ -215,6 +218,8 @@ pub(super) struct SenderKeys<'a> {
     cmdline: Text<'a>,
     cmdline_hex: Option<Text<'a>>,
     uid: u32,
+    #[serde(default)]
+    redacted: u32,
 }
 
 #[derive(Deserialize)]
@@ -264,6 +269,7 @@ impl SignalKeys<'_> {
             sender_comm: comm(&sender.comm, sender.comm_hex.as_deref())?,
             sender_uid: sender.uid,
             sender_cmdline: cmdline(&sender.cmdline, sender.cmdline_hex.as_deref())?,
+            sender_redacted: sender.redacted,
         })
     }
 }

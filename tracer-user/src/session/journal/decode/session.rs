@@ -40,6 +40,10 @@ struct SessionKeys<'a> {
     uid: u32,
     #[serde(default)]
     object: BTreeMap<String, String>,
+    #[serde(default)]
+    redact: bool,
+    #[serde(default)]
+    redacted: u32,
 }
 
 #[derive(Deserialize)]
@@ -121,5 +125,7 @@ pub(super) fn decode(line: &[u8]) -> Option<SessionInfo> {
         hostname: keys.hostname,
         uid: keys.uid,
         object: keys.object,
+        redact: keys.redact,
+        redacted: keys.redacted,
     })
 }

@@ -1,6 +1,6 @@
 //! The `session` record.
 
-use super::{put_comm, put_field, put_number, put_object, put_value};
+use super::{put_bool, put_comm, put_count, put_field, put_number, put_object, put_value};
 use crate::{
     session::journal::{
         info::{Backend, FORMAT, Mode, SessionInfo},
@@ -71,4 +71,6 @@ pub(super) fn put(out: &mut Vec<u8>, info: &SessionInfo) {
     put_field(out, key!("hostname"), &info.hostname);
     put_number(out, key!("uid"), info.uid.into());
     put_value(out, key!("object"), &info.object);
+    put_bool(out, key!("redact"), info.redact);
+    put_count(out, key!("redacted"), info.redacted);
 }

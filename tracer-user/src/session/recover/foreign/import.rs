@@ -27,6 +27,7 @@ use crate::{
             told,
             whose::{Whose, start_ns},
         },
+        redact::Redactor,
         status::{self, Status},
         store::SessionClaim,
         summary::Summarizer,
@@ -257,13 +258,16 @@ fn pin(enrollment: &Enrollment, candidate: &Candidate) -> Option<Body> {
         tgid: Tgid(enrollment.pid),
         inner: enrollment.pid,
     };
+    let mut cmdline = enrollment.cmdline.clone();
+    let redacted = Redactor::of(&candidate.whose.info).cmdline(&mut cmdline);
     Some(Body::Target(Box::new(TargetBody::Pinned(Pinned {
         process,
         rule: "enrollment".to_owned(),
         skipped: Vec::new(),
         comm: Comm::from_bytes(&enrollment.comm),
-        cmdline: enrollment.cmdline.clone(),
+        cmdline,
         exe: enrollment.exe.clone(),
         pin_latency_ns: None,
+        redacted,
     }))))
 }

@@ -1,0 +1,139 @@
+//! Secrets by their place: the word behind `--password`, in an argument list and in a shell command
+//! that is one argument of it.
+
+use super::{
+    Span,
+    names::{self, Holds},
+    pairs, programs, shapes,
+};
+
+/// How deep commands within commands are followed: `sh -c "ssh host 'mysql -px'"` has two.
+const DEPTH: u32 = 4;
+
+/// The secrets in each of these arguments; they may overlap.
+pub(super) fn find(argv: &[Vec<u8>]) -> Vec<Vec<Span>> {
+    let mut reader = Reader::default();
+    let mut code = false;
+    let mut found = Vec::with_capacity(argv.len());
+    for word in argv {
+        let mut spans = Vec::new();
+        spans.extend(reader.secret_in(word));
+        pairs::find(word, code, &mut spans);
+        shapes::find(word, &mut spans);
+        in_command(word, 0, DEPTH, &mut spans);
+        code = takes_code(word);
+        found.push(spans);
+    }
+    found
+}
+
+/// What the words so far say of the next one.
+#[derive(Default)]
+struct Reader {
+    holds: Option<Holds>,
+    programs: programs::Programs,
+}
+
+impl Reader {
+    fn secret_in(&mut self, word: &[u8]) -> Option<Span> {
+        if let Some(holds) = self.holds.take()
+            && !is_option(word)
+        {
+            return names::secret_in(holds, word);
+        }
+        self.holds = names::option_takes(word);
+        self.programs.secret_in(word)
+    }
+}
+
+/// Whether this is an option, rather than a value that begins with a dash.
+fn is_option(word: &[u8]) -> bool {
+    match word {
+        [b'-', b'-', first, ..] => first.is_ascii_alphabetic(),
+        [b'-', letter] => letter.is_ascii_alphabetic(),
+        _ => false,
+    }
+}
+
+/// Whether the next word is a command or program text: `-c`, `-lc`, `-qefc`.
+fn takes_code(word: &[u8]) -> bool {
+    matches!(word, [b'-', letters @ .., b'c' | b'e'] if letters.iter().all(u8::is_ascii_alphabetic))
+}
+
+/// Reads an argument as the command it may be.
+fn in_command(text: &[u8], offset: usize, depth: u32, spans: &mut Vec<Span>) {
+    if !text.iter().any(u8::is_ascii_whitespace) {
+        return;
+    }
+    let mut reader = Reader::default();
+    for token in (Tokens { text, at: 0 }) {
+        let inner = unquoted(text, token.clone());
+        let word = &text[inner.clone()];
+        if let Some(span) = reader.secret_in(word)
+            && !is_reference(&word[span.clone()])
+        {
+            let from = offset + inner.start;
+            spans.push(span.start + from..span.end + from);
+        }
+        if depth > 0 && inner != token {
+            in_command(word, offset + inner.start, depth - 1, spans);
+        }
+    }
+}
+
+/// Whether a shell puts something else here: `$TOKEN`, `${TOKEN}`, `$(cat token)`.
+pub(super) fn is_reference(value: &[u8]) -> bool {
+    let is_name = |name: &[u8]| {
+        name.first()
+            .is_some_and(|byte| byte.is_ascii_uppercase() || *byte == b'_')
+            && name
+                .iter()
+                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_')
+    };
+    match value {
+        // The blank in `$(cat token)` ends the word.
+        [b'$'] | [b'$', b'(', ..] => true,
+        [b'$', b'{', name @ .., b'}'] | [b'$', name @ ..] => is_name(name),
+        _ => false,
+    }
+}
+
+fn unquoted(text: &[u8], token: Span) -> Span {
+    match &text[token.clone()] {
+        [open @ (b'"' | b'\''), .., close] if open == close => token.start + 1..token.end - 1,
+        // Cut off before its end.
+        [b'"' | b'\'', ..] => token.start + 1..token.end,
+        _ => token,
+    }
+}
+
+/// The words of a command as a shell would see them, quotes included.
+struct Tokens<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl Iterator for Tokens<'_> {
+    type Item = Span;
+
+    fn next(&mut self) -> Option<Span> {
+        let apart = |byte: u8| {
+            byte.is_ascii_whitespace() || matches!(byte, b';' | b'|' | b'&' | b'(' | b')')
+        };
+        let start = self.at + self.text[self.at..].iter().position(|&byte| !apart(byte))?;
+        let mut quote = None;
+        let mut end = start;
+        while let Some(&byte) = self.text.get(end) {
+            match quote {
+                None if apart(byte) => break,
+                None if matches!(byte, b'"' | b'\'') => quote = Some(byte),
+                Some(open) if byte == open => quote = None,
+                _ if byte == b'\\' && quote != Some(b'\'') => end += 1,
+                _ => {}
+            }
+            end += 1;
+        }
+        self.at = end.min(self.text.len());
+        Some(start..self.at)
+    }
+}
