@@ -57,6 +57,19 @@ pub struct ObserveConfig {
     pub durability: Durability,
     /// Size of the ring buffer, bytes: a power of two and whole pages.
     pub ring_bytes: u32,
+    /// The caller's own files to keep beside the record, names unique.
+    pub attach_files: Vec<AttachFile>,
+    /// Finished sessions to keep, the newest by their end; 0 keeps all.
+    pub keep: u32,
+}
+
+/// A file of the caller's that is copied into the session at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachFile {
+    /// What the copy is called: one plain file name.
+    pub name: String,
+    /// The file; absolute, so that recovery finds it from anywhere.
+    pub path: PathBuf,
 }
 
 /// When written records are made durable. A killed observer loses none of them either way; this is

@@ -5,6 +5,7 @@ mod escape;
 mod options;
 mod recover;
 mod run;
+mod sessions;
 mod show;
 
 use std::ffi::OsString;
@@ -35,6 +36,8 @@ enum Command {
     Run(run::Args),
     /// Record a process tree that is running already.
     Attach(attach::Args),
+    /// List, show, check and remove what was recorded.
+    Sessions(sessions::Args),
     /// End the records of sessions whose tracer was killed.
     Recover(recover::Args),
 }
@@ -63,6 +66,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let done = match cli.command {
         Command::Run(args) => run::main(args),
         Command::Attach(args) => attach::main(args),
+        Command::Sessions(args) => sessions::main(args),
         Command::Recover(args) => recover::main(args),
     };
     match done {
@@ -71,6 +75,20 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             show::failure(&failure.error);
             failure.code
         }
+    }
+}
+
+/// The configuration that a command line of `tracer run` means: for whoever observes with an audience
+/// of their own.
+///
+/// # Errors
+/// What is wrong with the arguments, or that they are not of `run`.
+pub fn run_config(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> anyhow::Result<crate::config::RunConfig> {
+    match Cli::try_parse_from(arguments)?.command {
+        Command::Run(args) => args.into_config(),
+        _ => anyhow::bail!("these are not the arguments of tracer run"),
     }
 }
 

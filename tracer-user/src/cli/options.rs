@@ -5,11 +5,26 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use crate::config::{Durability, JsonSink, ObserveConfig, Show};
+use crate::{
+    config::{AttachFile, Durability, JsonSink, ObserveConfig, Show},
+    session::attach_file::{ATTACHMENTS_MAX, check_name},
+};
 
 /// Shortest interval between snapshots: below it a tick would not end before the next.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
+
+/// `--durability`. A killed tracer loses nothing either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum When {
+    None,
+    Interval,
+    Always,
+}
+
+/// Finished sessions that are kept unless the user says otherwise.
+pub(super) const KEEP: u32 = 500;
 
 /// Options of every observation.
 #[derive(Debug, clap::Args)]
@@ -36,6 +51,18 @@ pub(super) struct Options {
     /// [default: /sys/fs/bpf/tracer]
     #[arg(long, value_name = "DIR")]
     bpffs: Option<PathBuf>,
+
+    /// Copy FILE into the session at its end, as attachments/NAME; may be given again
+    #[arg(long = "attach-file", value_name = "NAME=FILE", value_parser = OsStringValueParser::new().try_map(attach_file))]
+    attach_files: Vec<AttachFile>,
+
+    /// Keep this many finished sessions, the ones that ended last; 0 keeps all
+    #[arg(long, value_name = "COUNT", default_value_t = KEEP)]
+    keep: u32,
+
+    /// When records are made safe from a power failure: at the end, every 5 seconds, or each at once
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "interval")]
+    durability: When,
 
     /// Write each record as a JSON line, to standard output or to FILE
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
@@ -83,6 +110,19 @@ impl Options {
                 "--expect takes a name such as python3, not a path and not nothing"
             );
         }
+        for (at, file) in self.attach_files.iter().enumerate() {
+            let mut before = self.attach_files[..at].iter();
+            ensure!(
+                before.all(|other| other.name != file.name),
+                "--attach-file {} is given twice: each copy needs a name of its own",
+                file.name
+            );
+        }
+        ensure!(
+            self.attach_files.len() <= ATTACHMENTS_MAX,
+            "--attach-file is given {} times: a session keeps up to {ATTACHMENTS_MAX} files",
+            self.attach_files.len()
+        );
         Ok(ObserveConfig {
             expect,
             interval: self.interval,
@@ -101,8 +141,14 @@ impl Options {
                 (false, true) => Show::Events,
                 (false, false) => Show::Block,
             },
-            durability: Durability::default(),
+            durability: match self.durability {
+                When::None => Durability::None,
+                When::Interval => Durability::default(),
+                When::Always => Durability::Always,
+            },
             ring_bytes: self.ring_bytes,
+            attach_files: self.attach_files,
+            keep: self.keep,
         })
     }
 }
@@ -123,6 +169,24 @@ fn label(text: &str) -> anyhow::Result<(String, String)> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// `NAME=FILE`: what the copy is called, and the file, which need not be there yet.
+fn attach_file(text: OsString) -> anyhow::Result<AttachFile> {
+    // A path is any bytes, a name is text.
+    let mut name = text.into_vec();
+    let equals = name.iter().position(|&byte| byte == b'=');
+    let equals = equals.context("give it as NAME=FILE, such as usage.json=/tmp/usage.json")?;
+    let path = OsString::from_vec(name.split_off(equals + 1));
+    name.truncate(equals);
+    let name = std::str::from_utf8(&name).context("the name before = is not UTF-8")?;
+    check_name(name)?;
+    ensure!(!path.is_empty(), "the file behind = is missing");
+    let path = std::path::absolute(path).context("the file's place cannot be told")?;
+    Ok(AttachFile {
+        name: name.to_owned(),
+        path,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,5 +205,17 @@ mod tests {
         assert_eq!(label("a=b=c").unwrap(), ("a".to_owned(), "b=c".to_owned()));
         assert!(label("a").is_err());
         assert!(label("=b").is_err());
+    }
+
+    #[test]
+    fn an_attached_file_has_a_plain_name_and_an_absolute_path() {
+        let attach_file = |text: &str| attach_file(text.into());
+        let file = attach_file("usage.json=/tmp/a=b").unwrap();
+        assert_eq!(file.name, "usage.json");
+        assert_eq!(file.path, std::path::Path::new("/tmp/a=b"));
+        assert!(attach_file("a=b").unwrap().path.is_absolute());
+        for wrong in ["usage.json", "=b", "a=", "../a=b", "a/b=c", ".a=b"] {
+            assert!(attach_file(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

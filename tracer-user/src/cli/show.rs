@@ -107,7 +107,7 @@ pub(super) fn failure(error: &anyhow::Error) {
     let _ = io::stderr().write_all(format!("tracer: {text}\n").as_bytes());
 }
 
-fn block(summary: &Summary, directory: &Path) -> String {
+pub(super) fn block(summary: &Summary, directory: &Path) -> String {
     let totals = &summary.totals;
     let completeness = &summary.completeness;
     let mut text = format!("tracer: {}\n", printable(&summary.verdict.sentence));
@@ -173,7 +173,7 @@ fn block(summary: &Summary, directory: &Path) -> String {
     text
 }
 
-fn event_line(event: &Event, began: BootNs) -> String {
+pub(super) fn event_line(event: &Event, began: BootNs) -> String {
     let what = match &event.kind {
         EventKind::Fork(fork) => {
             let verb = if fork.adopted { "found" } else { "fork" };
@@ -224,7 +224,7 @@ fn event_line(event: &Event, began: BootNs) -> String {
 }
 
 /// Microseconds for people: `12 ms`, `3.42 s`, `1 h 02 min`.
-fn length(us: u64) -> String {
+pub(super) fn length(us: u64) -> String {
     let ms = us / 1000;
     match us {
         0..1_000 => format!("{us} µs"),
@@ -237,7 +237,7 @@ fn length(us: u64) -> String {
 }
 
 /// KiB for people.
-fn size(kib: u64) -> String {
+pub(super) fn size(kib: u64) -> String {
     match kib {
         0..1024 => format!("{kib} KiB"),
         1024..1_048_576 => format!("{}.{} MiB", kib / 1024, kib % 1024 * 10 / 1024),

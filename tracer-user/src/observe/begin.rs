@@ -22,13 +22,17 @@ use crate::{
     procfs::ProcRoot,
     session::{
         SessionId, StateDir, Store,
+        crash::{panics::Watching, slot},
         enrollment::Enrollment,
         journal::{
-            info::{Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule},
+            info::{
+                Attachment, Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule,
+            },
             record::{self, TargetBody},
         },
         recorder::{self, EndInfo, FinishReport, Recorder},
         redact::Redactor,
+        store::{Dir, StoreError},
         summary::{Summarizer, Summary},
     },
     target::Pinned,
@@ -44,10 +48,15 @@ pub(super) struct Session {
     pub(super) root_tgid: Tgid,
     /// We started the root, rather than found it.
     pub(super) started_root: bool,
+    /// Where sessions are.
+    pub(super) store: Store,
+    /// Finished sessions to keep; 0 keeps all.
+    pub(super) keep: u32,
     info: SessionInfo,
     redactor: Redactor,
     /// Nobody is to wait for a reader of `--json` any more.
     over: Arc<AtomicBool>,
+    _watching: Watching,
 }
 
 /// Whom the session is about.
@@ -99,17 +108,23 @@ impl Session {
         let mut info = session_info(proc, config, subject, clock, session_id);
         let redactor = Redactor::new(config.redact);
         redactor.session(&mut info);
+        // Without the handlers a fatal signal ends us as well, only without a word.
+        let _silent = slot::install();
         let options = recorder::Options {
             tee: lines.tee,
+            boot_offset: proc.host().boot_offset,
             durability: config.durability,
             ..recorder::Options::default()
         };
         let fold = Summarizer::new(info.clone());
         let recorder = Recorder::create_with(&store, info.clone(), fold, options)?;
         Ok(Self {
+            _watching: recorder.watch_panics(),
             recorder,
             root_tgid: Tgid(info.root.pid),
             started_root: info.mode == Mode::Run,
+            store,
+            keep: config.keep,
             info,
             redactor,
             over: lines.over,
@@ -130,6 +145,21 @@ impl Session {
     /// The ticks `/proc` shows for a start time.
     pub(super) fn ticks(&self, start: BootNs) -> Ticks {
         self.info.tick_rule.ticks(start)
+    }
+
+    /// Its id.
+    pub(super) fn id(&self) -> SessionId {
+        self.info.session_id
+    }
+
+    /// The caller's files that are to be kept with it.
+    pub(super) fn attachments(&self) -> &[Attachment] {
+        &self.info.attachments
+    }
+
+    /// Its directory, for who puts something beside the journal.
+    pub(super) fn directory(&self) -> Result<Dir, StoreError> {
+        self.store.existing_session(&self.info.session_id)
     }
 
     /// Time between snapshots.
@@ -284,6 +314,7 @@ fn session_info(
         hostname: host.hostname.clone(),
         uid: subject.uid,
         object,
+        attachments: config.attach_files.iter().map(Attachment::from).collect(),
         redact: false,
         redacted: 0,
     }

@@ -1,8 +1,14 @@
 //! The end of a session: the last events, the verdict, the end record, and what people are told.
 
-use std::time::{Duration, Instant};
+mod attachments;
+mod retention;
 
-use super::follower::Follower;
+use std::time::Duration;
+
+use super::{
+    follower::Follower,
+    patience::{self, Asking},
+};
 use crate::{
     session::{
         journal::record::{Note, ObserverEnding},
@@ -14,10 +20,6 @@ use crate::{
 
 /// How long the last events may take to come after the root was seen to have ended.
 const LAST_EVENTS: Duration = Duration::from_millis(500);
-/// How long the disk may take for the end of a session.
-const FINISH: Duration = Duration::from_secs(10);
-/// The same for a disk that has just refused or not answered: whoever waits for the command waits too.
-const FAILING: Duration = Duration::from_secs(1);
 
 /// Why observation stops.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +40,11 @@ pub(super) enum Stop {
 
 impl Follower<'_> {
     /// Brings the session to its end and says what it came to.
-    pub(super) async fn end(&mut self, stop: &Stop) -> Option<Summary> {
+    pub(super) async fn end(&mut self, stop: &Stop, asking: Asking<'_>) -> Option<Summary> {
         if matches!(stop, Stop::RootEnded(_)) {
             self.last_events_of_root().await;
         }
+        self.attach_files().await;
         self.last_events().await;
         let miss = match stop {
             Stop::RootEnded(_) | Stop::NotStarted(..) => Miss::RootVanished,
@@ -69,13 +72,7 @@ impl Follower<'_> {
             cause,
             t: self.clock_now(),
         };
-        // A disk that fails now is not waited for as long as one that is slow.
-        let patience = if self.session.recorder.is_failing() {
-            FAILING
-        } else {
-            FINISH
-        };
-        let report = self.session.finish(info, Instant::now() + patience);
+        let report = patience::finish(&self.session, info, asking);
         for notice in self.session.recorder.notices() {
             self.say(&notice.to_string());
         }
@@ -84,6 +81,12 @@ impl Follower<'_> {
                 kernel.leave_pins();
             }
             self.say(&format!("the record has no end: {why}"));
+        }
+        if let Some(crash) = &report.crash {
+            self.say(&format!(
+                "a mistake in tracer, the record ends there as crashed: {}: {}",
+                crash.cause, crash.detail
+            ));
         }
         for failure in &report.failures {
             self.say(&format!(
@@ -102,6 +105,7 @@ impl Follower<'_> {
             let directory = self.session.recorder.path().to_owned();
             self.audience().finished(summary, &directory);
         }
+        self.make_room();
         report.summary
     }
 

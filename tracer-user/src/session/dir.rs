@@ -5,7 +5,7 @@
 
 use std::{
     fs::File,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -116,6 +116,31 @@ impl Dir {
         is_single(name) && fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
+    /// Makes a file in the directory that has no name and goes with its last descriptor.
+    ///
+    /// # Errors
+    /// What the system says; file systems that cannot, and kernels, say `OPNOTSUPP` or `ISDIR`.
+    pub(super) fn open_unnamed(&self, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let flags = flags | OFlags::TMPFILE | OFlags::CLOEXEC;
+        match fs::openat(&self.fd, ".", flags, Mode::RUSR | Mode::WUSR) {
+            // What ext4 says in a directory that was removed.
+            Err(Errno::PERM) if fs::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0) => {
+                Err(Errno::NOENT)
+            }
+            other => other,
+        }
+    }
+
+    /// Gives such a file its name, never over something that is there.
+    ///
+    /// # Errors
+    /// What the system says; `EXIST` when the name is taken.
+    pub(super) fn link_unnamed(&self, file: &File, name: &str) -> Result<(), Errno> {
+        // By its descriptor alone it needs a capability or a new kernel.
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        fs::linkat(fs::CWD, path, &self.fd, name, AtFlags::SYMLINK_FOLLOW)
+    }
+
     /// Renames within the directory, never over something that is there.
     ///
     /// # Errors
@@ -186,6 +211,25 @@ impl Dir {
     /// What the system says.
     pub fn remove(&self, name: &str) -> Result<(), Errno> {
         fs::unlinkat(&self.fd, name, AtFlags::empty())
+    }
+
+    /// Opens a directory below that is ours alone to write; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn child(&self, name: &str) -> Result<Option<Self>, StoreError> {
+        match self.existing_child(name) {
+            Err(StoreError::Io {
+                source: Errno::NOENT,
+                ..
+            }) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Removes an empty directory directly below.
+    pub(super) fn remove_dir(&self, name: &str) -> Result<(), Errno> {
+        fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
     }
 
     /// A second descriptor for the same directory.

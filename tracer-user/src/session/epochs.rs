@@ -157,6 +157,15 @@ impl<'a> Epochs<'a> {
         Ok(Some(self.current.insert(Epoch { number, journal })))
     }
 
+    /// What was met so far in the journal at hand.
+    #[must_use]
+    pub fn current_stats(&self) -> Option<EpochStats> {
+        self.current.as_ref().map(|epoch| EpochStats {
+            epoch: epoch.number,
+            stats: epoch.journal.stats(),
+        })
+    }
+
     /// What was met in the journals passed so far; all of them after [`Self::next_epoch`] gave `None`.
     #[must_use]
     pub fn stats(&self) -> &[EpochStats] {

@@ -7,7 +7,7 @@
 
 use std::{fmt, str::FromStr};
 
-use jiff::{Timestamp, tz::Offset};
+use jiff::{Timestamp, civil::DateTime, tz::Offset};
 use thiserror::Error;
 
 /// Bytes of an id.
@@ -59,6 +59,30 @@ impl SessionId {
         // Every constructor lets only ASCII in.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
+
+    /// When the session started, as the id has it; `None` when its digits are no date.
+    #[must_use]
+    pub fn started(&self) -> Option<Timestamp> {
+        let text = self.as_str();
+        let digits = |from: usize, to: usize| text.get(from..to)?.parse::<i32>().ok();
+        let small = |from, to| i8::try_from(digits(from, to)?).ok();
+        let time = DateTime::new(
+            i16::try_from(digits(0, 4)?).ok()?,
+            small(4, 6)?,
+            small(6, 8)?,
+            small(9, 11)?,
+            small(11, 13)?,
+            small(13, 15)?,
+            digits(16, 22)? * 1_000,
+        );
+        Offset::UTC.to_timestamp(time.ok()?).ok()
+    }
+
+    /// The eight random digits at the end: enough for people to name a session by.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.as_str().get(24..).unwrap_or_default()
+    }
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -108,6 +132,12 @@ mod tests {
         );
         assert_eq!(id.to_string(), "20261121T054512.123456Z-0a1b2c3d");
         assert_eq!(id.as_str().parse(), Ok(id));
+        assert_eq!(id.started(), Some(at("2026-11-21T05:45:12.123456Z")));
+        assert_eq!(id.short(), "0a1b2c3d");
+        let never: SessionId = "20261399T054512.123456Z-0a1b2c3d"
+            .parse()
+            .expect("of the form");
+        assert_eq!(never.started(), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! without a newline; the next one ends it, and readers take whole JSON objects only.
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::fs::{FileExt, MetadataExt},
@@ -12,12 +13,15 @@ use std::{
 };
 
 use rustix::{
-    fs::{self, FlockOperation, Mode, OFlags},
+    fs::{self, AtFlags, FlockOperation, Mode, OFlags},
     io::Errno,
 };
 use serde_json::Value;
 
-use crate::session::store::{INDEX, Store};
+use crate::session::{
+    publish::{Existing, publish, unfinished},
+    store::{INDEX, Store, StoreError},
+};
 
 /// Between two tries for the lock. `flock(2)` has no deadline of its own.
 const RETRY: Duration = Duration::from_millis(5);
@@ -29,16 +33,7 @@ const ROW_MAX: u64 = 1 << 20;
 /// # Errors
 /// What the system says; `TimedOut` when another process kept the lock until `deadline`.
 pub fn append(store: &Store, row: &Value, deadline: Instant) -> io::Result<()> {
-    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK;
-    let mut file = File::from(store.dir().open(INDEX, flags, Mode::RUSR | Mode::WUSR)?);
-    let metadata = file.metadata()?;
-    // A pipe would swallow the row, and a second name would let it land in somebody else's file.
-    if !metadata.is_file() || metadata.nlink() != 1 {
-        return Err(io::Error::other(
-            "it is no plain file with this name alone; move it away",
-        ));
-    }
-    lock(&file, deadline)?;
+    let mut file = locked(store, deadline)?;
     let mut line = serde_json::to_vec(row)?;
     line.push(b'\n');
     if ends_torn(&file)? {
@@ -47,6 +42,69 @@ pub fn append(store: &Store, row: &Value, deadline: Instant) -> io::Result<()> {
     // The lock goes with the descriptor, which nobody else has. Not synced: a row that a power
     // failure takes comes back with the next rebuild.
     file.write_all(&line)
+}
+
+/// Leaves one row a session, the one that was appended last, of those that `keep` wants. Nothing is
+/// written when nothing changes. A reader sees the old file or the new one.
+///
+/// # Errors
+/// As [`append`].
+pub fn compact(store: &Store, deadline: Instant, keep: impl Fn(&str) -> bool) -> io::Result<()> {
+    let file = locked(store, deadline)?;
+    // Only who has the lock makes these.
+    for name in store.dir().names().map_err(io::Error::other)? {
+        if unfinished(&name) == Some(INDEX) {
+            store.dir().remove(&name)?;
+        }
+    }
+    let (rows, bad) = read_rows(BufReader::new(&file));
+    let mut last = HashMap::new();
+    for (at, row) in rows.iter().enumerate() {
+        let id = row["session_id"].as_str().unwrap_or_default();
+        if keep(id) {
+            last.insert(id, at);
+        }
+    }
+    if last.len() == rows.len() && bad == 0 {
+        return Ok(());
+    }
+    publish(store.dir(), INDEX, Existing::Replace, |out| {
+        for (at, row) in rows.iter().enumerate() {
+            let id = row["session_id"].as_str().unwrap_or_default();
+            if last.get(id) == Some(&at) {
+                serde_json::to_writer(&mut *out, row)?;
+                out.write_all(b"\n")?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The index, made if it is not there, with nobody else writing it.
+fn locked(store: &Store, deadline: Instant) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK;
+    loop {
+        let file = File::from(store.dir().open(INDEX, flags, Mode::RUSR | Mode::WUSR)?);
+        let metadata = file.metadata()?;
+        // A pipe would swallow the row, and a second name would let it land in somebody else's file.
+        if !metadata.is_file() || metadata.nlink() > 1 {
+            return Err(io::Error::other(
+                "it is no plain file with this name alone; move it away",
+            ));
+        }
+        lock(&file, deadline)?;
+        // A compaction may have put another file in its place while we waited.
+        match fs::statat(store.dir(), INDEX, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(named) if (named.st_dev, named.st_ino) == (metadata.dev(), metadata.ino()) => {
+                return Ok(file);
+            }
+            Ok(_) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if Instant::now() >= deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
 }
 
 fn lock(file: &File, deadline: Instant) -> io::Result<()> {
@@ -74,11 +132,15 @@ fn ends_torn(file: &File) -> io::Result<bool> {
 /// # Errors
 /// What the system says; an index that is not there is empty.
 pub fn read(store: &Store) -> io::Result<(Vec<Value>, u64)> {
-    let file = match store.dir().open(INDEX, OFlags::RDONLY, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok((Vec::new(), 0)),
-        other => BufReader::new(File::from(other?)),
+    // A pipe would be waited for, and a device may never end.
+    let file = match store.dir().open_plain(INDEX, OFlags::RDONLY) {
+        Err(StoreError::Io {
+            source: Errno::NOENT,
+            ..
+        }) => return Ok((Vec::new(), 0)),
+        other => other.map_err(io::Error::other)?,
     };
-    Ok(read_rows(file))
+    Ok(read_rows(BufReader::new(file)))
 }
 
 fn read_rows(mut source: impl BufRead) -> (Vec<Value>, u64) {

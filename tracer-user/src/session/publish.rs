@@ -59,17 +59,17 @@ pub fn publish(
 /// 16 hex digits and `.tmp`.
 #[must_use]
 pub fn is_temporary(name: &str) -> bool {
-    let parts = name
-        .strip_prefix('.')
-        .and_then(|name| name.strip_suffix(".tmp"))
-        .and_then(|name| name.rsplit_once('.'));
-    parts.is_some_and(|(name, random)| {
-        is_ours(name)
-            && random.len() == 16
-            && random
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    })
+    unfinished(name).is_some_and(is_ours)
+}
+
+/// The name of the file that [`publish`] had not finished, if `name` is what it left.
+pub(super) fn unfinished(name: &str) -> Option<&str> {
+    let (name, random) = name
+        .strip_prefix('.')?
+        .strip_suffix(".tmp")?
+        .rsplit_once('.')?;
+    let hex = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    (random.len() == 16 && random.bytes().all(hex)).then_some(name)
 }
 
 fn is_ours(name: &str) -> bool {

@@ -62,7 +62,7 @@ pub fn write_all<F: Fold>(
 }
 
 /// The snapshot rows of all epochs.
-fn write_trace(dir: &Dir, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_trace(dir: &Dir, out: &mut dyn Write) -> io::Result<()> {
     let mut epochs = Epochs::open(dir).map_err(io::Error::other)?;
     while let Some(epoch) = epochs.next_epoch().map_err(io::Error::other)? {
         copy_rows(&mut epoch.journal, out)?;

@@ -19,7 +19,7 @@ use std::{
 
 use jiff::Timestamp;
 use rustix::{
-    fs::{self, FileType, Mode, OFlags},
+    fs::{self, AtFlags, FileType, Mode, OFlags},
     io::Errno,
     rand::{GetRandomFlags, getrandom},
 };
@@ -199,15 +199,45 @@ impl Store {
             source,
         };
         make_dirs(&path).map_err(|source| error("make directory", source))?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let fd = match fs::open(&path, flags, Mode::empty()) {
-            Err(Errno::NOTDIR | Errno::LOOP) => return Err(StoreError::NotADirectory { path }),
-            other => other.map_err(|source| error("open directory", source))?,
-        };
-        let state = Dir { fd, path };
-        state.check_private()?;
+        let state = open_state(path)?;
         let sessions = state.private_child(SESSIONS)?;
         Ok(Self { state, sessions })
+    }
+
+    /// Opens the state directory to look at what is there, and makes nothing. `None` when there has
+    /// been no session yet.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_existing(state: &StateDir) -> Result<Option<Self>, StoreError> {
+        let path = std::path::absolute(state.path()).unwrap_or_else(|_| state.path().to_path_buf());
+        let absent = |error: &StoreError| {
+            matches!(
+                error,
+                StoreError::Io {
+                    source: Errno::NOENT,
+                    ..
+                }
+            )
+        };
+        let opened = open_state(path).and_then(|state| {
+            let sessions = state.existing_child(SESSIONS)?;
+            Ok(Self { state, sessions })
+        });
+        match opened {
+            Err(error) if absent(&error) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Whether a session's summary is there.
+    pub(super) fn has_summary(&self, id: &SessionId) -> bool {
+        fs::statat(
+            &self.sessions,
+            format!("{id}/{SUMMARY}"),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )
+        .is_ok()
     }
 
     /// The state directory, where `sessions.jsonl` is.
@@ -295,6 +325,24 @@ impl Store {
         ids.sort_unstable();
         Ok(ids)
     }
+}
+
+fn open_state(path: PathBuf) -> Result<Dir, StoreError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let fd = match fs::open(&path, flags, Mode::empty()) {
+        Err(Errno::NOTDIR | Errno::LOOP) => return Err(StoreError::NotADirectory { path }),
+        Err(source) => {
+            return Err(StoreError::Io {
+                step: "open directory",
+                path,
+                source,
+            });
+        }
+        Ok(fd) => fd,
+    };
+    let state = Dir { fd, path };
+    state.check_private()?;
+    Ok(state)
 }
 
 /// `mkdir -p`, private from the first one made.

@@ -5,15 +5,20 @@
 )]
 
 mod arbitrary;
+mod bytes;
 mod cost;
 mod crash;
 mod crash_gates;
 mod crashed;
 mod crashing;
 mod disks;
+mod durability;
+mod ends;
 mod epochs;
 mod faults;
 mod faulty;
+mod foreign;
+mod hostile;
 mod journal;
 mod kill;
 mod lease;
@@ -22,4 +27,6 @@ mod recorder;
 mod recover;
 mod recover_gates;
 mod sandbox;
+mod status;
+mod strays;
 mod support;

@@ -1,10 +1,11 @@
 //! The first record of an epoch: who observes what, where, and since when.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, os::unix::ffi::OsStrExt, time::Duration};
 
 use jiff::Timestamp;
 
 use crate::{
+    config::AttachFile,
     session::id::SessionId,
     units::{BootNs, Comm, Ticks},
 };
@@ -53,6 +54,26 @@ pub struct SessionInfo {
     pub redact: bool,
     /// Secrets that were replaced in `command`, and in `root.cmdline`, which has the same words.
     pub redacted: u32,
+    /// The caller's files to keep beside the record: here, so that recovery knows of them.
+    pub attachments: Vec<Attachment>,
+}
+
+/// A file of the caller's, to be copied into the session at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// What the copy is called. From a journal it is any text: checked again before it becomes a path.
+    pub name: String,
+    /// The file, absolute.
+    pub path: Vec<u8>,
+}
+
+impl From<&AttachFile> for Attachment {
+    fn from(file: &AttachFile) -> Self {
+        Self {
+            name: file.name.clone(),
+            path: file.path.as_os_str().as_bytes().to_vec(),
+        }
+    }
 }
 
 /// What built the kernel side, from the JSON object of strings that lies beside it; empty when it is

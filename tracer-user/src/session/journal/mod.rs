@@ -16,5 +16,6 @@ pub mod text;
 pub mod writer;
 
 pub use encode::Encoder;
+pub(crate) use end_line::END_LINE_BYTES;
 pub use reader::JournalReader;
 pub use record::{Body, Record};

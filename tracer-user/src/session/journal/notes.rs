@@ -14,6 +14,9 @@ pub mod topic {
     pub const WAITED: &str = "waited";
     /// What the observer itself cost: `cpu_us`, `peak_rss_kb`.
     pub const OBSERVER_COST: &str = "observer_cost";
+    /// What became of a file that was to be attached: `name`, `result`, and of a copy `bytes` and
+    /// `crc32`.
+    pub const ATTACHMENT: &str = "attachment";
     /// A crash after the one that ends the session: `cause`, `detail`.
     pub const CRASHED_TOO: &str = "crashed_too";
     /// Somebody else ends the session, because its observer could not: [`Recovered`](super::Recovered).
@@ -32,6 +35,8 @@ pub const UNWATCHED: &str = "unwatched";
 pub struct Recovered {
     /// The machine has started anew since: the target ended with the boot it ran on.
     pub host_reboot: bool,
+    /// The kernel side went on recording without an observer, and what it kept follows.
+    pub kernel_went_on: bool,
     /// When, RFC 3339: the boot clock of the session may be another one.
     pub at: String,
     /// The boot that it was recovered on.
@@ -110,6 +115,7 @@ impl Note {
         };
         let data = [
             ("host_reboot", Value::from(found.host_reboot)),
+            ("kernel_went_on", Value::from(found.kernel_went_on)),
             ("at", Value::from(found.at.as_str())),
             ("boot_id", Value::from(found.boot_id.as_str())),
             ("last_seq", Value::from(found.last_seq)),
@@ -130,6 +136,7 @@ impl Note {
         let number = |key| self.number(key).unwrap_or(0);
         Recovered {
             host_reboot: self.flag("host_reboot"),
+            kernel_went_on: self.flag("kernel_went_on"),
             at: text("at"),
             boot_id: text("boot_id"),
             last_seq: self.number("last_seq"),
@@ -168,7 +175,7 @@ impl Note {
         self.data.get(key)?.as_u64()
     }
 
-    fn new<const N: usize>(topic: &str, text: &str, data: [(&str, Value); N]) -> Self {
+    pub(crate) fn new<const N: usize>(topic: &str, text: &str, data: [(&str, Value); N]) -> Self {
         let data = data.map(|(key, value)| (key.to_owned(), value));
         Self {
             topic: topic.to_owned(),

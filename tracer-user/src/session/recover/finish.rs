@@ -20,6 +20,8 @@ use crate::{
     procfs::host::HostFacts,
     session::{
         SessionId, Store,
+        attach_file::attach_all,
+        crash::words::LastWords,
         derive::Fold,
         epochs,
         journal::{
@@ -27,7 +29,9 @@ use crate::{
             notes::{Recovered, UNWATCHED},
             record::{Body, Gap, Note, ObserverEnding, Record},
         },
+        lease,
         recorder::{self, EndInfo, EndOutcome, FinishReport, Recorder, SessionError},
+        redact::Redactor,
         settle::{self, FileFailure},
         store::ClaimedSession,
         summary::{Summarizer, Summary},
@@ -39,6 +43,10 @@ use crate::{
 const SILENT: &str = "the observer was killed, or crashed without a word";
 /// The same when the machine went down.
 const REBOOTED: &str = "the machine was started anew while it was recorded";
+/// How long what the kernel kept is asked for.
+const PINS_PATIENCE: Duration = Duration::from_secs(2);
+/// Between two tries.
+const PINS_RETRY: Duration = Duration::from_millis(20);
 /// Records handed over before it is waited until they are written.
 pub(super) const BATCH: usize = 4096;
 
@@ -92,21 +100,22 @@ impl Closer<'_> {
         reading: Reading,
     ) -> Told {
         let id = claimed.id;
+        let (kept, trouble) = match self.kept(&claimed, crash) {
+            Ok(kept) => (kept, None),
+            Err(why) => (None, Some(why)),
+        };
         let damage = Recovered {
+            kernel_went_on: kept.is_some(),
             host_reboot: crash == Crash::HostReboot,
             at: format!("{:.6}", Timestamp::now()),
             boot_id: self.host.boot_id.clone(),
             ..reading.damage()
         };
         let (outcome, gate, mut reason) = foretold(crash, &reading);
-        let cause = said_by_itself(&claimed).unwrap_or(match crash {
+        let cause = said_by_itself(&claimed, &reading).unwrap_or(match crash {
             Crash::Observer => SILENT.to_owned(),
             Crash::HostReboot => REBOOTED.to_owned(),
         });
-        let (kept, trouble) = match self.unattended.records(&claimed) {
-            Ok(kept) => (kept, None),
-            Err(why) => (None, Some(why)),
-        };
         let (last_t, again) = (reading.last_t, reading.recovered_before);
         let info = self.next_info(&whose.info, crash);
         let until = match crash {
@@ -123,7 +132,11 @@ impl Closer<'_> {
         if !again && kept.is_none() {
             records.push(unwatched(last_t, until));
         }
-        let kept = kept.unwrap_or_default();
+        let mut kept = kept.unwrap_or_default();
+        let redactor = Redactor::of(&whose.info);
+        for record in &mut kept {
+            redactor.record(record);
+        }
         let end_t = kept.iter().map(|record| record.t).fold(last_t, BootNs::max);
         records.push(note(last_t, Note::recovered(&damage)));
         records.extend(kept);
@@ -131,6 +144,11 @@ impl Closer<'_> {
             records.push(note(last_t, Note::unattended_lost(&why)));
         }
         let deadline = Instant::now() + self.patience;
+        records.extend(
+            self.attachments(&id, &whose.info, deadline)
+                .into_iter()
+                .map(|attached| note(last_t, attached)),
+        );
         if let Err(why) = hand_over(&recorder, records.into_iter(), deadline) {
             return (Outcome::Failed, None, why);
         }
@@ -145,6 +163,38 @@ impl Closer<'_> {
             Ok(left) => {
                 reason.push_str(&left);
                 (outcome, gate, reason)
+            }
+        }
+    }
+
+    /// Copies what the caller wanted kept, as far as the observer had no time for it.
+    fn attachments(&self, id: &SessionId, info: &SessionInfo, deadline: Instant) -> Vec<Note> {
+        if info.attachments.is_empty() {
+            return Vec::new();
+        }
+        match self.store.existing_session(id) {
+            Ok(dir) => attach_all(&dir, &info.attachments, deadline),
+            // Nothing can be put there; writing the end will say so.
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// What the kernel kept of a session. An observer that is killed gives up its lease a moment before
+    /// its pins, or after: they are asked for again for a while.
+    fn kept(
+        &mut self,
+        claimed: &ClaimedSession,
+        crash: Crash,
+    ) -> Result<Option<Vec<Record>>, String> {
+        if crash == Crash::HostReboot {
+            // What was in the kernel went with it.
+            return Ok(None);
+        }
+        let until = Instant::now() + PINS_PATIENCE;
+        loop {
+            match self.unattended.records(claimed) {
+                Err(_) if Instant::now() < until => std::thread::sleep(PINS_RETRY),
+                other => return other,
             }
         }
     }
@@ -288,7 +338,12 @@ pub(super) fn clock_pair(host: &HostFacts) -> ClockPair {
     }
 }
 
-/// What the observer could still say of its crash.
-fn said_by_itself(_claimed: &ClaimedSession) -> Option<String> {
-    None
+/// What the observer could still say of its crash, in the lease.
+fn said_by_itself(claimed: &ClaimedSession, reading: &Reading) -> Option<String> {
+    let lines = lease::read_lines(&claimed.dir).ok()?;
+    let newest = lines.iter().rev().find_map(|line| LastWords::parse(line))?;
+    let words = LastWords::of_epoch(lines.iter().map(Vec::as_slice), newest.epoch)?;
+    // Who came after it and was killed in turn is the one to ask for, unless it only recovered.
+    let last = words.epoch.saturating_add(1) == reading.standing.next_epoch;
+    (last || reading.recovered_before).then(|| words.to_string())
 }

@@ -191,7 +191,7 @@ impl<'a> Recovery<'a> {
         let examined = status::examine(dir);
         let held = examined.held && !ours;
         match &examined.status {
-            Status::Ended(_) if examined.settled => return Step::Whole,
+            Status::Ended(_) if survey::is_settled(dir) => return Step::Whole,
             Status::Ended(_) if !held => return Step::Derive,
             _ => {}
         }

@@ -178,6 +178,7 @@ fn info_of(enrollment: &Enrollment, id: SessionId) -> SessionInfo {
         object: std::collections::BTreeMap::new(),
         redact: false,
         redacted: 0,
+        attachments: Vec::new(),
     };
     // Whoever wrote it may not have looked for secrets.
     Redactor::new(true).session(&mut info);

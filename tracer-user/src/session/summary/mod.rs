@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use self::output::Summary;
+pub(crate) use self::text::quote;
 use super::{
     derive::Fold,
     journal::{

@@ -8,7 +8,7 @@ pub(super) fn wall(session: &SessionInfo, t: BootNs) -> String {
 }
 
 /// Words as a shell would need them to get the same ones.
-pub(super) fn quote(words: &[Vec<u8>]) -> String {
+pub(crate) fn quote(words: &[Vec<u8>]) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./=:,@%+".contains(c);
     let quoted: Vec<String> = words
         .iter()

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{Text, argv, bytes, cmdline, comm, parse};
 use crate::{
     session::journal::info::{
-        Backend, ClockPair, FORMAT, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule,
+        Attachment, Backend, ClockPair, FORMAT, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule,
     },
     units::{BootNs, Ticks},
 };
@@ -44,6 +44,16 @@ struct SessionKeys<'a> {
     redact: bool,
     #[serde(default)]
     redacted: u32,
+    #[serde(borrow, default)]
+    attachments: Vec<AttachmentKeys<'a>>,
+}
+
+#[derive(Deserialize)]
+struct AttachmentKeys<'a> {
+    name: String,
+    #[serde(borrow)]
+    path: Text<'a>,
+    path_hex: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -127,5 +137,15 @@ pub(super) fn decode(line: &[u8]) -> Option<SessionInfo> {
         object: keys.object,
         redact: keys.redact,
         redacted: keys.redacted,
+        attachments: keys
+            .attachments
+            .into_iter()
+            .map(|file| {
+                Some(Attachment {
+                    path: bytes(&file.path, file.path_hex.as_deref())?,
+                    name: file.name,
+                })
+            })
+            .collect::<Option<_>>()?,
     })
 }

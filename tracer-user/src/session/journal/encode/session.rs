@@ -73,4 +73,12 @@ pub(super) fn put(out: &mut Vec<u8>, info: &SessionInfo) {
     put_value(out, key!("object"), &info.object);
     put_bool(out, key!("redact"), info.redact);
     put_count(out, key!("redacted"), info.redacted);
+    if !info.attachments.is_empty() {
+        put_list(out, key!("attachments"), &info.attachments, |out, file| {
+            put_object(out, |out| {
+                put_field(out, key!("name"), &file.name);
+                put_bytes(out, key!("path"), key!("path_hex"), &file.path);
+            });
+        });
+    }
 }
