@@ -108,8 +108,7 @@ impl Session {
         let mut info = session_info(proc, config, subject, clock, session_id);
         let redactor = Redactor::new(config.redact);
         redactor.session(&mut info);
-        // Without the handlers a fatal signal ends us as well, only without a word.
-        let _silent = slot::install();
+        let _silent = slot::install(); // Without it a fatal signal ends us all the same.
         let options = recorder::Options {
             tee: lines.tee,
             boot_offset: proc.host().boot_offset,
