@@ -5,6 +5,7 @@
 )]
 
 mod arbitrary;
+mod attachments;
 mod bytes;
 mod cost;
 mod crash;
@@ -22,11 +23,15 @@ mod hostile;
 mod journal;
 mod kill;
 mod lease;
+mod made;
 mod mounts;
 mod recorder;
 mod recover;
 mod recover_gates;
+mod retention;
 mod sandbox;
+mod sessions;
 mod status;
 mod strays;
 mod support;
+mod verify;
