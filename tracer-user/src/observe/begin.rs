@@ -1,5 +1,7 @@
 //! The beginning of a session: who observes whom, where and since when, on disk before anything runs.
 
+mod setup;
+
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -14,15 +16,9 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    config::{ObserveConfig, RunConfig},
-    observe::{
-        Audience, ObserveError,
-        command::Command,
-        error::chain,
-        json::Lines,
-        kernel::{self, Kernel},
-    },
-    probe::{attached::Attached, object::BUILT_BY},
+    config::ObserveConfig,
+    observe::{Audience, ObserveError, json::Lines, own, pins},
+    probe::attached::Attached,
     procfs::ProcRoot,
     session::{
         SessionId, StateDir, Store,
@@ -30,8 +26,7 @@ use crate::{
         enrollment::Enrollment,
         journal::{
             info::{
-                Attachment, Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo,
-                TickRule, parse_object,
+                Attachment, Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule,
             },
             record::{self, TargetBody},
         },
@@ -43,6 +38,8 @@ use crate::{
     target::Pinned,
     units::{BootNs, Comm, Process, Tgid, Ticks},
 };
+
+pub(super) use self::setup::{join, prepare};
 
 /// A session that has begun.
 pub(super) struct Session {
@@ -79,57 +76,15 @@ pub(super) struct KernelFacts {
     pub(super) object: BTreeMap<String, String>,
 }
 
-/// What `run` needs before its command may begin: `/proc`, a probe or a reason for none, a session.
-pub(super) fn prepare(
-    config: &RunConfig,
-    command: &Command,
-    audience: &mut dyn Audience,
-) -> Result<(ProcRoot, Option<Attached>, Session), ObserveError> {
-    let proc = ProcRoot::open("/proc")?;
-    let probe = match kernel::load(config.observe.ring_bytes) {
-        Ok(probe) => Some(probe),
-        Err(error) if config.require_trace => return Err(error.into()),
-        Err(error) => {
-            audience.notice(&format!("running untraced: {}", chain(&error)));
-            None
-        }
-    };
-    let subject = Subject {
-        mode: Mode::Run,
-        root: command.pid(),
-        command: config.command.clone(),
-        uid: command.uid(),
-        kernel: probe.as_ref().map(kernel_facts),
-    };
-    let lines = match Lines::start(config.observe.json.as_ref()) {
-        Ok(lines) => lines,
-        Err(error) if config.require_trace => return Err(error),
-        // The record has them all the same.
-        Err(error) => {
-            audience.notice(&chain(&error));
-            Lines::default()
-        }
-    };
-    let session = Session::begin(&proc, &config.observe, subject, lines)?;
-    Ok((proc, probe, session))
-}
-
-/// What the session says of a probe.
-pub(super) fn kernel_facts(probe: &Attached) -> KernelFacts {
-    KernelFacts {
-        degraded: Kernel::degraded(probe),
-        pid_ns: probe.observer().ns_inum.into(),
-        object: parse_object(BUILT_BY),
-    }
-}
-
 impl Session {
     /// Makes the session's directory and journal; the `session` record is on disk when this returns.
     pub(super) fn begin(
         proc: &ProcRoot,
         config: &ObserveConfig,
-        subject: Subject,
+        mut subject: Subject,
         lines: Lines,
+        probe: Option<&mut Attached>,
+        audience: &mut dyn Audience,
     ) -> Result<Self, ObserveError> {
         let own_uid = rustix::process::getuid().as_raw();
         let state_dir = StateDir::resolve(
@@ -139,15 +94,21 @@ impl Session {
         );
         let store = Store::open(&state_dir.map_err(recorder::SessionError::from)?)
             .map_err(recorder::SessionError::from)?;
-        let clock = clock_pair(proc);
+        let clock = own::clock_pair(proc);
         let session_id = store
             .new_session_id(clock.wall)
             .map_err(recorder::SessionError::from)?;
+        // Before the session is there: none that is there lacks pins because its observer was killed.
+        if let (Some(probe), Some(kernel)) = (probe, &mut subject.kernel)
+            && let Err(unpinned) = pins::pin(probe, config.bpffs.as_deref(), &session_id, &store)
+        {
+            audience.notice(&unpinned.notice());
+            kernel.degraded.push(unpinned.degraded());
+        }
         let mut info = session_info(proc, config, subject, clock, session_id);
         let redactor = Redactor::new(config.redact);
         redactor.session(&mut info);
-        // Without the handlers a fatal signal ends us as well, only without a word.
-        let _silent = slot::install();
+        let _silent = slot::install(); // Without it a fatal signal ends us all the same.
         let options = recorder::Options {
             tee: lines.tee,
             boot_offset: proc.host().boot_offset,
@@ -305,7 +266,7 @@ fn session_info(
 ) -> SessionInfo {
     let host = proc.host();
     let start_of = |tgid| Some(proc.process(tgid).ok()?.identity().ok()?.start);
-    let own = own_identity(proc);
+    let observer = own::identity(proc);
     let root_dir = proc.process(subject.root).ok();
     let comm = root_dir
         .as_ref()
@@ -338,8 +299,8 @@ fn session_info(
             boottime_offset_ns: 0,
         },
         observer: ObserverInfo {
-            pid_ns: pid_ns.or(own.pid_ns),
-            ..own
+            pid_ns: pid_ns.or(observer.pid_ns),
+            ..observer
         },
         root: RootInfo {
             pid: subject.root.0,
@@ -368,44 +329,9 @@ fn session_info(
     }
 }
 
-/// This process. Its pid namespace is also known where there is no kernel side to tell it: without it
-/// nobody could say later whether a pid of the record is still the same process.
-pub(super) fn own_identity(proc: &ProcRoot) -> ObserverInfo {
-    let pid = std::process::id();
-    let own = proc.process(Tgid(pid)).ok();
-    let start = own.as_ref().and_then(|own| own.identity().ok());
-    ObserverInfo {
-        pid,
-        starttime_ticks: start.map(|identity| identity.start),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        pid_ns: own.and_then(|own| own.pid_ns().ok()),
-    }
-}
-
-fn clock_pair(proc: &ProcRoot) -> ClockPair {
-    let pair = proc.host().read_clock_pair();
-    let wall = Timestamp::from_microsecond(pair.wall_us).unwrap_or(Timestamp::UNIX_EPOCH);
-    ClockPair {
-        boot: pair.boot,
-        wall,
-    }
-}
-
 /// Arguments as `/proc/<pid>/cmdline` has them.
 fn joined(argv: &[Vec<u8>]) -> Vec<u8> {
     argv.iter()
         .flat_map(|word| word.iter().copied().chain([0]))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_embedded_kernel_side_says_what_built_it() {
-        let object = parse_object(BUILT_BY);
-        assert!(object["compiler"].starts_with("rustc 1."), "{object:?}");
-        assert_eq!(object["object_sha256"].len(), 64);
-    }
 }
