@@ -94,6 +94,9 @@ offsets! {
     signal_group_exit_code,
     /// `signal_struct.oom_score_adj`, 2 bytes.
     signal_oom_score_adj,
+    /// `signal_struct.rlim`, array of `rlimit` (soft limit, hard limit: 8 bytes each), the first for
+    /// `RLIMIT_CPU`.
+    signal_rlim,
     /// `signal_struct.maxrss`, 8 bytes, pages.
     signal_maxrss,
     /// `signal_struct.sum_sched_runtime`, 8 bytes, ns: CPU time of released threads.

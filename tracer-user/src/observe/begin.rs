@@ -166,6 +166,16 @@ impl Session {
         self.info.interval
     }
 
+    /// Where the command was started.
+    pub(super) fn cwd(&self) -> &[u8] {
+        &self.info.cwd
+    }
+
+    /// Seconds since 1970 at a time of the boot clock.
+    pub(super) fn wall_s(&self, t: BootNs) -> u64 {
+        u64::try_from(self.info.clock.wall_of(t).as_second()).unwrap_or(0)
+    }
+
     /// When it began.
     pub(super) fn began(&self) -> BootNs {
         self.info.clock.boot

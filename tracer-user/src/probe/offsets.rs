@@ -96,6 +96,7 @@ const ORPHANED: Need = Need::Should("who loses its parent during an attach can b
 const ADOPTED: Need = Need::Should("totals of processes joined while running are incomplete");
 const VICTIM: Need = Need::Should("memory of OOM victims is missing");
 const DISPOSITION: Need = Need::Should("whether a signal was blocked or handled is missing");
+const LIMIT: Need = Need::Should("a kill for too much CPU time is not told from others");
 const SENDER: Need = Need::Should("si_code of signals is missing");
 
 /// Reads all the programs need from the kernel's type information.
@@ -171,6 +172,7 @@ impl Table<'_, '_> {
             signal_flags: self.field(signal, &["flags"], 4, STATUS),
             signal_group_exit_code: self.field(signal, &["group_exit_code"], 4, STATUS),
             signal_oom_score_adj: self.field(signal, &["oom_score_adj"], 2, VICTIM),
+            signal_rlim: self.place(signal, "rlim", LIMIT),
             signal_maxrss: self.field(signal, &["maxrss"], 8, PEAK),
             signal_sum_sched_runtime: self.field(signal, &["sum_sched_runtime"], 8, ADOPTED),
             signal_utime: self.field(signal, &["utime"], 8, ADOPTED),
