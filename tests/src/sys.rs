@@ -124,6 +124,24 @@ pub fn clone(flags: i32, child: impl FnOnce() -> i32) -> io::Result<i32> {
     call_in_child(pid, child)
 }
 
+/// Forks a child that gets this pid, which must be free (`clone3(2)`, `set_tid`): pid reuse without
+/// waiting for it.
+///
+/// # Errors
+/// As `clone3(2)`; EEXIST when the number is in use.
+pub fn fork_as(pid: i32, child: impl FnOnce() -> i32) -> io::Result<i32> {
+    let set_tid = [pid];
+    // SAFETY: all zeroes is a valid `clone_args`: integers only.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.exit_signal = libc::SIGCHLD.unsigned_abs().into();
+    args.set_tid = set_tid.as_ptr() as u64;
+    args.set_tid_size = 1;
+    // SAFETY: without CLONE_VM and without a stack this is fork; the kernel reads `args` and the one
+    // pid it points to during the call.
+    let made = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) };
+    call_in_child(made, child)
+}
+
 /// `wait4(2)` without options; -1 waits for any child.
 ///
 /// # Errors

@@ -78,6 +78,20 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
+/// The configuration that a command line of `tracer run` means: for whoever observes with an audience
+/// of their own.
+///
+/// # Errors
+/// What is wrong with the arguments, or that they are not of `run`.
+pub fn run_config(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> anyhow::Result<crate::config::RunConfig> {
+    match Cli::try_parse_from(arguments)?.command {
+        Command::Run(args) => args.into_config(),
+        _ => anyhow::bail!("these are not the arguments of tracer run"),
+    }
+}
+
 /// An error and the exit code it means.
 struct Failure {
     error: anyhow::Error,

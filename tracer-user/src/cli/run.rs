@@ -43,21 +43,26 @@ enum Whose {
     Workload,
 }
 
+impl Args {
+    /// What they mean.
+    pub(super) fn into_config(self) -> anyhow::Result<RunConfig> {
+        Ok(RunConfig {
+            command: self.command,
+            pty: self.pty,
+            user: self.user,
+            exit_from: match self.exit_from {
+                Whose::Command => ExitFrom::Command,
+                Whose::Workload => ExitFrom::Workload,
+            },
+            require_trace: self.require_trace,
+            observe: self.options.into_config()?,
+        })
+    }
+}
+
 pub(super) fn main(args: Args) -> Result<u8, Failure> {
-    let config = RunConfig {
-        command: args.command,
-        pty: args.pty,
-        user: args.user,
-        exit_from: match args.exit_from {
-            Whose::Command => ExitFrom::Command,
-            Whose::Workload => ExitFrom::Workload,
-        },
-        require_trace: args.require_trace,
-        observe: args
-            .options
-            .into_config()
-            .map_err(|error| Failure::new(OWN_FAILURE, error))?,
-    };
+    let config = args.into_config();
+    let config = config.map_err(|error| Failure::new(OWN_FAILURE, error))?;
     let ending = observe::run(&config, &mut show::Screen::new(config.observe.show));
     let ending = ending.map_err(|error| Failure {
         code: error.exit_code(),

@@ -8,7 +8,13 @@ use std::{
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::{ObserveError, end::Stop, follower::Follower, ready::Ready};
+use super::{
+    ObserveError,
+    end::Stop,
+    follower::Follower,
+    patience::{Asking, asks_to_stop},
+    ready::Ready,
+};
 use crate::{
     config::{AttachConfig, Follow},
     procfs::{ProcRoot, host::read_mono_ns},
@@ -72,6 +78,14 @@ impl Attachment {
         self.uid
     }
 
+    /// Who may ask for a faster end.
+    pub(super) fn asking(&self, stop: &Stop) -> Asking<'_> {
+        Asking {
+            signals: &self.signals,
+            asked: matches!(stop, Stop::Asked(_)),
+        }
+    }
+
     /// Watches until there is a reason to stop.
     pub(super) async fn watch(
         &mut self,
@@ -100,6 +114,11 @@ impl Attachment {
         loop {
             if let Some(stop) = self.attend()? {
                 return Ok(stop);
+            }
+            if follower.has_crashed() {
+                return Ok(Stop::Failed(
+                    "a mistake in tracer has ended the record".to_owned(),
+                ));
             }
             if config.follow == Follow::Workload && follower.target_ended() {
                 return Ok(Stop::WorkloadEnded);
@@ -140,10 +159,7 @@ impl Attachment {
     /// target.
     fn attend(&self) -> io::Result<Option<Stop>> {
         while let Some(received) = self.signals.next()? {
-            if matches!(
-                received.signo,
-                libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT
-            ) {
+            if asks_to_stop(received) {
                 return Ok(Some(Stop::Asked(signals::name(received.signo))));
             }
         }

@@ -26,6 +26,7 @@ use crate::{
     procfs::ProcRoot,
     session::{
         SessionId, StateDir, Store,
+        crash::{panics::Watching, slot},
         enrollment::Enrollment,
         journal::{
             info::{
@@ -58,6 +59,7 @@ pub(super) struct Session {
     redactor: Redactor,
     /// Nobody is to wait for a reader of `--json` any more.
     over: Arc<AtomicBool>,
+    _watching: Watching,
 }
 
 /// Whom the session is about.
@@ -144,14 +146,18 @@ impl Session {
         let mut info = session_info(proc, config, subject, clock, session_id);
         let redactor = Redactor::new(config.redact);
         redactor.session(&mut info);
+        // Without the handlers a fatal signal ends us as well, only without a word.
+        let _silent = slot::install();
         let options = recorder::Options {
             tee: lines.tee,
+            boot_offset: proc.host().boot_offset,
             durability: config.durability,
             ..recorder::Options::default()
         };
         let fold = Summarizer::new(info.clone());
         let recorder = Recorder::create_with(&store, info.clone(), fold, options)?;
         Ok(Self {
+            _watching: recorder.watch_panics(),
             recorder,
             root_tgid: Tgid(info.root.pid),
             started_root: info.mode == Mode::Run,

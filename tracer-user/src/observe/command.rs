@@ -7,7 +7,12 @@ use std::{
 };
 
 use super::{
-    Ending, ObserveError, end::Stop, error::chain, follower::Follower, ready::Ready,
+    Ending, ObserveError,
+    end::Stop,
+    error::chain,
+    follower::Follower,
+    patience::{Asking, asks_to_stop},
+    ready::Ready,
     terminal::Terminal,
 };
 use rustix::event::{PollFd, PollFlags};
@@ -38,6 +43,10 @@ pub(super) struct Command {
     terminal: Option<Terminal>,
     /// When all signals until then had been read.
     looked: Instant,
+    /// Somebody has asked to stop.
+    asked: bool,
+    /// Its wait status, once it has ended.
+    status: Option<i32>,
 }
 
 impl Command {
@@ -69,6 +78,8 @@ impl Command {
             signals,
             terminal,
             looked: Instant::now(),
+            asked: false,
+            status: None,
         })
     }
 
@@ -82,17 +93,21 @@ impl Command {
         self.uid
     }
 
-    /// Releases the command and serves it until it ends.
-    pub(super) async fn run(&mut self, follower: &mut Follower<'_>) -> Stop {
-        let mut child = match self.release() {
-            Ok(child) => child,
+    /// Releases the command into `running`, which outlives a panic here, and serves it until it ends.
+    pub(super) async fn run(
+        &mut self,
+        running: &mut Option<RunningChild>,
+        follower: &mut Follower<'_>,
+    ) -> Stop {
+        let child = match self.release() {
+            Ok(child) => running.insert(child),
             Err(error) => return Stop::NotStarted(chain(&error), error.exit_code()),
         };
-        match self.serve(&mut child, Some(&mut *follower)).await {
+        match self.serve(child, Some(&mut *follower)).await {
             Ok(status) => Stop::RootEnded(Some(status)),
             Err(source) => {
                 follower.say(&format!("no longer observing the command: {source}"));
-                self.serve_to_the_end(&mut child).map_or_else(
+                self.serve_to_the_end(child).map_or_else(
                     |source| Stop::Failed(format!("cannot wait for the command: {source}")),
                     |status| Stop::RootEnded(Some(status)),
                 )
@@ -102,16 +117,47 @@ impl Command {
 
     /// Runs the command without observing it.
     pub(super) async fn run_alone(mut self) -> Result<Ending, ObserveError> {
-        let mut child = self.release()?;
+        let child = self.release()?;
+        self.serve_alone(child).await
+    }
+
+    /// Serves it to its end, however far it has come, after a panic has ended its observation. `None`:
+    /// it never began, or is not to.
+    pub(super) async fn go_on(
+        mut self,
+        running: Option<RunningChild>,
+        may_begin: bool,
+    ) -> Option<Result<Ending, ObserveError>> {
+        if let Some(status) = self.status {
+            return Some(Ok(ended(status)));
+        }
+        let child = match running {
+            Some(child) => child,
+            None if may_begin && self.held.is_some() => match self.release() {
+                Ok(child) => child,
+                Err(error) => return Some(Err(error.into())),
+            },
+            None => return None,
+        };
+        Some(self.serve_alone(child).await)
+    }
+
+    async fn serve_alone(mut self, mut child: RunningChild) -> Result<Ending, ObserveError> {
         let served = self.serve(&mut child, None).await;
         let status = served.or_else(|_| self.serve_to_the_end(&mut child));
         let status = status.map_err(|source| ObserveError::System {
             step: "wait for the command",
             source,
         })?;
-        Ok(Ending {
-            exit_code: WaitStatus(status.cast_unsigned()).shell_code(),
-        })
+        Ok(ended(status))
+    }
+
+    /// Who may ask for a faster end.
+    pub(super) fn asking(&self) -> Asking<'_> {
+        Asking {
+            signals: &self.signals,
+            asked: self.asked,
+        }
     }
 
     /// What tracer should exit with.
@@ -161,6 +207,10 @@ impl Command {
                 self.disconnect(follower.as_deref_mut());
                 return Ok(status);
             }
+            // The command goes on when its record has crashed.
+            if follower.as_deref().is_some_and(Follower::has_crashed) {
+                schedule = None;
+            }
             if let (Some(follower), Some(schedule)) = (follower.as_deref_mut(), &mut schedule) {
                 follower.tick_if_due(schedule);
             }
@@ -168,7 +218,7 @@ impl Command {
             tokio::select! {
                 biased;
                 ready = signals.wait() => ready?,
-                () = readable(follower.as_deref_mut()) => {
+                () = readable(follower.as_deref_mut()), if schedule.is_some() => {
                     if let Some(follower) = follower.as_deref_mut() {
                         follower.take_events();
                     }
@@ -212,6 +262,7 @@ impl Command {
         let mut continued = false;
         while let Some(received) = self.signals.next()? {
             continued |= received.signo == libc::SIGCONT;
+            self.asked |= asks_to_stop(received);
             let context = Context {
                 shares_group: self.terminal.is_none(),
                 command_got_it: got_it(follower.as_deref_mut(), received, self.looked.elapsed()),
@@ -230,7 +281,10 @@ impl Command {
         self.looked = Instant::now();
         while let Some(change) = child.poll_change()? {
             match change {
-                ChildChange::Exited { status } => return Ok(Some(status)),
+                ChildChange::Exited { status } => {
+                    self.status = Some(status);
+                    return Ok(Some(status));
+                }
                 ChildChange::Continued => {}
                 ChildChange::Stopped(signal) => {
                     match on_stop(signal, is_interactive(), continued) {
@@ -258,7 +312,8 @@ impl Command {
         child: &RunningChild,
         follower: Option<&mut Follower<'_>>,
     ) -> io::Result<()> {
-        let Some(terminal) = &mut self.terminal else {
+        let terminal = self.terminal.as_mut();
+        let Some(terminal) = terminal.filter(|terminal| !terminal.is_connected()) else {
             return Ok(());
         };
         terminal
@@ -302,6 +357,12 @@ fn got_it(
     let since = u64::try_from((since_last_look + SAME_SIGNAL).as_nanos()).unwrap_or(u64::MAX);
     let t = BootNs(follower.clock_now().0.saturating_sub(since));
     follower.root_got(received.signo, Tgid(received.pid), t)
+}
+
+fn ended(status: i32) -> Ending {
+    Ending {
+        exit_code: WaitStatus(status.cast_unsigned()).shell_code(),
+    }
 }
 
 /// Continues the command, unless it has become somebody whom we may not signal.

@@ -3,9 +3,12 @@
 mod attachments;
 mod retention;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::follower::Follower;
+use super::{
+    follower::Follower,
+    patience::{self, Asking},
+};
 use crate::{
     session::{
         journal::record::{Note, ObserverEnding},
@@ -17,10 +20,6 @@ use crate::{
 
 /// How long the last events may take to come after the root was seen to have ended.
 const LAST_EVENTS: Duration = Duration::from_millis(500);
-/// How long the disk may take for the end of a session.
-const FINISH: Duration = Duration::from_secs(10);
-/// The same for a disk that has just refused or not answered: whoever waits for the command waits too.
-const FAILING: Duration = Duration::from_secs(1);
 
 /// Why observation stops.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +40,7 @@ pub(super) enum Stop {
 
 impl Follower<'_> {
     /// Brings the session to its end and says what it came to.
-    pub(super) async fn end(&mut self, stop: &Stop) -> Option<Summary> {
+    pub(super) async fn end(&mut self, stop: &Stop, asking: Asking<'_>) -> Option<Summary> {
         if matches!(stop, Stop::RootEnded(_)) {
             self.last_events_of_root().await;
         }
@@ -73,18 +72,18 @@ impl Follower<'_> {
             cause,
             t: self.clock_now(),
         };
-        // A disk that fails now is not waited for as long as one that is slow.
-        let patience = if self.session.recorder.is_failing() {
-            FAILING
-        } else {
-            FINISH
-        };
-        let report = self.session.finish(info, Instant::now() + patience);
+        let report = patience::finish(&self.session, info, asking);
         for notice in self.session.recorder.notices() {
             self.say(&notice.to_string());
         }
         if let EndOutcome::NotWritten(why) = &report.end {
             self.say(&format!("the record has no end: {why}"));
+        }
+        if let Some(crash) = &report.crash {
+            self.say(&format!(
+                "a mistake in tracer, the record ends there as crashed: {}: {}",
+                crash.cause, crash.detail
+            ));
         }
         for failure in &report.failures {
             self.say(&format!(

@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::{
     probe::support::ProbeError,
     procfs::ProcError,
-    session::recorder::SessionError,
+    session::{crash::panics::Panicked, recorder::SessionError},
     target::pty::PtyError,
     target::{LaunchError, UserError, attach::AttachError, signals::SignalError},
 };
@@ -66,6 +66,9 @@ pub enum ObserveError {
         /// What the system said.
         source: io::Error,
     },
+    /// A mistake of tracer's own.
+    #[error("a mistake in tracer, please report it: {0}")]
+    Panicked(#[from] Panicked),
     /// tracer could not go on.
     #[error("{0}")]
     Failed(String),

@@ -13,6 +13,7 @@
 //! for nothing less than a trace.
 
 mod attached;
+mod audience;
 mod begin;
 mod command;
 mod end;
@@ -20,13 +21,12 @@ mod error;
 mod follower;
 mod json;
 mod kernel;
+mod patience;
 mod ready;
 pub mod recover;
+mod rescue;
 mod terminal;
 
-use std::path::Path;
-
-pub use self::error::ObserveError;
 use self::{
     attached::Attachment,
     begin::{Session, Subject},
@@ -35,34 +35,18 @@ use self::{
     error::chain,
     follower::Follower,
     json::Lines,
+    ready::event_loop,
+    rescue::rescue,
+};
+pub use self::{
+    audience::{Audience, Ending},
+    error::ObserveError,
 };
 use crate::{
     config::{AttachConfig, RunConfig},
-    event::Event,
     procfs::ProcRoot,
-    session::{journal::info::Mode, summary::Summary},
+    session::{crash::panics::survive, journal::info::Mode},
 };
-
-/// Whoever looks on. What an observation has to say to people goes through here.
-pub trait Audience {
-    /// The terminal is raw from now on, or no longer: lines need a carriage return meanwhile.
-    fn raw_terminal(&mut self, raw: bool);
-    /// A session has begun, in this directory.
-    fn began(&mut self, directory: &Path);
-    /// Something people should know.
-    fn notice(&mut self, text: &str);
-    /// An event, as it is taken.
-    fn event(&mut self, event: &Event);
-    /// The session has ended, and this is what it came to.
-    fn finished(&mut self, summary: &Summary, directory: &Path);
-}
-
-/// How an observation came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ending {
-    /// What tracer should exit with.
-    pub exit_code: u8,
-}
 
 /// Runs a command and records its process tree, from before its first instruction to its end.
 ///
@@ -72,8 +56,8 @@ pub struct Ending {
 pub fn run(config: &RunConfig, audience: &mut dyn Audience) -> Result<Ending, ObserveError> {
     // The command is forked first, while this process has one thread, and held.
     let mut command = Command::hold(config)?;
-    let prepared = begin::prepare(config, &command, audience);
-    let (proc, probe, session) = match prepared {
+    let prepared = survive(|| begin::prepare(config, &command, audience));
+    let (proc, probe, session) = match prepared.unwrap_or_else(|panicked| Err(panicked.into())) {
         Ok(prepared) => prepared,
         Err(error) if config.require_trace => return Err(error),
         Err(error) => {
@@ -82,23 +66,29 @@ pub fn run(config: &RunConfig, audience: &mut dyn Audience) -> Result<Ending, Ob
         }
     };
 
-    event_loop()?.block_on(async {
-        let mut follower = Follower::new(session, proc, &config.observe, audience);
-        // From here on no fork, exec or exit of the tree goes unseen.
-        if let Err(error) = follower.track(probe) {
-            let why = chain(&error);
-            if config.require_trace {
-                follower.end(&Stop::NotStarted(why, 125)).await;
-                return Err(error);
+    let mut running = None;
+    let observed = survive(|| {
+        event_loop()?.block_on(async {
+            let mut follower = Follower::new(session, proc, &config.observe, audience);
+            // From here on no fork, exec or exit of the tree goes unseen.
+            if let Err(error) = follower.track(probe) {
+                let why = chain(&error);
+                if config.require_trace {
+                    let stop = Stop::NotStarted(why, 125);
+                    follower.end(&stop, command.asking()).await;
+                    return Err(error);
+                }
+                follower.say(&format!("running untraced: {why}"));
             }
-            follower.say(&format!("running untraced: {why}"));
-        }
-        let older = recover::Beside::start(config.observe.state_dir.as_deref());
-        let stop = command.run(&mut follower).await;
-        older.end(&mut follower);
-        let summary = follower.end(&stop).await;
-        Command::exit_code(stop, summary.as_ref(), config.exit_from)
-    })
+            let older = recover::Beside::start(config.observe.state_dir.as_deref());
+            let stop = command.run(&mut running, &mut follower).await;
+            older.end(&mut follower);
+            let summary = follower.end(&stop, command.asking()).await;
+            Command::exit_code(stop, summary.as_ref(), config.exit_from)
+        })
+    });
+    // The record ends with a panic, the command does not.
+    observed.unwrap_or_else(|panicked| rescue(config, command, running, panicked, audience))
 }
 
 /// Joins a process tree that is there and records it until it ends or the user has seen enough. The
@@ -121,30 +111,22 @@ pub fn attach(config: &AttachConfig, audience: &mut dyn Audience) -> Result<Endi
     let lines = Lines::start(config.observe.json.as_ref())?;
     let session = Session::begin(&proc, &config.observe, subject, lines)?;
 
-    event_loop()?.block_on(async {
-        let mut follower = Follower::new(session, proc, &config.observe, audience);
-        if let Err(error) = follower.track(Some(probe)) {
-            follower.end(&Stop::NotStarted(chain(&error), 125)).await;
-            return Err(error);
-        }
-        let stop = attachment.watch(&mut follower, config).await;
-        follower.end(&stop).await;
-        match stop {
-            Stop::Unresolved(reason) => Err(ObserveError::Unresolved(reason)),
-            Stop::Failed(why) => Err(ObserveError::Failed(why)),
-            _ => Ok(Ending { exit_code: 0 }),
-        }
-    })
-}
-
-/// One thread for everything but the recorder: events are handled in their order, without locks.
-fn event_loop() -> Result<tokio::runtime::Runtime, ObserveError> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .map_err(|source| ObserveError::System {
-            step: "start the event loop",
-            source,
+    let observed = survive(|| {
+        event_loop()?.block_on(async {
+            let mut follower = Follower::new(session, proc, &config.observe, audience);
+            if let Err(error) = follower.track(Some(probe)) {
+                let stop = Stop::NotStarted(chain(&error), 125);
+                follower.end(&stop, attachment.asking(&stop)).await;
+                return Err(error);
+            }
+            let stop = attachment.watch(&mut follower, config).await;
+            follower.end(&stop, attachment.asking(&stop)).await;
+            match stop {
+                Stop::Unresolved(reason) => Err(ObserveError::Unresolved(reason)),
+                Stop::Failed(why) => Err(ObserveError::Failed(why)),
+                _ => Ok(Ending { exit_code: 0 }),
+            }
         })
+    });
+    observed.unwrap_or_else(|panicked| Err(panicked.into()))
 }

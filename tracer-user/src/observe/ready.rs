@@ -1,4 +1,4 @@
-//! Descriptors in the event loop.
+//! The event loop, and descriptors in it.
 
 use std::{
     io,
@@ -6,6 +6,8 @@ use std::{
 };
 
 use tokio::io::{Interest, unix::AsyncFd};
+
+use super::ObserveError;
 
 /// Waits for a descriptor to become readable.
 pub(super) struct Ready(AsyncFd<OwnedFd>);
@@ -25,4 +27,16 @@ impl Ready {
         self.0.readable().await?.clear_ready();
         Ok(())
     }
+}
+
+/// One thread for everything but the recorder: events are handled in their order, without locks.
+pub(super) fn event_loop() -> Result<tokio::runtime::Runtime, ObserveError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|source| ObserveError::System {
+            step: "start the event loop",
+            source,
+        })
 }

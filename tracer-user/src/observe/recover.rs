@@ -20,6 +20,7 @@ use crate::{
     procfs::ProcRoot,
     session::{
         StateDir, Store,
+        crash::{panics::contain, stack::SignalStack},
         recorder::SessionError,
         recover::{Options, Outcome, Recovery, Report, foreign::Importer},
     },
@@ -55,7 +56,9 @@ pub fn recover(config: &RecoverConfig) -> Result<Report, ObserveError> {
                 path: dir.clone(),
                 source,
             })?;
-            found.into_iter().for_each(|found| report.add(found));
+            for found in found {
+                report.add(found);
+            }
         }
     }
     Ok(report)
@@ -107,8 +110,16 @@ impl Beside {
         let thread = std::thread::Builder::new()
             .name("recovery".to_owned())
             .spawn(move || {
+                let _stack = SignalStack::for_this_thread();
+                // A mistake in it must not end the session that it runs beside.
+                let words = contain(|| words(&within(state_dir.as_deref(), &options)));
+                let words = words.unwrap_or_else(|panicked| {
+                    Some(format!(
+                        "a mistake in tracer, recovering older sessions: {panicked}"
+                    ))
+                });
                 // Nobody may be there to hear it any more.
-                let _ = tell.send(words(&within(state_dir.as_deref(), &options)));
+                let _ = tell.send(words);
             });
         Self {
             stop,

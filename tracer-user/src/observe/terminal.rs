@@ -10,10 +10,13 @@ use std::{
 use rustix::stdio::{stdin, stdout};
 
 use super::ObserveError;
-use crate::target::{
-    RunningChild,
-    pty::{Pty, RawTerminal},
-    pump::{Copied, Ends, Pump},
+use crate::{
+    session::crash::stack::SignalStack,
+    target::{
+        RunningChild,
+        pty::{Pty, RawTerminal},
+        pump::{Copied, Ends, Pump},
+    },
 };
 
 /// How long output may still come after the command has ended: what a descendant that keeps the
@@ -63,6 +66,7 @@ impl Terminal {
         let pump = Pump::new(rustix::termios::isatty(stdin()));
         let (done, copier) = sync_channel(1);
         let work = move || {
+            let _stack = SignalStack::for_this_thread();
             let [stdin, stdout, master, ended] = &ends;
             let ends = Ends {
                 stdin: stdin.as_fd(),
@@ -79,6 +83,11 @@ impl Terminal {
         thread.map_err(system("start a thread for the terminal"))?;
         self.copier = Some(copier);
         Ok(())
+    }
+
+    /// Whether copying has begun.
+    pub(super) fn is_connected(&self) -> bool {
+        self.copier.is_some()
     }
 
     /// Whether the real terminal is raw: lines printed on it need a carriage return.

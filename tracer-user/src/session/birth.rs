@@ -5,10 +5,10 @@
 //! from the start and says whose it is. What a crash leaves unborn has a name of this form and no
 //! meaning: the command had not begun.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::os::fd::OwnedFd;
 
 use rustix::{
-    fs::{self, AtFlags, Mode, RenameFlags},
+    fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags},
     io::Errno,
 };
 
@@ -22,9 +22,6 @@ use crate::session::{
 
 /// How often a directory is made again that a sweeper took for a dead one's, before its lease was in it.
 const TRIES: u32 = 8;
-
-/// A directory without a lease is left alone for so long, unless it is empty.
-const OLD: Duration = Duration::from_secs(60);
 
 /// Why there is no new session.
 #[derive(Debug)]
@@ -69,6 +66,9 @@ pub(super) fn conceive(store: &Store, id: &SessionId) -> Result<(Dir, Lease), Bi
         return Err(BirthError::Exists);
     }
     let name = unborn_name(id);
+    // Sweepers leave directories without a lease alone meanwhile. Should one be at work, it may take
+    // ours, and we make it again.
+    let _held = lock(sessions, FlockOperation::NonBlockingLockShared);
     for again in 0..TRIES {
         match fs::mkdirat(sessions, &name, Mode::RWXU) {
             // Ours, which the sweeper is about to remove.
@@ -107,10 +107,13 @@ pub(super) fn bear(store: &Store, id: &SessionId) -> Result<(), Errno> {
     let sessions = store.sessions();
     let (from, to) = (unborn_name(id), id.as_str());
     match fs::renameat_with(sessions, &from, sessions, to, RenameFlags::NOREPLACE) {
-        // Without RENAME_NOREPLACE: file systems, kernels, sandboxes. A directory that holds something is never replaced,
-        // and an empty one is no session.
+        // Without RENAME_NOREPLACE: file systems, kernels, sandboxes. A directory that holds something
+        // is never replaced, and an empty one is no session.
         Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
-            fs::renameat(sessions, &from, sessions, to)
+            match fs::renameat(sessions, &from, sessions, to) {
+                Err(Errno::NOTEMPTY) => Err(Errno::EXIST),
+                other => other,
+            }
         }
         other => other,
     }
@@ -161,14 +164,12 @@ fn is_still(parent: &Dir, name: &str, dir: &Dir) -> bool {
     matches!((named, held), (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
 }
 
-/// Nothing has been made or removed in it for [`OLD`].
-fn is_old(dir: &Dir) -> bool {
-    let changed = fs::fstat(dir)
-        .ok()
-        .and_then(|stat| u64::try_from(stat.st_mtime).ok())
-        .map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
-    // A clock that was set back makes it young: it waits.
-    changed.is_some_and(|at| at.elapsed().is_ok_and(|age| age > OLD))
+/// A lock on the directory of sessions, on a description of its own, until the descriptor is dropped.
+/// `None` when it cannot be had at once.
+fn lock(sessions: &Dir, how: FlockOperation) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = fs::openat(sessions, ".", flags, Mode::empty()).ok()?;
+    fs::flock(&fd, how).ok().map(|()| fd)
 }
 
 /// Removes what observers that died in their first moments have left; how many directories. Those of
@@ -179,6 +180,8 @@ fn is_old(dir: &Dir) -> bool {
 pub fn sweep(store: &Store) -> Result<usize, StoreError> {
     let sessions = store.sessions();
     let mut swept = 0;
+    // Nobody is between making a directory and having its lease, as long as this is held.
+    let alone = lock(sessions, FlockOperation::NonBlockingLockExclusive);
     for name in sessions.names()? {
         if unborn_id(&name).is_none() {
             continue;
@@ -193,12 +196,11 @@ pub fn sweep(store: &Store) -> Result<usize, StoreError> {
                 Ok(Claim::Held(_lease)) if is_still(sessions, &name, &dir) => clear(&dir),
                 _ => continue,
             }
-        } else if is_old(&dir) {
+        } else if alone.is_some() {
             clear_lease(&dir)
         } else {
-            // Made this very moment, or by an observer that died in its first microseconds. One that is
-            // only slow finds its empty directory gone and makes it again.
-            Ok(())
+            // Made this very moment, or by an observer that died in its first microseconds.
+            continue;
         };
         if cleared.is_err() {
             continue;

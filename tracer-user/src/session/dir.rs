@@ -5,7 +5,7 @@
 
 use std::{
     fs::File,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -114,6 +114,31 @@ impl Dir {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         is_single(name) && fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// Makes a file in the directory that has no name and goes with its last descriptor.
+    ///
+    /// # Errors
+    /// What the system says; file systems that cannot, and kernels, say `OPNOTSUPP` or `ISDIR`.
+    pub(super) fn open_unnamed(&self, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let flags = flags | OFlags::TMPFILE | OFlags::CLOEXEC;
+        match fs::openat(&self.fd, ".", flags, Mode::RUSR | Mode::WUSR) {
+            // What ext4 says in a directory that was removed.
+            Err(Errno::PERM) if fs::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0) => {
+                Err(Errno::NOENT)
+            }
+            other => other,
+        }
+    }
+
+    /// Gives such a file its name, never over something that is there.
+    ///
+    /// # Errors
+    /// What the system says; `EXIST` when the name is taken.
+    pub(super) fn link_unnamed(&self, file: &File, name: &str) -> Result<(), Errno> {
+        // By its descriptor alone it needs a capability or a new kernel.
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        fs::linkat(fs::CWD, path, &self.fd, name, AtFlags::SYMLINK_FOLLOW)
     }
 
     /// Renames within the directory, never over something that is there.

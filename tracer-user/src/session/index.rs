@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::session::{
     publish::{Existing, publish, unfinished},
-    store::{INDEX, Store},
+    store::{INDEX, Store, StoreError},
 };
 
 /// Between two tries for the lock. `flock(2)` has no deadline of its own.
@@ -132,11 +132,15 @@ fn ends_torn(file: &File) -> io::Result<bool> {
 /// # Errors
 /// What the system says; an index that is not there is empty.
 pub fn read(store: &Store) -> io::Result<(Vec<Value>, u64)> {
-    let file = match store.dir().open(INDEX, OFlags::RDONLY, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok((Vec::new(), 0)),
-        other => BufReader::new(File::from(other?)),
+    // A pipe would be waited for, and a device may never end.
+    let file = match store.dir().open_plain(INDEX, OFlags::RDONLY) {
+        Err(StoreError::Io {
+            source: Errno::NOENT,
+            ..
+        }) => return Ok((Vec::new(), 0)),
+        other => other.map_err(io::Error::other)?,
     };
-    Ok(read_rows(file))
+    Ok(read_rows(BufReader::new(file)))
 }
 
 fn read_rows(mut source: impl BufRead) -> (Vec<Value>, u64) {

@@ -5,8 +5,8 @@
 //! observer ends. `O_CLOEXEC` keeps it from what the observer executes; a child that is forked while
 //! it is held and does not execute would share it, so nothing is forked then.
 //!
-//! The file appears locked: it is made under another name, locked, and renamed into place. Nobody
-//! ever sees a session whose observer is about to take its lease.
+//! The file appears locked: it is made without a name, locked, and then linked into place. Nobody ever
+//! sees a session whose observer is about to take its lease.
 //!
 //! Its lines name the observers, one an epoch; they are for people and for the crash slot, which
 //! appends to the same file. Only the lock decides.
@@ -134,32 +134,50 @@ impl Lease {
     /// # Errors
     /// [`LeaseError`]; nothing is left behind then.
     pub fn create(dir: &Dir) -> Result<Self, LeaseError> {
-        let error = |step, source| LeaseError::Io {
-            step,
-            path: dir.path().join(LEASE),
-            source,
-        };
-        let temporary = temporary_name(LEASE).map_err(|e| {
-            let errno = Errno::from_io_error(&e).unwrap_or(Errno::IO);
-            error("name", errno)
+        // Without a name until it is locked: whoever is killed before leaves nothing.
+        match dir.open_unnamed(OFlags::RDWR | OFlags::APPEND) {
+            Ok(file) => {
+                let lease = Self::locked(dir, file.into())?;
+                dir.link_unnamed(&lease.file, LEASE)
+                    .map_err(|source| io_error(dir, "create", source))?;
+                Ok(lease)
+            }
+            // File systems that cannot.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => {
+                Self::create_renamed(dir)
+            }
+            Err(source) => Err(io_error(dir, "create", source)),
+        }
+    }
+
+    /// [`Self::create`] by way of a temporary name.
+    fn create_renamed(dir: &Dir) -> Result<Self, LeaseError> {
+        let temporary = temporary_name(LEASE).map_err(|error| {
+            let source = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            io_error(dir, "name", source)
         })?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::APPEND;
         let file = dir
             .open(&temporary, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|e| error("create", e))?;
-        let placed = match lock(&file) {
-            Ok(true) => dir
-                .rename_new(&temporary, LEASE)
-                .map_err(|e| error("create", e)),
-            // Nobody else knows the name.
-            Ok(false) => Err(error("lock", Errno::WOULDBLOCK)),
-            Err(source) => Err(lock_error(dir, source)),
-        };
-        if let Err(error) = placed {
+            .map_err(|source| io_error(dir, "create", source))?;
+        let made = Self::locked(dir, file.into()).and_then(|lease| {
+            dir.rename_new(&temporary, LEASE)
+                .map_err(|source| io_error(dir, "create", source))?;
+            Ok(lease)
+        });
+        if made.is_err() {
             let _gone = dir.remove(&temporary);
-            return Err(error);
         }
-        Ok(Self { file: file.into() })
+        made
+    }
+
+    /// Locks a file that nobody else can have opened.
+    fn locked(dir: &Dir, file: File) -> Result<Self, LeaseError> {
+        match lock(&file) {
+            Ok(true) => Ok(Self { file }),
+            Ok(false) => Err(io_error(dir, "lock", Errno::WOULDBLOCK)),
+            Err(source) => Err(lock_error(dir, source)),
+        }
     }
 
     /// Takes the lease of a session that is there, unless someone has it. Of any number of callers
@@ -251,10 +269,9 @@ pub fn read_lines(dir: &Dir) -> Result<Vec<Vec<u8>>, LeaseError> {
     let mut text = Vec::new();
     file.take(READ_MAX)
         .read_to_end(&mut text)
-        .map_err(|source| LeaseError::Io {
-            step: "read",
-            path: dir.path().join(LEASE),
-            source: Errno::from_io_error(&source).unwrap_or(Errno::IO),
+        .map_err(|error| {
+            let source = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            io_error(dir, "read", source)
         })?;
     Ok(text
         .split(|&byte| byte == b'\n')
@@ -300,17 +317,18 @@ fn lock(file: &impl AsRawFd) -> Result<bool, Errno> {
     }
 }
 
+fn io_error(dir: &Dir, step: &'static str, source: Errno) -> LeaseError {
+    let path = dir.path().join(LEASE);
+    LeaseError::Io { step, path, source }
+}
+
 fn lock_error(dir: &Dir, source: Errno) -> LeaseError {
     let path = dir.path().join(LEASE);
     match source {
         Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL => {
             LeaseError::NoLocks { path }
         }
-        source => LeaseError::Io {
-            step: "lock",
-            path,
-            source,
-        },
+        source => io_error(dir, "lock", source),
     }
 }
 

@@ -14,8 +14,8 @@ use crate::session::{
     dir::Dir,
     epochs,
     journal::reader::{Entry, LINE_MAX, Line},
-    lease::{self, Holder},
-    store::{SUMMARY, journal_name},
+    lease::{self, Holder, LeaseError},
+    store::{ClaimedSession, SUMMARY, journal_name},
 };
 
 /// Bytes at the end of a journal that are read first. An end record has 1024.
@@ -55,6 +55,16 @@ pub fn examine(dir: &Dir) -> Examined {
     // The lease first: an observer that ends between the two looks is then seen running or ended,
     // never interrupted.
     let taken = lease::is_taken(dir);
+    judge(dir, taken)
+}
+
+/// Looks at a session whose lease is ours: there is no observer then.
+#[must_use]
+pub fn examine_claimed(claimed: &ClaimedSession) -> Examined {
+    judge(&claimed.dir, Ok(false))
+}
+
+fn judge(dir: &Dir, taken: Result<bool, LeaseError>) -> Examined {
     let journals = epochs::list(dir);
     let last_epoch = journals.as_ref().ok().and_then(|list| list.last().copied());
     let mut examined = Examined {
@@ -109,7 +119,7 @@ fn read_tail(mut file: File) -> io::Result<Option<Tail>> {
         let mut text = Vec::new();
         // A living observer writes on meanwhile: no further than we meant.
         (&file).take(window).read_to_end(&mut text)?;
-        if let Some(tail) = judge(&text, from == 0) {
+        if let Some(tail) = read_lines(&text, from == 0) {
             return Ok(Some(tail));
         }
         if from == 0 || window > 4 * LINE_MAX as u64 {
@@ -121,7 +131,7 @@ fn read_tail(mut file: File) -> io::Result<Option<Tail>> {
 
 /// What the lines say that are whole in `text`, which begins a line if it is `whole`. Only the last
 /// terminal one is decoded.
-fn judge(text: &[u8], whole: bool) -> Option<Tail> {
+fn read_lines(text: &[u8], whole: bool) -> Option<Tail> {
     let mut lines = text.split_inclusive(|&byte| byte == b'\n');
     if !whole {
         lines.next();

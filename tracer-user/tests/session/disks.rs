@@ -39,7 +39,7 @@ impl Drop for Tmpfs {
 }
 
 #[test]
-fn on_a_full_tmpfs_the_last_event_lands_when_space_is_freed_without_another_event() {
+fn n11_on_a_full_tmpfs_the_last_event_lands_when_space_is_freed_without_another_event() {
     let tmpfs = Tmpfs::mounted(512);
     let store = store_in(tmpfs.0.path());
     let recorder = Recorder::create(&store, info(&store), Seen::default()).expect("made");

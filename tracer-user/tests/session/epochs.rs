@@ -1,87 +1,20 @@
 //! A session that changes hands: each observer writes a journal of its own, and together they are one
 //! record.
 
-use std::{fs::File, io::Write, os::unix::fs::FileExt, path::Path};
-
 use serde_json::Value;
 use tracer::{
     session::{
-        SessionId, Store,
         derive::Fold,
-        epochs::{self, EpochsError, Standing},
-        journal::{
-            info::SessionInfo,
-            record::{Body, Crash, ObserverEnding, Record},
-        },
+        epochs,
+        journal::record::{Body, Crash, Record},
         recorder::{EndOutcome, Options, Recorder, SessionError},
         settle,
         status::{Status, examine},
-        store::{ClaimedSession, SessionClaim},
     },
     units::BootNs,
 };
 
 use crate::support::*;
-
-/// A session whose observer went away after `records` forks.
-fn left(store: &Store, records: u64) -> SessionInfo {
-    let info = info(store);
-    let recorder = Recorder::create(store, info.clone(), Seen::default()).expect("made");
-    recorder.accept_all(&mut (0..records).map(fork).collect());
-    assert!(recorder.flush(soon()).complete);
-    info
-}
-
-fn claimed(store: &Store, id: &SessionId) -> ClaimedSession {
-    match store.claim(id).expect("there") {
-        SessionClaim::Held(claimed) => claimed,
-        SessionClaim::Taken => panic!("{id} is taken"),
-    }
-}
-
-/// Goes on with a session as another observer does.
-fn reopen(store: &Store, info: &SessionInfo) -> (Recorder<Seen>, Standing) {
-    let claimed = claimed(store, &info.session_id);
-    let mut fold = Seen::default();
-    let standing = epochs::replay(&claimed.dir, &mut fold).expect("readable");
-    let options = Options::default();
-    let recorder = Recorder::reopen(store, claimed, &standing, info.clone(), fold, options);
-    (recorder.expect("made"), standing)
-}
-
-fn replayed(store: &Store, id: &SessionId) -> (Seen, Standing) {
-    let dir = store.existing_session(id).expect("there");
-    let mut fold = Seen::default();
-    let standing = epochs::replay(&dir, &mut fold).expect("readable");
-    (fold, standing)
-}
-
-fn bytes(path: &Path, name: &str) -> Vec<u8> {
-    std::fs::read(path.join(name)).expect("there")
-}
-
-fn append(path: &Path, name: &str, text: &[u8]) {
-    let mut file = File::options()
-        .append(true)
-        .open(path.join(name))
-        .expect("there");
-    file.write_all(text).expect("room");
-}
-
-fn files(path: &Path) -> Vec<String> {
-    let mut names: Vec<_> = std::fs::read_dir(path)
-        .expect("there")
-        .map(|entry| {
-            entry
-                .expect("entry")
-                .file_name()
-                .into_string()
-                .expect("text")
-        })
-        .collect();
-    names.sort();
-    names
-}
 
 #[test]
 fn l2_l6_l12_a_session_taken_over_goes_on_in_a_new_epoch_and_no_byte_of_the_old_one_changes() {
@@ -304,167 +237,4 @@ fn a_takeover_that_finds_no_room_leaves_no_pile_of_empty_journals() {
         assert!(matches!(refused.err(), Some(SessionError::Journal { .. })));
         assert_eq!(files(&path), before);
     }
-}
-
-#[test]
-fn c14_c25_running_is_a_held_lease_and_ended_is_an_end_record_the_moment_finish_returns() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = store_in(dir.path());
-    let info = info(&store);
-    let recorder = Recorder::create(&store, info.clone(), Seen::default()).expect("made");
-    let session = store.existing_session(&info.session_id).expect("there");
-    let just_begun = examine(&session);
-    assert_eq!(
-        (just_begun.status, just_begun.held),
-        (Status::Running, true)
-    );
-    let _report = recorder.finish(end("done"), soon());
-    let ended = examine(&session);
-    let Status::Ended(entry) = &ended.status else {
-        panic!("{ended:?}");
-    };
-    let Body::End(last) = &entry.body else {
-        panic!("{ended:?}");
-    };
-    assert_eq!(last.ending, ObserverEnding::Completed);
-    assert!(!ended.held && ended.settled);
-    drop(recorder);
-}
-
-#[test]
-fn only_an_end_record_ends_a_session_whatever_its_tail_looks_like() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = store_in(dir.path());
-    let info = left(&store, 10);
-    let session = store.existing_session(&info.session_id).expect("there");
-    let path = store.session_path(&info.session_id);
-    // A line longer than any piece that is looked at first.
-    append(&path, "journal.0.jsonl", &vec![b'x'; 3 << 20]);
-    assert_eq!(examine(&session).status, Status::Interrupted);
-    let fake = br#"
-{"seq":11,"t_boot_ns":1,"kind":"end","observer_ending":"completed","crc":"00000000"}
-"#;
-    append(&path, "journal.0.jsonl", fake);
-    assert_eq!(examine(&session).status, Status::Interrupted);
-
-    let (recorder, _) = reopen(&store, &info);
-    let _report = recorder.finish(end("done"), soon());
-    assert!(matches!(examine(&session).status, Status::Ended(_)));
-    append(&path, "journal.1.jsonl", b"torn by somebody else");
-    assert!(matches!(examine(&session).status, Status::Ended(_)));
-    let end_line = bytes(&path, "journal.1.jsonl");
-    let at = end_line.len() - 21 - 500;
-    let journal = File::options()
-        .write(true)
-        .open(path.join("journal.1.jsonl"))
-        .expect("there");
-    journal.write_all_at(b"#", at as u64).expect("written");
-    assert_eq!(
-        examine(&session).status,
-        Status::Interrupted,
-        "a damaged end is none"
-    );
-}
-
-#[test]
-fn r6_sessions_without_a_readable_journal_are_corrupt_and_nothing_panics() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = store_in(dir.path());
-    let info = left(&store, 1);
-    let session = store.existing_session(&info.session_id).expect("there");
-    let journal = store.session_path(&info.session_id).join("journal.0.jsonl");
-    std::fs::write(&journal, b"\0\xff\n\n{}\n").expect("written");
-    assert!(matches!(examine(&session).status, Status::Corrupt(_)));
-    std::fs::remove_file(&journal).expect("there");
-    assert!(matches!(examine(&session).status, Status::Corrupt(_)));
-    let none = epochs::replay(&session, &mut ());
-    assert!(matches!(none, Err(EpochsError::None { .. })));
-    std::os::unix::fs::symlink("/etc/passwd", &journal).expect("made");
-    assert!(matches!(examine(&session).status, Status::Corrupt(_)));
-    let link = epochs::replay(&session, &mut ());
-    assert!(matches!(link, Err(EpochsError::Store(_))), "{link:?}");
-}
-
-#[test]
-fn c23_finishing_many_times_and_from_many_threads_writes_one_end_and_tells_all_the_same() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = store_in(dir.path());
-    let info = left(&store, 5);
-    let (recorder, _) = reopen(&store, &info);
-    recorder.accept_all(&mut (0..1_000).map(fork).collect());
-    let causes: Vec<_> = (0..16).map(|n| format!("cause {n}")).collect();
-    let reports: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = causes
-            .iter()
-            .map(|cause| scope.spawn(|| recorder.finish(end(cause), soon())))
-            .collect();
-        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join().expect("no panic");
-        threads.into_iter().map(join).collect()
-    });
-    let again = recorder.finish(end("once more"), soon());
-    for report in reports.iter().chain([&again]) {
-        assert_eq!(report.end, EndOutcome::Durable);
-        assert_eq!(report.summary, again.summary);
-        assert_eq!(report.progress, again.progress);
-    }
-    let (seen, standing) = replayed(&store, &info.session_id);
-    assert_eq!((seen.kinds["end"], seen.kinds["fork"]), (1, 1_005));
-    let Body::End(one) = standing.end.expect("ended").body else {
-        panic!("an end");
-    };
-    assert!(causes.contains(&one.cause), "{}", one.cause);
-}
-
-#[test]
-fn c21_c29_ending_closes_the_intake_then_drains_the_queue_then_writes_the_end() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = store_in(dir.path());
-    let disk = crate::faulty::Disk::default();
-    let info = info(&store);
-    let recorder =
-        Recorder::create_with(&store, info.clone(), Seen::default(), disk.options()).expect("made");
-    disk.set(|fault| fault.hold = true);
-    recorder.accept_all(&mut (0..500).map(fork).collect());
-    wait_for("the write", || disk.is_waiting());
-    let report = std::thread::scope(|scope| {
-        let ending = scope.spawn(|| recorder.finish(end("asked"), soon()));
-        // The intake is closed from the moment the end is asked for, whatever the disk does.
-        wait_for("a closed intake", || recorder.accept(row(7)).late == 1);
-        assert!(!recorder.enroll(enrollment(info.session_id.as_str())));
-        disk.set(|fault| fault.hold = false);
-        ending.join().expect("no panic")
-    });
-    assert_eq!(report.end, EndOutcome::Durable);
-    let (seen, standing) = replayed(&store, &info.session_id);
-    let rows = seen.kinds.get("snapshot").copied().unwrap_or(0);
-    assert_eq!(
-        (seen.kinds["fork"], seen.seqs.len() as u64),
-        (500, 502 + rows)
-    );
-    assert_eq!(
-        standing.end.expect("ended").seq,
-        501 + rows,
-        "behind everything accepted"
-    );
-    let before = bytes(recorder.path(), "journal.0.jsonl");
-    assert_eq!(recorder.accept(fork(9)).late, 1);
-    assert!(recorder.finish(end("again"), soon()).late > report.late);
-    assert_eq!(bytes(recorder.path(), "journal.0.jsonl"), before);
-}
-
-#[test]
-fn r3_the_path_is_the_same_before_during_and_after() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = store_in(dir.path());
-    let info = info(&store);
-    let before = store.session_path(&info.session_id);
-    let recorder = Recorder::create(&store, info.clone(), Seen::default()).expect("made");
-    assert_eq!(recorder.path(), before);
-    let session = store.existing_session(&info.session_id).expect("there");
-    assert_eq!(session.path(), before);
-    let _report = recorder.finish(end("done"), soon());
-    assert_eq!(recorder.path(), before);
-    drop(recorder);
-    let (again, _) = reopen(&store, &info);
-    assert_eq!(again.path(), before);
 }

@@ -105,7 +105,7 @@ fn r1_whatever_a_disk_refuses_with_is_told_once_and_the_record_goes_on_by_itself
 }
 
 #[test]
-fn what_a_full_queue_leaves_out_while_the_disk_fails_is_a_gap_in_the_record() {
+fn r1_what_a_full_queue_leaves_out_while_the_disk_fails_is_a_gap_in_the_record() {
     let (_dir, disk, recorder) = faulty();
     disk.set(|fault| fault.room = Some(0));
     recorder.accept(fork(0));
@@ -171,7 +171,7 @@ fn what_a_full_queue_leaves_out_while_the_disk_fails_is_a_gap_in_the_record() {
 }
 
 #[test]
-fn a_disk_that_hangs_stops_neither_producer_nor_flush_nor_finish() {
+fn n12_r22_a_disk_that_hangs_stops_neither_producer_nor_flush_nor_finish() {
     let (_dir, disk, recorder) = faulty();
     disk.set(|fault| fault.hold = true);
     recorder.accept(fork(0));
@@ -218,7 +218,7 @@ fn a_disk_that_hangs_stops_neither_producer_nor_flush_nor_finish() {
 }
 
 #[test]
-fn a_write_held_at_a_gate_while_the_end_is_asked_for_still_comes_before_it() {
+fn c20_a_write_held_at_a_gate_while_the_end_is_asked_for_still_comes_before_it() {
     let (_dir, disk, recorder) = faulty();
     disk.set(|fault| fault.hold = true);
     recorder.accept_all(&mut (0..50).map(fork).collect());
@@ -295,7 +295,7 @@ fn after_a_failed_sync_nothing_is_called_durable() {
 }
 
 #[test]
-fn a_session_whose_directory_is_removed_is_told_and_ends() {
+fn r1_a_session_whose_directory_is_removed_is_told_and_ends() {
     let (_dir, _disk, recorder) = faulty();
     std::fs::remove_dir_all(recorder.path()).expect("removed");
     let dir = tempfile::tempdir().expect("a directory");

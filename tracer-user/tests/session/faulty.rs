@@ -23,6 +23,8 @@ pub(crate) struct Fault {
     /// Most bytes one append takes.
     pub(crate) at_most: Option<usize>,
     pub(crate) waiting: bool,
+    /// Syncs that were asked for.
+    pub(crate) syncs: u64,
     /// So many appends and syncs go through; the next one waits.
     pub(crate) hold_after: Option<u32>,
     /// Appends and syncs so far.
@@ -48,6 +50,10 @@ impl Disk {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .waiting
+    }
+
+    pub(crate) fn syncs(&self) -> u64 {
+        self.0.0.lock().expect("not poisoned").syncs
     }
 
     pub(crate) fn options(&self) -> Options {
@@ -110,8 +116,11 @@ impl JournalFile for Layer {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let fault = self.gate(|fault| fault.hold || fault.hold_sync).sync;
-        match fault {
+        let mut fault = self.gate(|fault| fault.hold || fault.hold_sync);
+        fault.syncs += 1;
+        let error = fault.sync;
+        drop(fault);
+        match error {
             Some(error) => Err(io::Error::from_raw_os_error(error)),
             None => self.file.sync(),
         }

@@ -118,7 +118,7 @@ fn small() -> Vec<Record> {
 }
 
 #[test]
-fn cut_at_every_byte_the_whole_records_before_the_cut_are_read() {
+fn r6_n2_cut_at_every_byte_the_whole_records_before_the_cut_are_read() {
     let records = small();
     let lines = journal(&records);
     for cut in 0..=lines.len() {

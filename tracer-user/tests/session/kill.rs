@@ -15,7 +15,7 @@ const STATE: &str = "TRACER_TEST_KILL_STATE";
 
 /// Records as fast as it can and says after each batch how many records it knows to be written.
 #[test]
-#[ignore = "the process that a_killed_writer_loses_nothing_it_acknowledged kills"]
+#[ignore = "the process that c4_c9_a_killed_writer_loses_nothing_it_acknowledged kills"]
 fn writer() {
     let Some(state) = std::env::var_os(STATE) else {
         return;
@@ -52,7 +52,7 @@ fn next_ack(output: &mut impl BufRead) -> Option<u64> {
 }
 
 #[test]
-fn a_killed_writer_loses_nothing_it_acknowledged() {
+fn c4_c9_a_killed_writer_loses_nothing_it_acknowledged() {
     // A fixed sequence of moments; the scheduler adds its own chance.
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut with_records = 0;

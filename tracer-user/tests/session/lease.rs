@@ -1,5 +1,4 @@
-//! Who observes a session: one observer at a time, known dead the moment it is, and the leftovers of
-//! the dead.
+//! Who observes a session: one observer at a time, known dead the moment it is.
 
 use std::{
     collections::BTreeMap,
@@ -8,15 +7,14 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{
         Barrier,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
 };
 
 use tracer::session::{
-    SessionId, Store, birth,
+    SessionId, Store,
     crash::{told, words::LastWords},
     lease::{self, Claim, Lease, LeaseError},
-    publish,
     recorder::{Recorder, SessionError},
     status::{Status, examine},
     store::{ClaimedSession, SessionClaim, StoreError},
@@ -39,7 +37,7 @@ fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     all
 }
 
-fn claim(store: &Store, id: &SessionId) -> Option<ClaimedSession> {
+pub(crate) fn claim(store: &Store, id: &SessionId) -> Option<ClaimedSession> {
     match store.claim(id).expect("claimed or taken") {
         SessionClaim::Held(claimed) => Some(claimed),
         SessionClaim::Taken => None,
@@ -67,13 +65,13 @@ fn observer() {
 }
 
 /// An observer in a process of its own.
-struct Observer {
+pub(crate) struct Observer {
     child: Child,
-    id: SessionId,
+    pub(crate) id: SessionId,
 }
 
 impl Observer {
-    fn start(dir: &Path) -> Self {
+    pub(crate) fn start(dir: &Path) -> Self {
         let mut child = Command::new(std::env::current_exe().expect("known"))
             .args(["--ignored", "--exact", "lease::observer", "--nocapture"])
             .env(STATE, dir)
@@ -90,7 +88,7 @@ impl Observer {
         Self { child, id }
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("ours");
         self.child.wait().expect("ours");
     }
@@ -296,131 +294,4 @@ fn a_claim_on_a_session_that_is_being_removed_holds_nothing() {
     drop(remover);
     assert!(Lease::claim(&session).is_err());
     assert!(!path.exists());
-}
-
-/// Names as [`publish`] gives them to files on their way, and some that only look so.
-const STRAYS: [&str; 3] = [
-    ".summary.json.0123456789abcdef.tmp",
-    ".enrollment.json.ffffffffffffffff.tmp",
-    ".lease.00000000000000aa.tmp",
-];
-const OTHERS: [&str; 5] = [
-    ".summary.json.0123456789abcdeF.tmp",
-    ".summary.json.tmp",
-    ".mine.0123456789abcdef.tmp",
-    "summary.json.0123456789abcdef.tmp",
-    ".tmp",
-];
-
-#[test]
-fn c19_unfinished_files_of_a_dead_observer_are_swept_by_their_name_and_nothing_else_is() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let mut observer = Observer::start(dir.path());
-    let store = store_in(dir.path());
-    let path = store.session_path(&observer.id);
-    for name in STRAYS.iter().chain(&OTHERS) {
-        std::fs::write(path.join(name), "half").expect("written");
-    }
-    assert!(
-        claim(&store, &observer.id).is_none(),
-        "a living one keeps its files"
-    );
-    observer.kill();
-    let claimed = claim(&store, &observer.id).expect("free");
-    let swept = publish::sweep(&claimed.dir, &claimed.lease).expect("swept");
-    assert_eq!(swept, STRAYS.len());
-    for name in STRAYS {
-        assert!(!path.join(name).exists(), "{name}");
-    }
-    for name in OTHERS {
-        assert!(path.join(name).exists(), "{name}");
-    }
-}
-
-#[test]
-fn c19_sessions_of_observers_that_died_being_born_are_swept_and_those_of_living_ones_are_not() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = store_in(dir.path());
-    let sessions = dir.path().join("state/sessions");
-    let disk = crate::faulty::Disk::default();
-    disk.set(|fault| fault.hold = true);
-    let living = info(&store);
-    std::thread::scope(|scope| {
-        let starting = scope.spawn(|| {
-            Recorder::create_with(&store, living.clone(), Seen::default(), disk.options())
-        });
-        wait_for("the first write", || disk.is_waiting());
-        assert_eq!(store.session_ids().expect("listed"), [], "it has not begun");
-
-        // The dead: one without anything, one with a free lease and half a record.
-        let empty = sessions.join(format!(".{}.new", info(&store).session_id));
-        let half = sessions.join(format!(".{}.new", info(&store).session_id));
-        let foreign = sessions.join(format!(".{}.new", info(&store).session_id));
-        for dead in [&empty, &half, &foreign] {
-            std::fs::create_dir(dead).expect("made");
-        }
-        for file in ["lease", "journal.0.jsonl", STRAYS[2]] {
-            std::fs::write(half.join(file), "half").expect("written");
-        }
-        std::fs::write(foreign.join("precious"), "mine").expect("written");
-        assert_eq!(birth::sweep(&store).expect("listed"), 2);
-        assert!(!empty.exists() && !half.exists());
-        assert!(foreign.join("precious").exists());
-
-        disk.set(|fault| fault.hold = false);
-        let recorder = starting.join().expect("no panic").expect("made");
-        assert_eq!(store.session_ids().expect("listed"), [living.session_id]);
-        let report = recorder.finish(end("done"), soon());
-        assert!(report.failures.is_empty(), "{report:?}");
-    });
-}
-
-#[test]
-fn c19_sweepers_never_take_a_session_from_an_observer_that_is_starting() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = store_in(dir.path());
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let sweepers: Vec<_> = (0..3)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut rounds = 0_u64;
-                    while !over.load(Ordering::Relaxed) {
-                        birth::sweep(&store).expect("listed");
-                        rounds += 1;
-                    }
-                    rounds
-                })
-            })
-            .collect();
-        let observers: Vec<_> = (0..2)
-            .map(|_| {
-                scope.spawn(|| {
-                    for n in 0..100 {
-                        let recorder =
-                            Recorder::create(&store, info(&store), Seen::default()).expect("made");
-                        recorder.accept(fork(n));
-                        let report = recorder.finish(end("done"), soon());
-                        assert!(report.failures.is_empty(), "{report:?}");
-                    }
-                })
-            })
-            .collect();
-        let ended: Vec<_> = observers
-            .into_iter()
-            .map(std::thread::ScopedJoinHandle::join)
-            .collect();
-        over.store(true, Ordering::Relaxed);
-        for thread in ended {
-            thread.expect("no panic");
-        }
-        for sweeper in sweepers {
-            assert!(sweeper.join().expect("no panic") > 0);
-        }
-    });
-    let ids = store.session_ids().expect("listed");
-    assert_eq!(ids.len(), 200);
-    for id in ids {
-        assert!(read_journal(&store.session_path(&id)).1.is_clean());
-    }
 }

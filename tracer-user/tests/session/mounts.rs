@@ -178,11 +178,11 @@ fn c27_on_a_hung_file_system_many_sessions_end_within_one_deadline() {
     );
     disk.thaw();
     for recorder in &recorders {
-        let report = recorder.finish(end("again"), soon());
-        assert!(
-            matches!(report.end, EndOutcome::Durable | EndOutcome::Written),
-            "{report:?}"
-        );
+        // The deadline stays passed; the end comes all the same.
+        wait_for("the late end", || {
+            let report = recorder.finish(end("again"), soon());
+            matches!(report.end, EndOutcome::Durable | EndOutcome::Written)
+        });
     }
 }
 
@@ -227,6 +227,8 @@ fn r1_on_a_disk_that_turns_read_only_the_session_goes_on_and_is_found_interrupte
     let store = store_in(&disk.path());
     assert_eq!(store.session_ids().expect("listed"), [info.session_id]);
     let session = store.existing_session(&info.session_id).expect("there");
+    // A finish that ran out of time leaves the thread to end by itself.
+    wait_for("a free lease", || !examine(&session).held);
     assert_eq!(examine(&session).status, Status::Interrupted);
     match store.claim(&info.session_id) {
         Ok(SessionClaim::Taken) => panic!("nobody has it"),

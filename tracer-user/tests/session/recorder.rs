@@ -51,7 +51,7 @@ fn a_session_is_private() {
 }
 
 #[test]
-fn a_burst_with_nothing_after_it_reaches_the_file() {
+fn c3_c28_a_burst_with_nothing_after_it_reaches_the_file() {
     let (_dir, _store, recorder) = started();
     let mut burst: Vec<_> = (0..10_000).map(fork).collect();
     assert_eq!(recorder.accept_all(&mut burst).taken, 10_000);
@@ -94,7 +94,7 @@ fn the_enrollment_is_there_before_the_first_record_after_it() {
 }
 
 #[test]
-fn an_end_is_one_record_of_constant_size_and_everything_derived_follows() {
+fn c5_an_end_is_one_record_of_constant_size_and_everything_derived_follows() {
     let (_dir, store, recorder) = started();
     for n in 0..1_000 {
         recorder.accept(fork(n));
@@ -147,7 +147,7 @@ fn an_end_is_one_record_of_constant_size_and_everything_derived_follows() {
 }
 
 #[test]
-fn what_comes_after_the_end_changes_nothing_and_is_counted() {
+fn c21_what_comes_after_the_end_changes_nothing_and_is_counted() {
     let (_dir, _store, recorder) = started();
     let first = recorder.finish(end("once"), soon());
     let before = std::fs::read(recorder.path().join("journal.0.jsonl")).expect("readable");
@@ -162,7 +162,7 @@ fn what_comes_after_the_end_changes_nothing_and_is_counted() {
 }
 
 #[test]
-fn producers_and_finishes_may_race_and_there_is_one_end_behind_everything_accepted() {
+fn c22_c23_producers_and_finishes_may_race_and_there_is_one_end_behind_everything_accepted() {
     for round in 0..20 {
         let (_dir, _store, recorder) = started();
         let recorder = &recorder;
@@ -219,7 +219,7 @@ fn producers_and_finishes_may_race_and_there_is_one_end_behind_everything_accept
 }
 
 #[test]
-fn a_recorder_that_is_dropped_leaves_everything_but_an_end() {
+fn c14_a_recorder_that_is_dropped_leaves_everything_but_an_end() {
     let (_dir, _store, recorder) = started();
     for n in 0..5_000 {
         recorder.accept(fork(n));
@@ -311,7 +311,7 @@ fn a_full_queue_says_no_and_calls_back_when_there_is_room() {
 }
 
 #[test]
-fn a_hundred_sessions_ending_at_once_are_a_hundred_whole_sessions() {
+fn c24_a_hundred_sessions_ending_at_once_are_a_hundred_whole_sessions() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = store_in(dir.path());
     std::thread::scope(|scope| {

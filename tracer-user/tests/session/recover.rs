@@ -188,8 +188,8 @@ struct Kept {
 }
 
 impl Unattended for Kept {
-    fn records(&mut self, _session: &ClaimedSession) -> Result<Vec<Record>, String> {
-        Ok(self.records.clone())
+    fn records(&mut self, _session: &ClaimedSession) -> Result<Option<Vec<Record>>, String> {
+        Ok(Some(self.records.clone()))
     }
 
     fn forget(&mut self, id: &SessionId) -> Result<(), String> {
@@ -241,6 +241,9 @@ fn what_was_recorded_while_nobody_watched_goes_on_where_a_killed_recoverer_stopp
     assert_eq!(summary["exit_code"], 7);
     assert_eq!(summary["subtype"], "crashed");
     assert_eq!(summary["completeness"]["forks"], 2);
+    // Where the kernel went on, an observer's death alone costs nothing.
+    let reasons = &summary["completeness"]["reasons"];
+    assert_eq!(reasons, &serde_json::json!(["tracking could not start"]));
     assert_eq!(summary["verdict"]["outcome"], "exited");
     assert_eq!(summary["end_ts"], "2026-11-21T05:45:13.023456Z");
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
+    io::Write,
     path::Path,
     time::{Duration, Instant},
 };
@@ -11,9 +12,10 @@ use serde_json::{Value, json};
 use tracer::{
     event::{EventKind, Exec, Exit, ExitTotals, Fork},
     session::{
-        StateDir, Store,
+        SessionId, StateDir, Store,
         derive::Fold,
         enrollment::Enrollment,
+        epochs::{self, Standing},
         journal::{
             JournalReader,
             info::{
@@ -22,7 +24,8 @@ use tracer::{
             reader::{Entry, ReadStats},
             record::{Body, ObserverEnding, Record, SnapshotEvent},
         },
-        recorder::EndInfo,
+        recorder::{EndInfo, Options, Recorder},
+        store::{ClaimedSession, SessionClaim},
     },
     snapshot::{Role, SnapshotRow},
     units::{BootNs, Comm, ProcKey, Process, Tgid, Ticks},
@@ -266,6 +269,66 @@ pub(crate) fn read_journal(session: &Path) -> (Vec<Entry>, ReadStats) {
         entries.push(entry);
     }
     (entries, reader.stats())
+}
+
+/// A session whose observer went away after `records` forks.
+pub(crate) fn left(store: &Store, records: u64) -> SessionInfo {
+    let info = info(store);
+    let recorder = Recorder::create(store, info.clone(), Seen::default()).expect("made");
+    recorder.accept_all(&mut (0..records).map(fork).collect());
+    assert!(recorder.flush(soon()).complete);
+    info
+}
+
+pub(crate) fn claimed(store: &Store, id: &SessionId) -> ClaimedSession {
+    match store.claim(id).expect("there") {
+        SessionClaim::Held(claimed) => claimed,
+        SessionClaim::Taken => panic!("{id} is taken"),
+    }
+}
+
+/// Goes on with a session as another observer does.
+pub(crate) fn reopen(store: &Store, info: &SessionInfo) -> (Recorder<Seen>, Standing) {
+    let claimed = claimed(store, &info.session_id);
+    let mut fold = Seen::default();
+    let standing = epochs::replay(&claimed.dir, &mut fold).expect("readable");
+    let options = Options::default();
+    let recorder = Recorder::reopen(store, claimed, &standing, info.clone(), fold, options);
+    (recorder.expect("made"), standing)
+}
+
+pub(crate) fn replayed(store: &Store, id: &SessionId) -> (Seen, Standing) {
+    let dir = store.existing_session(id).expect("there");
+    let mut fold = Seen::default();
+    let standing = epochs::replay(&dir, &mut fold).expect("readable");
+    (fold, standing)
+}
+
+pub(crate) fn bytes(path: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(path.join(name)).expect("there")
+}
+
+pub(crate) fn append(path: &Path, name: &str, text: &[u8]) {
+    let mut file = File::options()
+        .append(true)
+        .open(path.join(name))
+        .expect("there");
+    file.write_all(text).expect("room");
+}
+
+pub(crate) fn files(path: &Path) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(path)
+        .expect("there")
+        .map(|entry| {
+            entry
+                .expect("entry")
+                .file_name()
+                .into_string()
+                .expect("text")
+        })
+        .collect();
+    names.sort();
+    names
 }
 
 /// Waits until `ready` says yes.

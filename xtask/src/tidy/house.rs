@@ -3,12 +3,13 @@
 //! A change here is a change of architecture: it belongs in ARCHITECTURE.md too.
 
 /// Members of the workspace, in the order data flows.
-pub(super) const MEMBERS: [&str; 5] = [
+pub(super) const MEMBERS: [&str; 6] = [
     "tracer-common",
     "tracer-ebpf",
     "tracer-user",
     "xtask",
     "tests",
+    "fuzz",
 ];
 
 /// What each member may use of the others, by crate name.
@@ -18,10 +19,11 @@ pub(super) const CRATES: &[(&str, &[&str])] = &[
     ("tracer-user", &["tracer_common"]),
     ("xtask", &[]),
     ("tests", &["tracer", "tracer_common"]),
+    ("fuzz", &["tracer"]),
 ];
 
 /// Crates of the workspace that something could import.
-pub(super) const OWN_CRATES: &[&str] = &["tracer", "tracer_common", "tracer_tests"];
+pub(super) const OWN_CRATES: &[&str] = &["tracer", "tracer_common", "tracer_fuzz", "tracer_tests"];
 
 /// Rooms of `tracer-user/src` by floor. A room imports from floors below its own, never from its own
 /// or above: rooms on one floor meet only in `observe`.

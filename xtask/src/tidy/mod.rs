@@ -52,7 +52,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     for member in house::MEMBERS {
         let folder = root.join(member);
         manifests.push(read(root, &folder.join("Cargo.toml"))?);
-        for part in ["src", "tests", "benches", "examples"] {
+        for part in ["src", "tests", "benches", "examples", "fuzz_targets"] {
             for path in walk(&folder.join(part))? {
                 sources.push(read(root, &path)?);
             }

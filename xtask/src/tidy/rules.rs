@@ -212,6 +212,7 @@ fn member_direction(place: &Place<'_>, named: &Named) -> Option<String> {
     let own = match place.member {
         "tracer-user" => "tracer",
         "tests" => "tracer_tests",
+        "fuzz" => "tracer_fuzz",
         _ => "",
     };
     let (_, may) = house::CRATES

@@ -128,6 +128,11 @@ impl<'a> Follower<'a> {
         schedule
     }
 
+    /// Whether a panic somewhere has ended the record: what comes now would not be in it.
+    pub(super) fn has_crashed(&self) -> bool {
+        self.session.recorder.has_crashed()
+    }
+
     /// How long this session has been going on.
     pub(super) fn session_age(&self) -> Duration {
         Duration::from_nanos(self.clock_now().since(self.session.began()))

@@ -143,6 +143,17 @@ pub fn contain<R>(work: impl FnOnce() -> R) -> Result<R, Panicked> {
     })
 }
 
+/// Does `work` so that a panic in it, which has ended the sessions that watch for it, ends no more than
+/// that.
+///
+/// # Errors
+/// [`Panicked`] says what the panic said.
+pub fn survive<R>(work: impl FnOnce() -> R) -> Result<R, Panicked> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panicked {
+        said: words(&*payload).to_owned(),
+    })
+}
+
 fn words(payload: &dyn Any) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))

@@ -3,6 +3,8 @@
 //! There it is input like any other: a line counts when its checksum is right and it says what a crash
 //! line says; whatever else a lease holds is somebody else's. Pure.
 
+use std::fmt;
+
 use serde::Deserialize;
 
 use crate::{
@@ -73,9 +75,21 @@ impl LastWords {
     }
 
     /// The words of an epoch, by the lines of a lease: the first decide.
+    #[must_use]
     pub fn of_epoch<'a>(lines: impl IntoIterator<Item = &'a [u8]>, epoch: u32) -> Option<Self> {
         let mut words = lines.into_iter().filter_map(Self::parse);
         words.find(|words| words.epoch == epoch)
+    }
+}
+
+impl fmt::Display for LastWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Crash { cause, detail } = &self.crash;
+        let (accepted, written) = (self.last_accepted, self.last_written);
+        write!(
+            f,
+            "{cause}: {detail}; last record taken {accepted}, written {written}"
+        )
     }
 }
 

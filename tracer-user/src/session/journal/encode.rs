@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The constant bytes of a line's last key and end: `,"crc":"xxxxxxxx"}`.
-pub(crate) const TAIL_BYTES: usize = 18;
+pub const TAIL_BYTES: usize = 18;
 
 /// Writes lines. Holds what a line needs and the record itself does not know.
 #[derive(Debug, Clone, Copy, Default)]

@@ -35,6 +35,8 @@ pub const UNWATCHED: &str = "unwatched";
 pub struct Recovered {
     /// The machine has started anew since: the target ended with the boot it ran on.
     pub host_reboot: bool,
+    /// The kernel side went on recording without an observer, and what it kept follows.
+    pub kernel_went_on: bool,
     /// When, RFC 3339: the boot clock of the session may be another one.
     pub at: String,
     /// The boot that it was recovered on.
@@ -113,6 +115,7 @@ impl Note {
         };
         let data = [
             ("host_reboot", Value::from(found.host_reboot)),
+            ("kernel_went_on", Value::from(found.kernel_went_on)),
             ("at", Value::from(found.at.as_str())),
             ("boot_id", Value::from(found.boot_id.as_str())),
             ("last_seq", Value::from(found.last_seq)),
@@ -133,6 +136,7 @@ impl Note {
         let number = |key| self.number(key).unwrap_or(0);
         Recovered {
             host_reboot: self.flag("host_reboot"),
+            kernel_went_on: self.flag("kernel_went_on"),
             at: text("at"),
             boot_id: text("boot_id"),
             last_seq: self.number("last_seq"),

@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::session::crash::{panics::contain, stack::SignalStack};
+
 /// Bytes that may wait for the consumer.
 pub(super) const TEE_BYTES: usize = 4 << 20;
 
@@ -47,7 +49,13 @@ impl Tee {
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("tee".to_owned())
-            .spawn(move || theirs.run(sink))?;
+            .spawn(move || {
+                let _stack = SignalStack::for_this_thread();
+                // A mistake here costs the copy, not the record.
+                if contain(|| theirs.run(sink)).is_err() {
+                    theirs.give_up();
+                }
+            })?;
         Ok(Self {
             shared,
             thread: Some(thread),
@@ -127,14 +135,18 @@ impl Shared {
             drop(state);
             let result = sink.write_all(&lines).and_then(|()| sink.flush());
             if result.is_err() {
-                let mut state = self.lock();
-                state.broken = true;
-                state.writing = false;
-                state.dropped += count_lines(&lines);
-                self.changed.notify_all();
+                self.lock().dropped += count_lines(&lines);
+                self.give_up();
                 return;
             }
             lines.clear();
         }
+    }
+
+    fn give_up(&self) {
+        let mut state = self.lock();
+        state.broken = true;
+        state.writing = false;
+        self.changed.notify_all();
     }
 }

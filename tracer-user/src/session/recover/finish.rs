@@ -21,6 +21,7 @@ use crate::{
     session::{
         SessionId, Store,
         attach_file::attach_all,
+        crash::words::LastWords,
         derive::Fold,
         epochs,
         journal::{
@@ -28,7 +29,9 @@ use crate::{
             notes::{Recovered, UNWATCHED},
             record::{Body, Gap, Note, ObserverEnding, Record},
         },
+        lease,
         recorder::{self, EndInfo, EndOutcome, FinishReport, Recorder, SessionError},
+        redact::Redactor,
         settle::{self, FileFailure},
         store::ClaimedSession,
         summary::{Summarizer, Summary},
@@ -40,6 +43,10 @@ use crate::{
 const SILENT: &str = "the observer was killed, or crashed without a word";
 /// The same when the machine went down.
 const REBOOTED: &str = "the machine was started anew while it was recorded";
+/// How long what the kernel kept is asked for.
+const PINS_PATIENCE: Duration = Duration::from_secs(2);
+/// Between two tries.
+const PINS_RETRY: Duration = Duration::from_millis(20);
 /// Records handed over before it is waited until they are written.
 pub(super) const BATCH: usize = 4096;
 
@@ -93,21 +100,22 @@ impl Closer<'_> {
         reading: Reading,
     ) -> Told {
         let id = claimed.id;
+        let (kept, trouble) = match self.kept(&claimed, crash) {
+            Ok(kept) => (kept, None),
+            Err(why) => (None, Some(why)),
+        };
         let damage = Recovered {
+            kernel_went_on: kept.is_some(),
             host_reboot: crash == Crash::HostReboot,
             at: format!("{:.6}", Timestamp::now()),
             boot_id: self.host.boot_id.clone(),
             ..reading.damage()
         };
         let (outcome, gate, mut reason) = foretold(crash, &reading);
-        let cause = said_by_itself(&claimed).unwrap_or(match crash {
+        let cause = said_by_itself(&claimed, &reading).unwrap_or(match crash {
             Crash::Observer => SILENT.to_owned(),
             Crash::HostReboot => REBOOTED.to_owned(),
         });
-        let (kept, trouble) = match self.unattended.records(&claimed) {
-            Ok(kept) => (kept, None),
-            Err(why) => (Vec::new(), Some(why)),
-        };
         let (last_t, again) = (reading.last_t, reading.recovered_before);
         let info = self.next_info(&whose.info, crash);
         let until = match crash {
@@ -120,8 +128,14 @@ impl Closer<'_> {
             Err(error) => return (Outcome::Failed, None, told(&error)),
         };
         let mut records = Vec::new();
-        if !again {
+        // Where the kernel went on, no event is missing.
+        if !again && kept.is_none() {
             records.push(unwatched(last_t, until));
+        }
+        let mut kept = kept.unwrap_or_default();
+        let redactor = Redactor::of(&whose.info);
+        for record in &mut kept {
+            redactor.record(record);
         }
         let end_t = kept.iter().map(|record| record.t).fold(last_t, BootNs::max);
         records.push(note(last_t, Note::recovered(&damage)));
@@ -162,6 +176,26 @@ impl Closer<'_> {
             Ok(dir) => attach_all(&dir, &info.attachments, deadline),
             // Nothing can be put there; writing the end will say so.
             Err(_) => Vec::new(),
+        }
+    }
+
+    /// What the kernel kept of a session. An observer that is killed gives up its lease a moment before
+    /// its pins, or after: they are asked for again for a while.
+    fn kept(
+        &mut self,
+        claimed: &ClaimedSession,
+        crash: Crash,
+    ) -> Result<Option<Vec<Record>>, String> {
+        if crash == Crash::HostReboot {
+            // What was in the kernel went with it.
+            return Ok(None);
+        }
+        let until = Instant::now() + PINS_PATIENCE;
+        loop {
+            match self.unattended.records(claimed) {
+                Err(_) if Instant::now() < until => std::thread::sleep(PINS_RETRY),
+                other => return other,
+            }
         }
     }
 
@@ -304,7 +338,12 @@ pub(super) fn clock_pair(host: &HostFacts) -> ClockPair {
     }
 }
 
-/// What the observer could still say of its crash.
-fn said_by_itself(_claimed: &ClaimedSession) -> Option<String> {
-    None
+/// What the observer could still say of its crash, in the lease.
+fn said_by_itself(claimed: &ClaimedSession, reading: &Reading) -> Option<String> {
+    let lines = lease::read_lines(&claimed.dir).ok()?;
+    let newest = lines.iter().rev().find_map(|line| LastWords::parse(line))?;
+    let words = LastWords::of_epoch(lines.iter().map(Vec::as_slice), newest.epoch)?;
+    // Who came after it and was killed in turn is the one to ask for, unless it only recovered.
+    let last = words.epoch.saturating_add(1) == reading.standing.next_epoch;
+    (last || reading.recovered_before).then(|| words.to_string())
 }

@@ -47,13 +47,14 @@ use crate::{
 
 /// What went on recording while the observer was dead. Where nothing did, `()`.
 pub trait Unattended {
-    /// What it holds of a session and the session's journals do not have, in order. Until
+    /// What it holds of a session and the session's journals do not have, in order; `None` when nothing
+    /// went on recording it. Until
     /// [`Self::forget`] it must go on holding that: a recoverer may be killed before, or while, it
     /// writes it down.
     ///
     /// # Errors
     /// Why it cannot be read, for people.
-    fn records(&mut self, session: &ClaimedSession) -> Result<Vec<Record>, String>;
+    fn records(&mut self, session: &ClaimedSession) -> Result<Option<Vec<Record>>, String>;
 
     /// The session is ended and on disk: gives up what is held of it.
     ///
@@ -63,8 +64,8 @@ pub trait Unattended {
 }
 
 impl Unattended for () {
-    fn records(&mut self, _session: &ClaimedSession) -> Result<Vec<Record>, String> {
-        Ok(Vec::new())
+    fn records(&mut self, _session: &ClaimedSession) -> Result<Option<Vec<Record>>, String> {
+        Ok(None)
     }
 
     fn forget(&mut self, _id: &SessionId) -> Result<(), String> {
@@ -190,7 +191,7 @@ impl<'a> Recovery<'a> {
         let examined = status::examine(dir);
         let held = examined.held && !ours;
         match &examined.status {
-            Status::Ended(_) if examined.settled => return Step::Whole,
+            Status::Ended(_) if survey::is_settled(dir) => return Step::Whole,
             Status::Ended(_) if !held => return Step::Derive,
             _ => {}
         }

@@ -18,7 +18,7 @@ use crate::{
         enrollment::{ENROLLMENT_MAX, Enrollment},
         epochs,
         status::Examined,
-        store::{ENROLLMENT, StoreError},
+        store::{ENROLLMENT, PROC_TRACE, SUMMARY, StoreError},
     },
     units::Tgid,
 };
@@ -26,6 +26,13 @@ use crate::{
 /// `statfs(2)`: file systems that live in memory.
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 const RAMFS_MAGIC: i64 = 0x8584_58f6;
+
+/// Whether what is made from a session's journals is there: files, and not merely something of that name.
+pub(super) fn is_settled(dir: &Dir) -> bool {
+    [SUMMARY, PROC_TRACE]
+        .iter()
+        .all(|name| dir.open_plain(name, OFlags::RDONLY).is_ok())
+}
 
 /// The facts of a session, and whose it is. `held`: somebody else has its lease.
 pub(super) fn facts(

@@ -53,7 +53,6 @@ pub(super) fn is_afterthought(body: &Body) -> bool {
         Body::Session(info) => info.epoch > 0,
         Body::Gap(gap) => gap.reason == UNWATCHED,
         Body::Note(note) => [topic::RECOVERED, topic::IMPORTED].contains(&note.topic.as_str()),
-        Body::End(end) => end.ending == ObserverEnding::Crashed,
         _ => false,
     }
 }
@@ -62,7 +61,8 @@ impl Summarizer {
     /// What is missing because an observer crashed.
     pub(super) fn crash_reasons(&self) -> Vec<String> {
         let mut reasons = Vec::new();
-        if self.has_crashed() {
+        // Where recovery ended the record, what is missing between crash and end is named below.
+        if self.has_crashed() && self.recovered.is_none() {
             reasons.push("the observer crashed".to_owned());
         }
         if self.unwatched > 0 {
@@ -72,7 +72,11 @@ impl Summarizer {
         for (count, what) in [
             (found.bad_lines, "damaged line"),
             (found.missing, "missing record"),
-            (u64::from(found.torn_bytes > 0), "line cut off by the crash"),
+            // What the kernel kept has it whole.
+            (
+                u64::from(found.torn_bytes > 0 && !found.kernel_went_on),
+                "line cut off by the crash",
+            ),
         ] {
             if count > 0 {
                 reasons.push(format!("{count} × {what}"));

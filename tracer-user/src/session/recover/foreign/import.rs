@@ -24,7 +24,7 @@ use crate::{
             finish::{Closer, foretold_outcome, hand_over, note},
             gates::{Crash, Gate},
             reading::Reading,
-            told,
+            survey, told,
             whose::{Whose, start_ns},
         },
         redact::Redactor,
@@ -59,14 +59,14 @@ impl Import<'_> {
         match store.existing_session(&candidate.id) {
             Ok(dir) => {
                 let examined = status::examine(&dir);
-                if matches!(examined.status, Status::Ended(_)) && examined.settled {
+                if matches!(examined.status, Status::Ended(_)) && survey::is_settled(&dir) {
                     return (Outcome::Whole, None, String::new());
                 }
                 if examined.held {
                     return taken();
                 }
             }
-            Err(_) if self.listed(store, &candidate) => {
+            Err(_) if listed(store, &candidate) => {
                 return (Outcome::Whole, None, String::new());
             }
             Err(_) => {}
@@ -80,13 +80,6 @@ impl Import<'_> {
             Err(Stopped::Done(told)) => told,
             Err(Stopped::Failed(error)) => (Outcome::Failed, None, told(&error)),
         }
-    }
-
-    /// It was taken over before, and the session has been removed since.
-    fn listed(&self, store: &Store, candidate: &Candidate) -> bool {
-        let id = candidate.id.as_str();
-        let rows = crate::session::index::read(store);
-        rows.is_ok_and(|(rows, _)| rows.iter().any(|row| row["session_id"] == id))
     }
 
     fn foretold(&self) -> Told {
@@ -159,27 +152,9 @@ impl Import<'_> {
             Err(error) => return Err(error.into()),
         };
         if !begun.enrolled {
-            self.introduce(&begun.recorder, candidate, pair);
+            introduce(&begun.recorder, candidate, pair);
         }
         Ok(Some(begun))
-    }
-
-    /// What comes before the rows.
-    fn introduce(&self, recorder: &Recorder<Summarizer>, candidate: &Candidate, pair: &Pair) {
-        let name = |name: &Option<Vec<u8>>| {
-            String::from_utf8_lossy(name.as_deref().unwrap_or_default()).into_owned()
-        };
-        let t = candidate.known.clock.boot;
-        let enrollment = &candidate.enrollment;
-        // The note last: where it is, all of this is.
-        let mut records: Vec<Record> = pin(enrollment, candidate)
-            .map(|body| Record { t, body })
-            .into_iter()
-            .collect();
-        let imported = Note::imported(&name(&pair.trace), &name(&pair.enrollment));
-        records.push(note(t, imported));
-        let _first = recorder.enroll(enrollment.clone());
-        recorder.accept_all(&mut records);
     }
 
     fn fill(&self, store: &Store, begun: Begun, candidate: Candidate) -> Told {
@@ -228,6 +203,31 @@ impl Import<'_> {
             unattended: nothing,
         }
     }
+}
+
+/// It was taken over before, and the session has been removed since.
+fn listed(store: &Store, candidate: &Candidate) -> bool {
+    let id = candidate.id.as_str();
+    let rows = crate::session::index::read(store);
+    rows.is_ok_and(|(rows, _)| rows.iter().any(|row| row["session_id"] == id))
+}
+
+/// What comes before the rows.
+fn introduce(recorder: &Recorder<Summarizer>, candidate: &Candidate, pair: &Pair) {
+    let name = |name: &Option<Vec<u8>>| {
+        String::from_utf8_lossy(name.as_deref().unwrap_or_default()).into_owned()
+    };
+    let t = candidate.known.clock.boot;
+    let enrollment = &candidate.enrollment;
+    // The note last: where it is, all of this is.
+    let mut records: Vec<Record> = pin(enrollment, candidate)
+        .map(|body| Record { t, body })
+        .into_iter()
+        .collect();
+    let imported = Note::imported(&name(&pair.trace), &name(&pair.enrollment));
+    records.push(note(t, imported));
+    let _first = recorder.enroll(enrollment.clone());
+    recorder.accept_all(&mut records);
 }
 
 /// Why an import ends before it has begun.

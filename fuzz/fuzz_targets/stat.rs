@@ -1,0 +1,6 @@
+//! `cargo +nightly fuzz run --features libfuzzer stat`
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    tracer_fuzz::stat::target(data);
+});
