@@ -128,6 +128,10 @@ impl Kernel {
                 "execs_missed".to_owned(),
                 now.execs_missed.saturating_sub(before.execs_missed),
             ));
+            losses.push((
+                "hooks_skipped".to_owned(),
+                now.skipped.saturating_sub(before.skipped),
+            ));
             self.counted = now;
         }
         losses.push((
