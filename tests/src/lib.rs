@@ -5,8 +5,10 @@
 //! skips. Nothing sleeps to synchronise: [`wait::wait_for`] polls a condition up to a deadline.
 
 pub mod check;
+pub mod crash;
 pub mod exec;
 pub mod facts;
+pub mod hold;
 pub mod journal;
 pub mod launch;
 pub mod need;

@@ -21,6 +21,7 @@ mod error;
 mod follower;
 mod json;
 mod kernel;
+mod own;
 mod patience;
 mod ready;
 pub mod recover;
