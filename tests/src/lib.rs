@@ -6,8 +6,10 @@
 
 pub mod bpffs;
 pub mod check;
+pub mod crash;
 pub mod exec;
 pub mod facts;
+pub mod hold;
 pub mod journal;
 pub mod launch;
 pub mod need;

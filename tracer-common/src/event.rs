@@ -7,7 +7,10 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{ids::ProcRef, limits::COMM_LEN};
+use crate::{
+    ids::ProcRef,
+    limits::{COMM_LEN, SENDER_CMDLINE_MAX},
+};
 
 /// Kind of [`ForkEvent`].
 pub const KIND_FORK: u16 = 1;
@@ -57,6 +60,16 @@ pub const FLAG_SENDER_KERNEL: u16 = 1 << 7;
 pub const FLAG_SIGNAL_GROUP: u16 = 1 << 8;
 /// Oom: the kernel gave the victim's memory figures.
 pub const FLAG_OOM_FIGURES: u16 = 1 << 9;
+/// Signal: sent with `SEND_SIG_NOINFO`, by the kernel for what the sender did or befell it.
+pub const FLAG_SIGNAL_NO_INFO: u16 = 1 << 10;
+/// Signal: sent with `SEND_SIG_PRIV`, by the kernel in its own name.
+pub const FLAG_SIGNAL_PRIVILEGED: u16 = 1 << 11;
+/// Signal: the sending thread is on its way out.
+pub const FLAG_SENDER_EXITING: u16 = 1 << 12;
+/// Signal: the task it was generated for blocks it.
+pub const FLAG_SIGNAL_BLOCKED: u16 = 1 << 13;
+/// Signal: the target has a handler for it.
+pub const FLAG_SIGNAL_HANDLED: u16 = 1 << 14;
 
 /// A process was made, or adopted at attach.
 #[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
@@ -153,7 +166,8 @@ pub struct ExitEvent {
     pub reserved: u32,
 }
 
-/// A signal was generated for a tracked process.
+/// A signal was generated for a tracked process. A [`SignalSender`] follows where another process may
+/// have ended the target by it.
 #[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct SignalEvent {
@@ -174,6 +188,22 @@ pub struct SignalEvent {
     pub code: i32,
     /// 0 delivered, 1 ignored, 2 already pending, 3 overflow with failure, 4 overflow with info lost.
     pub result: i32,
+}
+
+/// More of a sender, who may be gone before user space can look.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub struct SignalSender {
+    /// Whose child it is.
+    pub parent: ProcRef,
+    /// The parent's name, NUL-padded.
+    pub parent_comm: [u8; COMM_LEN],
+    /// Bytes of its command line with all NULs, before any cut.
+    pub cmdline_total: u64,
+    /// Bytes of `cmdline` that count; the others are whatever was there.
+    pub cmdline_len: u64,
+    /// The beginning of its command line.
+    pub cmdline: [u8; SENDER_CMDLINE_MAX],
 }
 
 /// The OOM killer chose a tracked process.

@@ -6,6 +6,8 @@ pub const COMM_LEN: usize = 16;
 pub const FILENAME_MAX: usize = 512;
 /// Most bytes of an exec's arguments that are sent. Longer ones are cut and flagged.
 pub const ARGV_MAX: usize = 2048;
+/// Most bytes of a signal's sender's command line that are sent.
+pub const SENDER_CMDLINE_MAX: usize = 256;
 /// Default size of the ring buffer in bytes: 5,500 whole process lives (docs/performance.md).
 pub const RING_BYTES: u32 = 4 << 20;
 /// Default number of processes tracked at once.

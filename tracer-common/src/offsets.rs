@@ -53,6 +53,10 @@ offsets! {
     task_thread_pid,
     /// `task_struct.cred`, pointer to `cred`: effective credentials.
     task_cred,
+    /// `task_struct.blocked`, 8 bytes: bit n - 1 for signal n.
+    task_blocked,
+    /// `task_struct.sighand`, pointer to `sighand_struct`.
+    task_sighand,
     /// `task_struct.start_boottime` (`real_start_time` before 5.5), 8 bytes, ns.
     task_start_boottime,
     /// `task_struct.self_exec_id`, 4 or 8 bytes: counts execs.
@@ -145,6 +149,12 @@ offsets! {
     bprm_argc,
     /// `kernel_siginfo.si_code`, 4 bytes.
     siginfo_code,
+    /// `sighand_struct.action`, array of `k_sigaction`, the first for signal 1.
+    sighand_action,
+    /// `sizeof(struct k_sigaction)`.
+    sigaction_size,
+    /// `k_sigaction.sa.sa_handler`, 8 bytes.
+    sigaction_handler,
 
     /// 1 when `sched_process_exit` says whether the group is dead (since 6.16), else 0.
     exit_has_group_dead,

@@ -155,6 +155,27 @@ pub struct Signal {
     pub sender_cmdline: Vec<u8>,
     /// Secrets in it that were replaced before it was recorded.
     pub sender_redacted: u32,
+    /// How it was sent, and what the target would do with it.
+    pub scene: Scene,
+}
+
+/// What the kernel side saw around a signal at its generation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scene {
+    /// The kernel sent it without details (`SEND_SIG_NOINFO`), for something the sender did or that
+    /// befell it: a write to a broken pipe, its own death. No program can pretend this.
+    pub no_info: bool,
+    /// The kernel sent it in its own name (`SEND_SIG_PRIV`). No program can pretend this either, but
+    /// one may send itself a signal with the code `SI_KERNEL`.
+    pub privileged: bool,
+    /// The sending thread was on its way out (`PF_EXITING`).
+    pub sender_exiting: bool,
+    /// The target blocked this signal.
+    pub blocked: bool,
+    /// The target had a handler for this signal.
+    pub handled: bool,
+    /// Whose child the sender was, and the name of that process.
+    pub sender_parent: Option<(Process, Comm)>,
 }
 
 /// The OOM killer chose a tracked process.

@@ -9,21 +9,16 @@
     reason = "a test says what must hold, helpers included"
 )]
 
+mod harness;
 mod launching;
 
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 
+use harness::tests;
 use launching::{Found, found_by, launcher, scratch, wait_for};
 use rustix::process::Signal;
-
-/// The tests by name, as `#[test]` would list them.
-macro_rules! tests {
-    ($($name:ident,)*) => {
-        &[$((stringify!($name), $name as fn())),*]
-    };
-}
 
 const TESTS: &[(&str, fn())] = tests![
     a_command_finds_what_it_would_without_us,
@@ -51,7 +46,7 @@ fn main() -> ExitCode {
     if args.first().is_some_and(|arg| arg == "--launch") {
         return launching::as_launcher(&args[1..]);
     }
-    launching::run_tests(TESTS, &args)
+    harness::run_tests(TESTS, &args)
 }
 
 fn bit(signal: i32) -> u64 {

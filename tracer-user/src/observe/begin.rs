@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use crate::{
     config::ObserveConfig,
-    observe::{Audience, ObserveError, json::Lines, pins},
+    observe::{Audience, ObserveError, json::Lines, own, pins},
     probe::attached::Attached,
     procfs::ProcRoot,
     session::{
@@ -94,7 +94,7 @@ impl Session {
         );
         let store = Store::open(&state_dir.map_err(recorder::SessionError::from)?)
             .map_err(recorder::SessionError::from)?;
-        let clock = clock_pair(proc);
+        let clock = own::clock_pair(proc);
         let session_id = store
             .new_session_id(clock.wall)
             .map_err(recorder::SessionError::from)?;
@@ -257,7 +257,7 @@ fn session_info(
 ) -> SessionInfo {
     let host = proc.host();
     let start_of = |tgid| Some(proc.process(tgid).ok()?.identity().ok()?.start);
-    let own = own_identity(proc);
+    let observer = own::identity(proc);
     let root_dir = proc.process(subject.root).ok();
     let comm = root_dir
         .as_ref()
@@ -290,8 +290,8 @@ fn session_info(
             boottime_offset_ns: 0,
         },
         observer: ObserverInfo {
-            pid_ns: pid_ns.or(own.pid_ns),
-            ..own
+            pid_ns: pid_ns.or(observer.pid_ns),
+            ..observer
         },
         root: RootInfo {
             pid: subject.root.0,
@@ -317,29 +317,6 @@ fn session_info(
         attachments: config.attach_files.iter().map(Attachment::from).collect(),
         redact: false,
         redacted: 0,
-    }
-}
-
-/// This process. Its pid namespace is also known where there is no kernel side to tell it: without it
-/// nobody could say later whether a pid of the record is still the same process.
-pub(super) fn own_identity(proc: &ProcRoot) -> ObserverInfo {
-    let pid = std::process::id();
-    let own = proc.process(Tgid(pid)).ok();
-    let start = own.as_ref().and_then(|own| own.identity().ok());
-    ObserverInfo {
-        pid,
-        starttime_ticks: start.map(|identity| identity.start),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        pid_ns: own.and_then(|own| own.pid_ns().ok()),
-    }
-}
-
-fn clock_pair(proc: &ProcRoot) -> ClockPair {
-    let pair = proc.host().read_clock_pair();
-    let wall = Timestamp::from_microsecond(pair.wall_us).unwrap_or(Timestamp::UNIX_EPOCH);
-    ClockPair {
-        boot: pair.boot,
-        wall,
     }
 }
 

@@ -61,6 +61,7 @@ pub(super) fn by_reason(counters: &Counters) -> Vec<(String, u64)> {
     let mut losses: Vec<_> = KINDS.into_iter().map(ring_full).collect();
     losses.push(("map_full".to_owned(), counters.map_full));
     losses.push(("execs_missed".to_owned(), counters.execs_missed));
+    losses.push(("hooks_skipped".to_owned(), counters.skipped));
     losses
 }
 

@@ -23,6 +23,7 @@ mod json;
 mod kernel;
 mod leftovers;
 mod losses;
+mod own;
 mod patience;
 mod pins;
 mod ready;

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Follower, ObserveError, begin, leftovers::Leftovers};
+use super::{Follower, ObserveError, leftovers::Leftovers, own};
 use crate::{
     config::{ObserveConfig, RecoverConfig},
     probe::decode::DecodeUnits,
@@ -48,14 +48,14 @@ pub fn recover(config: &RecoverConfig) -> Result<Report, ObserveError> {
     )?;
     if !config.foreign_dirs.is_empty() {
         let proc = ProcRoot::open("/proc")?;
-        let own = begin::own_identity(&proc);
+        let observer = own::identity(&proc);
         let state = state_dir(config.state_dir.as_deref())?;
         let store = if config.dry_run {
             existing_store(&state)?
         } else {
             Some(Store::open(&state).map_err(SessionError::from)?)
         };
-        let mut importer = Importer::new(store.as_ref(), &proc, own, &options);
+        let mut importer = Importer::new(store.as_ref(), &proc, observer, &options);
         for dir in &config.foreign_dirs {
             let found = importer.run(dir).map_err(|source| ObserveError::Foreign {
                 path: dir.clone(),
@@ -78,12 +78,12 @@ fn within(
     let Some(store) = existing_store(&self::state_dir(state_dir)?)? else {
         return Ok(Report::new(options.dry_run));
     };
-    let own = begin::own_identity(&proc);
+    let observer = own::identity(&proc);
     let units = DecodeUnits {
         page_kb: proc.host().page_size / 1024,
     };
     let mut left = Leftovers::new(&store, bpffs, units);
-    let report = Recovery::new(&store, &proc, own, options, &mut left).run();
+    let report = Recovery::new(&store, &proc, observer, options, &mut left).run();
     let mut report = report.map_err(SessionError::from)?;
     if !options.dry_run {
         left.sweep_into(&mut report);
@@ -100,10 +100,7 @@ fn state_dir(flag: Option<&Path>) -> Result<StateDir, ObserveError> {
 
 /// The store, unless nothing was ever recorded there: looking for sessions makes no directories.
 fn existing_store(state: &StateDir) -> Result<Option<Store>, ObserveError> {
-    if !state.path().join("sessions").exists() {
-        return Ok(None);
-    }
-    Ok(Some(Store::open(state).map_err(SessionError::from)?))
+    Ok(Store::open_existing(state).map_err(SessionError::from)?)
 }
 
 /// A recovery beside a run.

@@ -12,15 +12,17 @@ use thiserror::Error;
 use tracer_common::{
     event::{
         EventHeader, ExecEvent, ExitEvent, FLAG_ADOPTED, FLAG_ARGV_TRUNCATED, FLAG_ARGV_UNREADABLE,
-        FLAG_FILENAME_TRUNCATED, FLAG_MAXRSS_UPPER_BOUND, FLAG_OOM_FIGURES, FLAG_SENDER_KERNEL,
-        FLAG_SIGNAL_GROUP, FLAG_TOTALS_PARTIAL, ForkEvent, KIND_EXEC, KIND_EXIT, KIND_FORK,
-        KIND_OOM, KIND_SIGNAL, OomEvent, SignalEvent,
+        FLAG_FILENAME_TRUNCATED, FLAG_MAXRSS_UPPER_BOUND, FLAG_OOM_FIGURES, FLAG_SENDER_EXITING,
+        FLAG_SENDER_KERNEL, FLAG_SIGNAL_BLOCKED, FLAG_SIGNAL_GROUP, FLAG_SIGNAL_HANDLED,
+        FLAG_SIGNAL_NO_INFO, FLAG_SIGNAL_PRIVILEGED, FLAG_TOTALS_PARTIAL, ForkEvent, KIND_EXEC,
+        KIND_EXIT, KIND_FORK, KIND_OOM, KIND_SIGNAL, OomEvent, SignalEvent, SignalSender,
     },
     ids::ProcRef,
+    limits::SENDER_CMDLINE_MAX,
 };
 
 use crate::{
-    event::{Event, EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Signal},
+    event::{Event, EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Scene, Signal},
     units::{BootNs, Comm, ProcKey, Process, Tgid},
 };
 
@@ -72,7 +74,10 @@ pub fn decode(record: &[u8], units: DecodeUnits) -> Result<Event, DecodeError> {
             EventKind::Exec(Box::new(exec(&exec_event, rest)?))
         }
         KIND_EXIT => EventKind::Exit(Box::new(exit(&split(record, KIND_EXIT)?.0, units))),
-        KIND_SIGNAL => EventKind::Signal(Box::new(signal(&split(record, KIND_SIGNAL)?.0))),
+        KIND_SIGNAL => {
+            let (signal_event, rest) = split(record, KIND_SIGNAL)?;
+            EventKind::Signal(Box::new(signal(&signal_event, rest)))
+        }
         KIND_OOM => EventKind::Oom(Box::new(oom(&split(record, KIND_OOM)?.0, units))),
         unknown => return Err(DecodeError::UnknownKind(unknown)),
     };
@@ -200,7 +205,9 @@ fn accounted(bytes: u64) -> Option<u64> {
     (bytes != u64::MAX).then_some(bytes)
 }
 
-fn signal(event: &SignalEvent) -> Signal {
+fn signal(event: &SignalEvent, rest: &[u8]) -> Signal {
+    let sender = split::<SignalSender>(rest, KIND_SIGNAL).ok();
+    let sender = sender.as_ref().map(|(sender, _)| sender);
     Signal {
         target: process(&event.target),
         signal: event.signal,
@@ -212,8 +219,28 @@ fn signal(event: &SignalEvent) -> Signal {
         sender_comm: Comm::from_bytes(&event.sender_comm),
         sender_uid: event.sender_uid,
         sender_redacted: 0,
-        sender_cmdline: Vec::new(),
+        sender_cmdline: sender.map(cmdline).unwrap_or_default(),
+        scene: Scene {
+            no_info: has(&event.header, FLAG_SIGNAL_NO_INFO),
+            privileged: has(&event.header, FLAG_SIGNAL_PRIVILEGED),
+            sender_exiting: has(&event.header, FLAG_SENDER_EXITING),
+            blocked: has(&event.header, FLAG_SIGNAL_BLOCKED),
+            handled: has(&event.header, FLAG_SIGNAL_HANDLED),
+            sender_parent: sender.map(|sender| {
+                (
+                    process(&sender.parent),
+                    Comm::from_bytes(&sender.parent_comm),
+                )
+            }),
+        },
     }
+}
+
+/// The sender's command line, NUL-separated; one that was cut ends without its NUL.
+fn cmdline(sender: &SignalSender) -> Vec<u8> {
+    let len = usize::try_from(sender.cmdline_len).unwrap_or(usize::MAX);
+    let known = &sender.cmdline[..len.min(SENDER_CMDLINE_MAX)];
+    known.to_vec()
 }
 
 fn oom(event: &OomEvent, units: DecodeUnits) -> Oom {

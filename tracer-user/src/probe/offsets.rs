@@ -94,6 +94,7 @@ const PEAK: Need = Need::Should("peak memory is missing");
 const IMAGE_PEAK: Need = Need::Should("peak memory of the last image alone is missing");
 const ADOPTED: Need = Need::Should("totals of processes joined while running are incomplete");
 const VICTIM: Need = Need::Should("memory of OOM victims is missing");
+const DISPOSITION: Need = Need::Should("whether a signal was blocked or handled is missing");
 const SENDER: Need = Need::Should("si_code of signals is missing");
 
 /// Reads all the programs need from the kernel's type information.
@@ -148,6 +149,8 @@ impl Table<'_, '_> {
             task_mm: self.field(task, &["mm"], 8, IMAGE),
             task_thread_pid: self.field(task, &["thread_pid"], 8, NAMESPACE),
             task_cred: self.field(task, &["cred"], 8, OWNER),
+            task_blocked: self.field(task, &["blocked"], 8, DISPOSITION),
+            task_sighand: self.field(task, &["sighand"], 8, DISPOSITION),
             task_start_boottime: self.field(task, &["start_boottime", "real_start_time"], 8, START),
             task_self_exec_id: self.place(task, "self_exec_id", AGAIN),
             task_sum_exec_runtime: self.field(task, &["se.sum_exec_runtime"], 8, CPU),
@@ -195,6 +198,9 @@ impl Table<'_, '_> {
             bprm_filename: self.field("linux_binprm", &["filename"], 8, IMAGE),
             bprm_argc: self.field("linux_binprm", &["argc"], 4, IMAGE),
             siginfo_code: self.field("kernel_siginfo", &["si_code"], 4, SENDER),
+            sighand_action: self.place("sighand_struct", "action", DISPOSITION),
+            sigaction_size: self.size("k_sigaction", DISPOSITION),
+            sigaction_handler: self.field("k_sigaction", &["sa.sa_handler"], 8, DISPOSITION),
 
             exit_has_group_dead: self.exit_has_group_dead(),
             mark_victim_is_task: self.mark_victim_is_task(),

@@ -66,8 +66,9 @@ pub fn retain(
                 done.removed.push(id);
                 surplus -= 1;
             }
-            // Somebody else was faster.
-            Err(RemoveError::Gone { .. }) => surplus -= 1,
+            // Somebody else was faster, or is at it. Taking another one in its place would leave too
+            // few; one too many goes the next time.
+            Err(RemoveError::Gone { .. } | RemoveError::Running { .. }) => surplus -= 1,
             Err(error) => done.kept.push((id, super::status::told(&error))),
         }
     }

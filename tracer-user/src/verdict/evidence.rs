@@ -1,20 +1,23 @@
-//! What may explain an end: the signals and OOM kills that came before it.
+//! What may explain an end: the signals and OOM kills that came before it, stops, children's ends.
 //!
-//! Evidence is kept for living processes only, a few items each, so that memory does not grow with
-//! the number of processes that have ended.
+//! Data only, gathered by [`casebook`](super::casebook). A case is open while its process lives and
+//! holds a bounded number of items, so memory does not grow with the number of processes that have
+//! ended.
 
-use std::collections::HashMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Killer, Relation, signals};
+use super::{Killer, Relation, WaitStatus, stops::Stops};
 use crate::{
-    event::{Oom, Signal},
-    units::{BootNs, ProcKey, Process, Ticks},
+    event::{OomFigures, Scene},
+    units::{BootNs, Comm, Process},
 };
 
-/// Lethal signals kept for one process; the last ones count.
-const SIGNALS_MAX: usize = 8;
+/// `si_code` of a signal from the kernel (`sigaction(2)`).
+pub const SI_KERNEL: i32 = 0x80;
+/// `si_code` of a POSIX timer.
+pub const SI_TIMER: i32 = -2;
 
-/// A lethal signal that was generated for a process.
+/// A lethal signal that was generated for a process and not refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignalSeen {
     /// Its record.
@@ -25,16 +28,99 @@ pub struct SignalSeen {
     pub signal: i32,
     /// `si_code`.
     pub code: i32,
-    /// 0 when delivered.
-    pub result: i32,
-    /// Sent by the kernel by itself.
-    pub from_kernel: bool,
+    /// Into the queue of the whole process, not of one thread.
+    pub group: bool,
+    /// What the kernel side saw around it.
+    pub scene: Scene,
     /// Who sent it; for a signal of the kernel's, who was running.
     pub sender: Process,
     /// The same, with names and relation.
     pub killer: Killer,
-    /// Who sent the sender a lethal signal before.
-    pub behind: Option<Killer>,
+    /// What the sender was started as: last part of its image's path.
+    pub program: Option<String>,
+    /// Record of the sender's own end, where that came first.
+    pub sender_ended: Option<u64>,
+    /// A lethal signal that the sender had got itself.
+    pub behind: Option<Box<Behind>>,
+    /// The sender's last signal was that its own timer had run out: that record.
+    pub alarm: Option<u64>,
+    /// The observer only passed it on: the note that says so.
+    pub passed_on: Option<u64>,
+    /// The kernel continued the process right after it, as it does when a terminal goes away.
+    pub continued: bool,
+    /// The target was stopped.
+    pub while_stopped: bool,
+    /// The OOM kill that it belongs to, when the victim was another process.
+    pub oom: Option<Box<OomSeen>>,
+    /// Another process had sent the same one before, and both may have been waiting.
+    pub contested: bool,
+}
+
+/// How a signal came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// A process sent it.
+    Sent,
+    /// The kernel sent it because of something the sender did, or that befell it.
+    OnBehalf,
+    /// The kernel sent it in its own name.
+    Kernel,
+    /// A POSIX timer ran out.
+    Timer,
+    /// The kernel tells of a cause by a positive code: a fault, a descriptor that is ready.
+    Told,
+}
+
+impl SignalSeen {
+    /// How it came to be.
+    #[must_use]
+    pub fn how(&self) -> How {
+        if self.scene.no_info {
+            return How::OnBehalf;
+        }
+        match self.code {
+            SI_KERNEL => How::Kernel,
+            SI_TIMER => How::Timer,
+            1.. => How::Told,
+            // kill(2) is for the whole process, tgkill(2) has a code of its own.
+            0 if !self.group => How::OnBehalf,
+            _ => How::Sent,
+        }
+    }
+
+    /// Whether the target sent it to itself.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.killer.relation == Relation::Itself
+    }
+
+    /// Whether the sender was dying, or dead.
+    #[must_use]
+    pub fn sender_was_dying(&self) -> bool {
+        self.scene.sender_exiting || self.sender_ended.is_some()
+    }
+
+    /// What the sender calls itself, or was started as, when that is known.
+    #[must_use]
+    pub fn program_is(&self, name: &str) -> bool {
+        match &self.program {
+            Some(program) => program == name,
+            None => self.killer.comm == name,
+        }
+    }
+}
+
+/// A lethal signal that a sender had got itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Behind {
+    /// Its record.
+    pub seq: u64,
+    /// When.
+    pub t: BootNs,
+    /// Signal number.
+    pub signal: i32,
+    /// Who sent it.
+    pub killer: Killer,
 }
 
 /// An OOM kill.
@@ -42,109 +128,95 @@ pub struct SignalSeen {
 pub struct OomSeen {
     /// Its record.
     pub seq: u64,
-    /// Anonymous resident memory of the victim, KiB, where the kernel says it.
-    pub anon_rss_kb: Option<u64>,
+    /// When.
+    pub t: BootNs,
+    /// The victim.
+    pub victim: Process,
+    /// Its name.
+    pub comm: Comm,
+    /// Whose allocation made the kernel look for a victim.
+    pub trigger: Process,
+    /// The victim's memory, where the kernel says it.
+    pub figures: Option<OomFigures>,
 }
 
-/// What is known of one living process.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What is known of one process.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Case {
-    /// The last lethal signals for it, oldest first.
-    pub signals: Vec<SignalSeen>,
+    /// It was there before tracking began.
+    pub adopted: bool,
+    /// From when on its signals could be seen.
+    pub since: BootNs,
+    /// The last lethal signal of each number in each queue (`true`: the process's own). Of a number
+    /// below 32 a queue holds one: a later one there means that the earlier was taken out and
+    /// survived.
+    pub signals: BTreeMap<(i32, bool), SignalSeen>,
     /// The OOM killer chose it.
     pub oom: Option<OomSeen>,
-    /// Record of its parent's end, when that came first.
-    pub parent_exit: Option<(u64, ProcKey)>,
+    /// The last children that ended in a way that can be passed up, oldest first.
+    pub ends: Vec<Arc<Dead>>,
+    /// Record of the last end among its children.
+    pub last_end: Option<u64>,
+    /// Time spent stopped.
+    pub stops: Stops,
+    /// A timer of its own ran out: record and signal.
+    pub alarm: Option<(u64, i32)>,
+    /// The kernel told it that its CPU time is used up: that record.
+    pub cpu_limit: Option<u64>,
 }
 
-/// What is known of all living processes.
-#[derive(Debug, Clone, Default)]
-pub struct Evidence {
-    cases: HashMap<ProcKey, Case>,
+/// A process that has ended, and its case.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dead {
+    /// Which process.
+    pub process: Process,
+    /// Its start in clock ticks, as `/proc` shows it.
+    pub starttime_ticks: u64,
+    /// Its last name.
+    pub comm: Comm,
+    /// Its exit record.
+    pub seq: u64,
+    /// When it ended.
+    pub t: BootNs,
+    /// Its wait status.
+    pub status: WaitStatus,
+    /// CPU time it took, µs.
+    pub cpu_us: u64,
+    /// Its case, closed.
+    pub case: Case,
+    /// Where its ending comes from, when that is further down.
+    pub passed: Option<Passed>,
+    /// Processes of the tree that a signal had ended before: all, and those by the signal that its
+    /// exit code may stand for.
+    pub killed_before: (u64, u64),
 }
 
-impl Evidence {
-    /// Takes a signal record. `relation` is what the sender is to the target at this moment,
-    /// `start` the sender's start as `/proc` shows it.
-    pub fn signal(
-        &mut self,
-        seq: u64,
-        t: BootNs,
-        signal: &Signal,
-        relation: Relation,
-        start: Ticks,
-    ) {
-        // What was ignored, or pending already, did nothing: it must not push out what did.
-        if !signals::is_lethal(signal.signal) || signal.result != 0 {
-            return;
-        }
-        // A wrapper that somebody sent a lethal signal most likely only passes it on. What it got from
-        // the kernel, such as the alarm that timeout(1) sets, is its own business.
-        let sender = self.cases.get(&signal.sender.key);
-        let sent_to_sender = sender.and_then(|case| {
-            let mut signals = case.signals.iter().rev();
-            signals.find(|seen| !seen.from_kernel && seen.sender.key != signal.sender.key)
-        });
-        let behind = sent_to_sender.map(|seen| seen.killer.clone());
-        let case = self.cases.entry(signal.target.key).or_default();
-        if case.signals.len() == SIGNALS_MAX {
-            case.signals.remove(0);
-        }
-        let cmdline = (!signal.sender_cmdline.is_empty()).then(|| {
-            let mut words = signal.sender_cmdline.clone();
-            while words.last() == Some(&0) {
-                words.pop();
-            }
-            words
-                .iter_mut()
-                .filter(|byte| **byte == 0)
-                .for_each(|byte| *byte = b' ');
-            String::from_utf8_lossy(&words).into_owned()
-        });
-        case.signals.push(SignalSeen {
-            seq,
-            t,
-            signal: signal.signal,
-            code: signal.code,
-            result: signal.result,
-            from_kernel: signal.from_kernel,
-            sender: signal.sender,
-            behind,
-            killer: Killer {
-                pid: (signal.sender.tgid.0 != 0).then_some(signal.sender.tgid.0),
-                starttime_ticks: start.0,
-                comm: signal.sender_comm.to_text(),
-                cmdline,
-                uid: signal.sender_uid,
-                relation,
-            },
-        });
-    }
-
-    /// Takes an OOM record.
-    pub fn oom(&mut self, seq: u64, oom: &Oom) {
-        let case = self.cases.entry(oom.victim.key).or_default();
-        case.oom = Some(OomSeen {
-            seq,
-            anon_rss_kb: oom.figures.map(|figures| figures.anon_rss_kb),
-        });
-    }
-
-    /// Notes for `child` that its parent's exit is record `seq`.
-    pub fn parent_ended(&mut self, child: ProcKey, seq: u64, parent: ProcKey) {
-        self.cases.entry(child).or_default().parent_exit = Some((seq, parent));
-    }
-
-    /// Whether `process` is the parent of `child` and ended before it.
+impl Dead {
+    /// What people call it.
     #[must_use]
-    pub fn parent_of(&self, child: ProcKey, process: ProcKey) -> bool {
-        let case = self.cases.get(&child);
-        case.and_then(|case| case.parent_exit)
-            .is_some_and(|(_, parent)| parent == process)
+    pub fn name(&self) -> String {
+        format!("{} (pid {})", self.comm.to_text(), self.process.tgid)
     }
+}
 
-    /// Takes out what is known of a process, at its end.
-    pub fn take(&mut self, process: ProcKey) -> Case {
-        self.cases.remove(&process).unwrap_or_default()
-    }
+/// An ending that was passed up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Passed {
+    /// The process that a signal really ended.
+    pub real: Arc<Dead>,
+    /// Who passed it up on the way, nearest to the real place first; without the last one.
+    pub via: Vec<Arc<Passer>>,
+    /// Nobody else's end came between, at any step.
+    pub last: bool,
+}
+
+/// Who passed an ending up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passer {
+    /// Which process.
+    pub process: Process,
+    /// Its name.
+    pub comm: Comm,
+    /// Its exit record.
+    pub seq: u64,
 }

@@ -1,17 +1,31 @@
 //! From a wait status and its evidence to a verdict.
 
 use super::{
-    Cause, Confidence, Killer, Outcome, Relation, Verdict,
-    evidence::{Case, SignalSeen},
+    Cause, Confidence, Origin, Outcome, Passing, Verdict,
+    aftermath::{Aftermath, CorePlace},
+    evidence::{Dead, How, Passed, SignalSeen},
+    explain::{self, Why},
+    memory, passing,
+    pending::culprit,
     signals,
     status::WaitStatus,
+    words::{length, list, who},
 };
+use crate::units::BootNs;
+
+const SIGKILL: i32 = 9;
+/// How long before an exit a signal is still worth telling, ns.
+const LATELY_NS: u64 = 10_000_000_000;
+/// Shorter stops are not told, ns.
+const STOP_NS: u64 = 1_000_000;
 
 /// What became of the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// Its exit record: `seq` and raw wait status.
-    Seen(u64, WaitStatus),
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum End<'a> {
+    /// Its exit was seen.
+    Seen(&'a Dead),
+    /// Only its parent told: record and raw wait status.
+    Waited(u64, WaitStatus),
     /// It lived when observation ended.
     StillRunning,
     /// Its end was not seen, and why.
@@ -20,7 +34,7 @@ pub enum End {
 
 /// Judges one process. `name` is what people call it, for the sentence.
 #[must_use]
-pub fn judge(name: &str, end: End, case: &Case) -> Verdict {
+pub fn judge(name: &str, end: End<'_>, after: &Aftermath) -> Verdict {
     match end {
         End::StillRunning => {
             let sentence = format!("{name} was still running when observation ended");
@@ -30,9 +44,10 @@ pub fn judge(name: &str, end: End, case: &Case) -> Verdict {
             Outcome::Unknown,
             format!("how {name} ended is unknown: {why}"),
         ),
-        End::Seen(seq, status) => match (status.signal(), status.exit_code()) {
-            (Some(signal), _) => signaled(name, seq, signal, status.core_dumped(), case),
-            (None, code) => exited(name, seq, code.unwrap_or(0)),
+        End::Waited(seq, status) => waited(name, seq, status),
+        End::Seen(dead) => match dead.status.signal() {
+            Some(signal) => signaled(name, dead, signal, after),
+            None => exited(name, dead, after),
         },
     }
 }
@@ -47,188 +62,323 @@ fn open(outcome: Outcome, sentence: String) -> Verdict {
         confidence: Confidence::Unknown,
         sentence,
         killer: None,
+        origin: None,
+        stopped_us: 0,
         evidence: Vec::new(),
     }
 }
 
-fn exited(name: &str, seq: u64, code: i32) -> Verdict {
-    let (cause, sentence) = match code {
-        0 => (Cause::Success, format!("{name} exited 0")),
-        code => (Cause::ErrorExit, format!("{name} exited {code}")),
-    };
-    Verdict {
-        outcome: Outcome::Exited,
-        exit_code: Some(code),
-        signal: None,
-        core_dumped: false,
-        cause,
-        confidence: Confidence::Certain,
-        sentence,
-        killer: None,
-        evidence: vec![seq],
-    }
-}
-
-fn signaled(name: &str, seq: u64, signal: i32, core_dumped: bool, case: &Case) -> Verdict {
-    // Only a delivered signal of that number can have done it; the last one did.
-    let sent = case
-        .signals
-        .iter()
-        .rev()
-        .find(|seen| seen.signal == signal && seen.result == 0);
-    let (why, confidence, detail) = explain(signal, sent, case);
-    let signal_name = signals::name(signal);
-    let core = if core_dumped { " (core dumped)" } else { "" };
-    let sentence = match detail {
-        Some(detail) => format!("{name} ended by {signal_name}{core}: {detail}"),
-        None => format!("{name} ended by {signal_name}{core}"),
-    };
-    let mut evidence = vec![seq];
-    evidence.extend(sent.map(|seen| seen.seq));
-    evidence.extend(case.oom.as_ref().map(|oom| oom.seq));
-    if why == Cause::ParentDeath {
-        evidence.extend(case.parent_exit.map(|(seq, _)| seq));
-    }
+/// Puts a verdict together from a wait status and what explains it.
+fn close(name: &str, status: WaitStatus, why: Why, record: u64) -> Verdict {
+    let mut evidence = why.evidence;
+    evidence.push(record);
     evidence.sort_unstable();
+    evidence.dedup();
     Verdict {
-        outcome: Outcome::Signaled,
-        exit_code: None,
-        signal: Some(signal_name),
-        core_dumped,
-        cause: why,
-        confidence,
-        sentence,
-        killer: sent
-            .filter(|_| why != Cause::KernelOom)
-            .map(|seen| seen.killer.clone()),
+        outcome: if status.signal().is_some() {
+            Outcome::Signaled
+        } else {
+            Outcome::Exited
+        },
+        exit_code: status.exit_code(),
+        signal: status.signal().map(signals::name),
+        core_dumped: status.core_dumped(),
+        cause: why.cause,
+        confidence: why.confidence,
+        sentence: format!("{name}: {}", why.what),
+        killer: why.killer,
+        origin: None,
+        stopped_us: 0,
         evidence,
     }
 }
 
-fn explain(
-    signal: i32,
-    sent: Option<&SignalSeen>,
-    case: &Case,
-) -> (Cause, Confidence, Option<String>) {
-    if signal == 9
-        && let Some(oom) = &case.oom
-    {
-        let held = oom
-            .anon_rss_kb
-            .map_or(String::new(), |kb| format!(", holding {kb} KiB"));
-        let why = format!("the kernel ran out of memory and chose it{held}");
-        return (Cause::KernelOom, Confidence::Certain, Some(why));
-    }
-    let Some(sent) = sent else {
-        // A group exit kills the other threads without a signal record, and what was sent before
-        // tracking began was not seen.
-        return (
-            Cause::Unknown,
-            Confidence::Unknown,
-            Some("who sent it was not seen".to_owned()),
-        );
-    };
-    if signals::is_fault(signal) && (sent.from_kernel || sent.code > 0 || is_self(&sent.killer)) {
-        return (Cause::Fault, Confidence::Certain, None);
-    }
-    if sent.from_kernel {
-        return match signal {
-            2 | 3 => (
-                Cause::Interrupt,
-                Confidence::Likely,
-                Some("typed at its terminal".to_owned()),
-            ),
-            1 => {
-                let why = format!("its terminal went away, with {}", who(&sent.killer));
-                (Cause::Hangup, Confidence::Likely, Some(why))
-            }
-            // The OOM killer reports its choice; without such a report this is a limit on CPU time
-            // (RLIMIT_CPU), or a report that was lost.
-            9 if is_self(&sent.killer) => {
-                let why = "the kernel killed it and reported no want of memory: a limit such as \
-                           RLIMIT_CPU, most likely"
-                    .to_owned();
-                (Cause::Killed, Confidence::Likely, Some(why))
-            }
-            _ => (
-                Cause::Killed,
-                Confidence::Likely,
-                Some("sent by the kernel".to_owned()),
-            ),
-        };
-    }
-    // The kernel sends this after the parent's end. A parent that kills its child and then leaves has
-    // killed it.
-    if let Some((parent_seq, parent)) = case.parent_exit
-        && parent == sent.sender.key
-        && parent_seq < sent.seq
-    {
-        let why = format!("its parent {} ended first", who(&sent.killer));
-        return (Cause::ParentDeath, Confidence::Certain, Some(why));
-    }
-    if let Some(behind) = &sent.behind
-        && sent.killer.relation == Relation::Wrapper
-    {
-        let why = format!(
-            "{} passed on what it got from {}",
-            who(&sent.killer),
-            who(behind)
-        );
-        return (Cause::Killed, Confidence::Likely, Some(why));
-    }
-    if sent.killer.comm == "timeout" && sent.killer.relation == Relation::Wrapper {
-        // Any program may call itself so; one that was started by another name is not believed.
-        let started_so = sent.killer.cmdline.as_deref().is_none_or(|cmdline| {
-            let program = cmdline.split(' ').next().unwrap_or_default();
-            program.rsplit('/').next() == Some("timeout")
-        });
-        let confidence = if started_so {
-            Confidence::Certain
-        } else {
-            Confidence::Likely
-        };
-        let why = format!("{} ran out of time", who(&sent.killer));
-        return (Cause::Timeout, confidence, Some(why));
-    }
-    (
-        Cause::Killed,
-        Confidence::Certain,
-        Some(format!("sent by {}", who(&sent.killer))),
-    )
-}
-
-fn is_self(killer: &Killer) -> bool {
-    killer.relation == Relation::Itself
-}
-
-/// `pkill (pid 4711, "pkill -f python", uid 0, outside the tree)`.
-fn who(killer: &Killer) -> String {
-    let mut facts = Vec::new();
-    match killer.pid {
-        Some(pid) => facts.push(format!("pid {pid}")),
-        None => facts.push("pid hidden by a pid namespace".to_owned()),
-    }
-    facts.extend(
-        killer
-            .cmdline
-            .as_ref()
-            .map(|cmdline| format!("\"{cmdline}\"")),
-    );
-    facts.push(format!("uid {}", killer.uid));
-    facts.push(
-        match killer.relation {
-            Relation::Itself => "itself",
-            Relation::Descendant => "below it",
-            Relation::Ancestor => "above it",
-            Relation::Wrapper => "its wrapper",
-            Relation::Sibling => "in its tree",
-            Relation::Outside => "outside the tree",
-            Relation::Kernel => "the kernel",
-            Relation::Unknown => "relation unknown",
+/// Nothing is known but the status.
+fn waited(name: &str, seq: u64, status: WaitStatus) -> Verdict {
+    let why = match (status.exit_code(), status.signal()) {
+        (Some(code), _) => by_itself(code, format!("exited {code}")),
+        (None, signal) => {
+            let signal = signals::name(signal.unwrap_or(0));
+            unknown(format!(
+                "ended by {signal}{}; who sent it was not seen",
+                core(status)
+            ))
         }
-        .to_owned(),
+    };
+    close(name, status, why, seq)
+}
+
+fn by_itself(code: i32, what: String) -> Why {
+    Why {
+        cause: if code == 0 {
+            Cause::Success
+        } else {
+            Cause::ErrorExit
+        },
+        confidence: Confidence::Certain,
+        what,
+        killer: None,
+        evidence: Vec::new(),
+    }
+}
+
+fn unknown(what: String) -> Why {
+    Why {
+        cause: Cause::Unknown,
+        confidence: Confidence::Unknown,
+        what,
+        killer: None,
+        evidence: Vec::new(),
+    }
+}
+
+fn core(status: WaitStatus) -> &'static str {
+    if status.core_dumped() {
+        " (core dumped)"
+    } else {
+        ""
+    }
+}
+
+fn exited(name: &str, dead: &Dead, after: &Aftermath) -> Verdict {
+    let code = dead.status.exit_code().unwrap_or(0);
+    let mut why = by_itself(code, format!("exited {code}"));
+    let mut origin = None;
+    if let Some(passed) = &dead.passed {
+        origin = Some(pass_up(&mut why, dead, passed, code, after));
+    } else if let Some(signal) = passing::stands_for(dead.status) {
+        by_choice(&mut why, dead, signal, code, after);
+    } else if let Some(seen) = lately(dead) {
+        why.what.push_str(&format!(
+            "; it had got {} from {} {} before",
+            signals::name(seen.signal),
+            who(&seen.killer),
+            length(dead.t.since(seen.t)),
+        ));
+        why.evidence.push(seen.seq);
+    }
+    add_stops(&mut why, dead);
+    Verdict {
+        origin,
+        stopped_us: stopped_us(dead),
+        ..close(name, dead.status, why, dead.seq)
+    }
+}
+
+/// The code stands for a signal that ended a child, or repeats what a child chose.
+fn pass_up(why: &mut Why, dead: &Dead, passed: &Passed, code: i32, after: &Aftermath) -> Origin {
+    let real = &passed.real;
+    let below = judge(&real.name(), End::Seen(real), after);
+    let how = below
+        .sentence
+        .strip_prefix(&format!("{}: ", real.name()))
+        .unwrap_or(&below.sentence);
+    let mut passers: Vec<String> = passed
+        .via
+        .iter()
+        .map(|via| format!("{} (pid {})", via.comm.to_text(), via.process.tgid))
+        .collect();
+    passers.push(dead.comm.to_text());
+    why.what = format!(
+        "{code} came from {}, {how}; {} only passed it on",
+        real.name(),
+        list(&passers)
     );
-    format!("{} ({})", killer.comm, facts.join(", "))
+    if !passed.last {
+        why.what
+            .push_str(", or chose the number: others ended between");
+    }
+    why.confidence = Confidence::Likely;
+    why.killer = below.killer;
+    why.evidence.extend(below.evidence);
+    why.evidence.extend(passed.via.iter().map(|via| via.seq));
+    to_origin(passed)
+}
+
+fn to_origin(passed: &Passed) -> Origin {
+    let real = &passed.real;
+    Origin {
+        pid: real.process.tgid.0,
+        starttime_ticks: real.starttime_ticks,
+        comm: real.comm.to_text(),
+        exit_code: real.status.exit_code(),
+        signal: real.status.signal().map(signals::name),
+        passed_on_by: passed
+            .via
+            .iter()
+            .map(|via| Passing {
+                pid: via.process.tgid.0,
+                comm: via.comm.to_text(),
+            })
+            .collect(),
+    }
+}
+
+/// The code looks as if a signal had done it, and no child died of one.
+fn by_choice(why: &mut Why, dead: &Dead, signal: i32, code: i32, after: &Aftermath) {
+    let name = signals::name(signal);
+    let (all, of_this) = dead.killed_before;
+    if let Some(seen) = lately(dead).filter(|seen| seen.signal == signal) {
+        // Its own doing all the same: a signal that kills leaves no exit code.
+        why.what = format!(
+            "exited {code} by choice, {} after {name} from {}, which did not kill it",
+            length(dead.t.since(seen.t)),
+            who(&seen.killer)
+        );
+        why.evidence.push(seen.seq);
+        return;
+    }
+    why.what = match (all, of_this) {
+        (0, _) => format!("exited {code} by choice: no process of the tree was killed"),
+        (_, 0) => format!("exited {code} by choice: no process of the tree was killed by {name}"),
+        _ => format!("exited {code} by choice: no child of its own was killed by {name}"),
+    };
+    if of_this > 0 {
+        why.confidence = Confidence::Likely;
+    }
+    doubt(
+        why,
+        dead.case.since,
+        dead.t,
+        "a killed child among them perhaps",
+        after,
+    );
+}
+
+/// The last signal that somebody sent it not long before its end.
+fn lately(dead: &Dead) -> Option<&SignalSeen> {
+    let seen = dead.case.signals.values().max_by_key(|seen| seen.seq)?;
+    let fits = seen.how() == How::Sent && !seen.is_own();
+    (fits && dead.t.since(seen.t) < LATELY_NS).then_some(seen)
+}
+
+fn signaled(name: &str, dead: &Dead, signal: i32, after: &Aftermath) -> Verdict {
+    let core_words = core(dead.status);
+    let found = culprit(&dead.case, signal);
+    let oom = dead.case.oom.as_ref().filter(|_| signal == SIGKILL);
+    let shared = found.and_then(|found| found.seen.oom.as_deref());
+    let mut origin = None;
+    let mut why = if let Some(oom) = oom.or(shared.filter(|_| signal == SIGKILL)) {
+        let mut why = memory::killed(dead, oom, after);
+        why.evidence.extend(found.map(|found| found.seen.seq));
+        why
+    } else if let Some(found) = found {
+        let mut why = explain::killed(dead, found.seen, core_words);
+        if !found.sure {
+            lower(&mut why);
+            if let Some(rival) = found.rival {
+                why.what.push_str(&format!(
+                    ", or from {}: both were waiting",
+                    who(&rival.killer)
+                ));
+                why.evidence.push(rival.seq);
+            }
+        }
+        doubt(
+            &mut why,
+            found.seen.t,
+            dead.t,
+            "and something else may have ended it",
+            after,
+        );
+        if let Some(passed) = &dead.passed {
+            origin = Some(mirror(&mut why, passed, after));
+        }
+        why
+    } else {
+        without_signal(dead, signal, core_words, after)
+    };
+    add_core(&mut why, dead, after);
+    add_stops(&mut why, dead);
+    Verdict {
+        origin,
+        stopped_us: stopped_us(dead),
+        ..close(name, dead.status, why, dead.seq)
+    }
+}
+
+/// It sent itself the signal that had ended its child.
+fn mirror(why: &mut Why, passed: &Passed, after: &Aftermath) -> Origin {
+    let real = &passed.real;
+    let below = judge(&real.name(), End::Seen(real), after);
+    why.what
+        .push_str(&format!("; as had ended {}", below.sentence));
+    why.evidence.extend(below.evidence);
+    to_origin(passed)
+}
+
+/// Its status names a signal, and none was seen.
+fn without_signal(dead: &Dead, signal: i32, core: &str, after: &Aftermath) -> Why {
+    let by = format!("ended by {}{core}", signals::name(signal));
+    if let Some(span) = after.unseen.between(dead.case.since, dead.t) {
+        let mut why = unknown(format!(
+            "unknown: {by}, and {}, the signal among them perhaps",
+            lost(span.count)
+        ));
+        why.evidence.push(span.seq);
+        return why;
+    }
+    unknown(if dead.case.adopted && signal == SIGKILL {
+        format!("unknown: it was already dying when tracing began ({by})")
+    } else if dead.case.adopted {
+        format!("unknown: {by}, which was sent before tracing began")
+    } else {
+        format!(
+            "unknown: {by}, which nobody was seen to send; a debugger can put a signal in, and a \
+             thread can end so by itself"
+        )
+    })
+}
+
+/// Lowers the confidence where something was lost between two moments.
+fn doubt(why: &mut Why, from: BootNs, to: BootNs, what: &str, after: &Aftermath) {
+    if let Some(span) = after.unseen.between(from, to) {
+        lower(why);
+        why.what
+            .push_str(&format!("; {}, {what}", lost(span.count)));
+        why.evidence.push(span.seq);
+    }
+}
+
+fn lower(why: &mut Why) {
+    if why.confidence == Confidence::Certain {
+        why.confidence = Confidence::Likely;
+    }
+}
+
+fn lost(count: u64) -> String {
+    match count {
+        0 => "nobody watched meanwhile".to_owned(),
+        1 => "1 event was lost meanwhile".to_owned(),
+        count => format!("{count} events were lost meanwhile"),
+    }
+}
+
+fn add_core(why: &mut Why, dead: &Dead, after: &Aftermath) {
+    let Some(core) = after
+        .core_of(dead.process)
+        .filter(|_| dead.status.core_dumped())
+    else {
+        return;
+    };
+    match &core.place {
+        CorePlace::File(file) => why.what.push_str(&format!("; the core is in {file}")),
+        CorePlace::Piped(to) => why.what.push_str(&format!("; the core went to {to}")),
+        CorePlace::Unknown => return,
+    }
+    why.evidence.push(core.seq);
+}
+
+fn stopped_us(dead: &Dead) -> u64 {
+    dead.case.stops.total_ns(dead.t) / 1000
+}
+
+fn add_stops(why: &mut Why, dead: &Dead) {
+    let total = dead.case.stops.total_ns(dead.t);
+    if total >= STOP_NS {
+        why.what
+            .push_str(&format!("; it had been stopped for {}", length(total)));
+    }
 }
 
 #[cfg(test)]

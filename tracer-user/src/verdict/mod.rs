@@ -1,17 +1,29 @@
 //! How a process ended, and why.
 //!
-//! [`status`] reads the raw wait status; [`evidence`] keeps what may explain it; [`judge`] puts both
-//! together. All pure: a verdict read back from a journal is the verdict that was given live.
+//! [`casebook`] is the fold over events that keeps what may explain an end, until its process has
+//! ended; [`judge()`] puts wait status and case together. All pure: a verdict read back from a
+//! journal is the verdict that was given live. `docs/verdicts.md` has the rules as a table.
 
+pub mod aftermath;
+pub mod casebook;
 pub mod evidence;
+mod explain;
+pub mod images;
 pub mod judge;
+pub mod lineage;
+mod memory;
+pub mod passing;
+pub mod pending;
 pub mod relation;
 pub mod signals;
 pub mod status;
+pub mod stops;
+pub mod unseen;
+mod words;
 
 use serde::Serialize;
 
-pub use self::{evidence::Evidence, judge::judge, relation::relation, status::WaitStatus};
+pub use self::{casebook::Casebook, judge::judge, relation::relation, status::WaitStatus};
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -74,7 +86,7 @@ pub enum Relation {
     Itself,
     /// Below the target.
     Descendant,
-    /// Above the target, outside the observed tree or not a wrapper.
+    /// Above the target and not a wrapper, or who started the root.
     Ancestor,
     /// Between root and workload, the root included.
     Wrapper,
@@ -103,6 +115,59 @@ pub struct Killer {
     pub uid: u32,
     /// What it is to the target.
     pub relation: Relation,
+    /// Whose child it was; null when that is not known.
+    pub started_by: Option<Starter>,
+}
+
+impl Killer {
+    /// The kernel in its own name: whoever ran meanwhile has nothing to do with it.
+    #[must_use]
+    pub fn kernel() -> Self {
+        Self {
+            pid: None,
+            starttime_ticks: 0,
+            comm: "kernel".to_owned(),
+            cmdline: None,
+            uid: 0,
+            relation: Relation::Kernel,
+            started_by: None,
+        }
+    }
+}
+
+/// Whose child the sender of a signal was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Starter {
+    /// Its pid.
+    pub pid: u32,
+    /// Its name.
+    pub comm: String,
+}
+
+/// The process further down that an ending comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// Its pid.
+    pub pid: u32,
+    /// Its start in clock ticks after boot.
+    pub starttime_ticks: u64,
+    /// Its name.
+    pub comm: String,
+    /// Its exit code; null when a signal ended it.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it; null when it exited.
+    pub signal: Option<String>,
+    /// Who passed it up in between, nearest first.
+    pub passed_on_by: Vec<Passing>,
+}
+
+/// A process that only passed an ending up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Passing {
+    /// Its pid.
+    pub pid: u32,
+    /// Its name.
+    pub comm: String,
 }
 
 /// How a process ended, why, and on what evidence.
@@ -122,8 +187,12 @@ pub struct Verdict {
     pub confidence: Confidence,
     /// One plain sentence.
     pub sentence: String,
-    /// Who did it, where somebody did.
+    /// Who did it, where somebody did; for an ending that was passed up, who did that.
     pub killer: Option<Killer>,
+    /// Where the ending comes from, when that is further down; null otherwise.
+    pub origin: Option<Origin>,
+    /// Time it spent stopped by job control, µs.
+    pub stopped_us: u64,
     /// `seq` of the records it rests on, oldest first.
     pub evidence: Vec<u64>,
 }

@@ -1,43 +1,44 @@
-//! What the sender of a signal is to its target, by the tree at that moment.
+//! What the sender of a signal is to its target, by descent at that moment.
 
-use super::Relation;
-use crate::{event::Signal, tree::Tree, units::ProcKey};
+use super::{Relation, lineage::Lineage};
+use crate::units::{ProcKey, Process};
 
 /// Places the sender. `workload` is the pinned process, where there is one: its ancestors within the
 /// tree are wrappers.
 #[must_use]
-pub fn relation(tree: &Tree, workload: Option<ProcKey>, signal: &Signal) -> Relation {
-    let (target, sender) = (signal.target.key, signal.sender.key);
-    if sender == target {
+pub fn relation(
+    lineage: &Lineage,
+    workload: Option<ProcKey>,
+    sender: Process,
+    target: Process,
+) -> Relation {
+    let (from, to) = (sender.key, target.key);
+    let known = lineage.knows(from);
+    if from == to {
         Relation::Itself
-    } else if signal.from_kernel {
-        Relation::Kernel
-    } else if tree.get(sender).is_none() {
-        // A process of a namespace that the observer cannot see has no pid for it.
-        if signal.sender.tgid.0 == 0 {
-            Relation::Unknown
-        } else {
-            Relation::Outside
-        }
-    } else if tree.is_under(sender, target) {
-        Relation::Descendant
-    } else if workload.is_some_and(|workload| workload != sender && tree.is_under(workload, sender))
+    } else if known
+        && workload.is_some_and(|workload| workload != from && lineage.is_under(workload, from))
     {
         Relation::Wrapper
-    } else if tree.is_under(target, sender) {
+    } else if lineage.is_under(to, from) {
+        // Also who made the root, and so is no part of its tree.
         Relation::Ancestor
-    } else {
+    } else if known && lineage.is_under(from, to) {
+        Relation::Descendant
+    } else if known {
         Relation::Sibling
+    } else if sender.tgid.0 == 0 {
+        // A process of a namespace that the observer cannot see has no pid for it.
+        Relation::Unknown
+    } else {
+        Relation::Outside
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        event::{EventKind, Fork},
-        units::{BootNs, Comm, Process, Tgid},
-    };
+    use crate::units::{BootNs, Tgid};
 
     fn process(pid: u32) -> Process {
         Process {
@@ -50,40 +51,15 @@ mod tests {
         }
     }
 
-    fn kill(sender: u32, target: u32) -> Signal {
-        Signal {
-            target: process(target),
-            signal: 9,
-            code: 0,
-            result: 0,
-            group: true,
-            from_kernel: false,
-            sender: process(sender),
-            sender_comm: Comm::default(),
-            sender_uid: 0,
-            sender_cmdline: Vec::new(),
-            sender_redacted: 0,
-        }
-    }
-
     #[test]
     fn every_place_in_the_tree_has_its_name() {
         // 10 wraps 11, the workload, which has children 12 and 13; 14 is 10's other child.
-        let mut tree = Tree::new();
-        for (child, parent) in [(10, 1), (11, 10), (12, 11), (13, 11), (14, 10)] {
-            let fork = Fork {
-                child: process(child),
-                creator: process(parent),
-                parent: process(parent),
-                comm: Comm::default(),
-                depth: 0,
-                uid: 0,
-                adopted: false,
-            };
-            tree.apply(BootNs(1), &EventKind::Fork(fork));
+        let mut lineage = Lineage::default();
+        for (child, creator) in [(10, 1), (11, 10), (12, 11), (13, 11), (14, 10)] {
+            lineage.born(process(child).key, process(creator).key);
         }
         let workload = Some(process(11).key);
-        let of = |sender, target| relation(&tree, workload, &kill(sender, target));
+        let of = |sender, target| relation(&lineage, workload, process(sender), process(target));
         assert_eq!(of(11, 11), Relation::Itself);
         assert_eq!(of(10, 11), Relation::Wrapper);
         assert_eq!(of(10, 14), Relation::Wrapper);
@@ -92,18 +68,29 @@ mod tests {
         assert_eq!(of(13, 12), Relation::Sibling);
         assert_eq!(of(14, 11), Relation::Sibling);
         assert_eq!(of(99, 11), Relation::Outside);
-        let hidden = Signal {
-            sender: Process {
-                tgid: Tgid(0),
-                ..process(98)
-            },
-            ..kill(98, 11)
+        assert_eq!(
+            of(1, 11),
+            Relation::Ancestor,
+            "who started the root is above it"
+        );
+        let hidden = Process {
+            tgid: Tgid(0),
+            ..process(98)
         };
-        assert_eq!(relation(&tree, workload, &hidden), Relation::Unknown);
-        let kernel = Signal {
-            from_kernel: true,
-            ..kill(99, 11)
-        };
-        assert_eq!(relation(&tree, workload, &kernel), Relation::Kernel);
+        assert_eq!(
+            relation(&lineage, workload, hidden, process(11)),
+            Relation::Unknown
+        );
+    }
+
+    #[test]
+    fn a_daemon_that_kills_its_maker_is_still_below_it() {
+        let mut lineage = Lineage::default();
+        for (child, creator) in [(10, 1), (11, 10), (12, 11)] {
+            lineage.born(process(child).key, process(creator).key);
+        }
+        lineage.ended(process(11).key, 3);
+        let place = relation(&lineage, None, process(12), process(10));
+        assert_eq!(place, Relation::Descendant);
     }
 }

@@ -36,9 +36,6 @@ const NAMES: [&str; 32] = [
     "SIGSYS",
 ];
 
-/// `SI_KERNEL` of `sigaction(2)`: sent by the kernel.
-pub const SI_KERNEL: i32 = 0x80;
-
 /// The name of a signal: `SIGKILL`, `SIGRTMIN+2`, or `signal 99` for a number that is none.
 #[must_use]
 pub fn name(signal: i32) -> String {
@@ -78,6 +75,12 @@ pub fn is_fault(signal: i32) -> bool {
         name(signal).as_str(),
         "SIGSEGV" | "SIGBUS" | "SIGILL" | "SIGFPE" | "SIGTRAP" | "SIGABRT" | "SIGSYS"
     )
+}
+
+/// Signals by which the kernel tells that a timer of `setitimer(2)` or `alarm(2)` ran out.
+#[must_use]
+pub fn is_timer(signal: i32) -> bool {
+    matches!(name(signal).as_str(), "SIGALRM" | "SIGVTALRM" | "SIGPROF")
 }
 
 /// Whether the default action of a signal ends the process (`signal(7)`: Term and Core).

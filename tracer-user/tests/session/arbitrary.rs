@@ -3,7 +3,7 @@
 use proptest::{collection::vec, option, prelude::*};
 use serde_json::{Map, Value, json};
 use tracer::{
-    event::{EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Signal},
+    event::{EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Scene, Signal},
     session::journal::{
         Body,
         record::{
@@ -145,8 +145,24 @@ pub(crate) fn exit_event() -> impl Strategy<Value = EventKind> {
 
 pub(crate) fn signal_event() -> impl Strategy<Value = EventKind> {
     let numbers = any::<(i32, i32, i32, bool, bool, u32, u32)>();
-    (any_process(), any_process(), comm(), bytes(), numbers).prop_map(
-        |(target, sender, sender_comm, sender_cmdline, n)| {
+    let parent = option::of((any_process(), comm()));
+    let scene = (any::<(bool, bool, bool, bool, bool)>(), parent).prop_map(|(n, parent)| Scene {
+        no_info: n.0,
+        privileged: n.1,
+        sender_exiting: n.2,
+        blocked: n.3,
+        handled: n.4,
+        sender_parent: parent,
+    });
+    (
+        any_process(),
+        any_process(),
+        comm(),
+        bytes(),
+        numbers,
+        scene,
+    )
+        .prop_map(|(target, sender, sender_comm, sender_cmdline, n, scene)| {
             EventKind::Signal(Box::new(Signal {
                 target,
                 signal: n.0,
@@ -159,9 +175,9 @@ pub(crate) fn signal_event() -> impl Strategy<Value = EventKind> {
                 sender_uid: n.5,
                 sender_cmdline,
                 sender_redacted: n.6,
+                scene,
             }))
-        },
-    )
+        })
 }
 
 pub(crate) fn oom_event() -> impl Strategy<Value = EventKind> {

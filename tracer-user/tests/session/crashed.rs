@@ -104,6 +104,7 @@ pub(crate) fn own_info(store: &Store) -> SessionInfo {
     let mut info = info(store);
     info.boot_id.clone_from(&proc.host().boot_id);
     info.observer = own(&proc);
+    info.attachments.clear();
     info.root.pid = pid;
     info.root.starttime_ticks = Some(start);
     info

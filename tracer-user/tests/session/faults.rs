@@ -190,7 +190,8 @@ fn n12_r22_a_disk_that_hangs_stops_neither_producer_nor_flush_nor_finish() {
         }
         slowest = slowest.max(before.elapsed());
     }
-    assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+    // The gate stays shut: who waited for the disk would wait for ever.
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
     assert!(
         recorder
             .notices()

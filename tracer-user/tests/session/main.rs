@@ -5,6 +5,7 @@
 )]
 
 mod arbitrary;
+mod attachments;
 mod bytes;
 mod cost;
 mod crash;
@@ -18,15 +19,21 @@ mod epochs;
 mod faults;
 mod faulty;
 mod foreign;
+mod foreign_hostile;
 mod hostile;
 mod journal;
 mod kill;
 mod lease;
+mod made;
 mod mounts;
 mod recorder;
 mod recover;
 mod recover_gates;
+mod recover_killed;
+mod retention;
 mod sandbox;
+mod sessions;
 mod status;
 mod strays;
 mod support;
+mod verify;

@@ -102,7 +102,7 @@ fn n12_on_a_hung_file_system_everything_returns_by_its_deadline_and_says_so() {
     }
     assert!(recorder.has_room());
     assert!(
-        began.elapsed() < Duration::from_secs(1),
+        began.elapsed() < Duration::from_secs(5),
         "producers do not wait for the disk"
     );
 

@@ -214,6 +214,11 @@ impl Encoder {
         out.extend_from_slice(key!("result"));
         put_i64(out, signal.result.into());
         put_bool(out, key!("group"), signal.group);
+        let scene = &signal.scene;
+        put_flag(out, key!("no_info"), scene.no_info);
+        put_flag(out, key!("privileged"), scene.privileged);
+        put_flag(out, key!("blocked"), scene.blocked);
+        put_flag(out, key!("handled"), scene.handled);
         // Who merely ran when the kernel sent a signal must not be read as its sender.
         out.extend_from_slice(if signal.from_kernel {
             b",\"sender\":null,\"from_kernel\":true,\"running\":".as_slice()
@@ -230,6 +235,14 @@ impl Encoder {
                 &signal.sender_cmdline,
             );
             put_number(out, key!("uid"), signal.sender_uid.into());
+            put_flag(out, key!("exiting"), scene.sender_exiting);
+            if let Some((parent, comm)) = &scene.sender_parent {
+                out.extend_from_slice(key!("parent"));
+                put_object(out, |out| {
+                    self.process(out, parent);
+                    put_comm(out, comm);
+                });
+            }
             put_count(out, key!("redacted"), signal.sender_redacted);
         });
     }

@@ -12,6 +12,15 @@ pub mod topic {
     pub const ARMED: &str = "armed";
     /// The root's wait status as tracer, its parent, saw it: `status`.
     pub const WAITED: &str = "waited";
+    /// The observer got a signal and passes it on: `signal`, `code`, and its sender's `pid`,
+    /// `starttime_ticks`, `uid`, `comm`, `cmdline` as far as they are known.
+    pub const FORWARDED: &str = "forwarded";
+    /// Memory when the OOM killer chose: `pid`, `start_boottime_ns`, and what was found of `scope`
+    /// (`cgroup`, `machine`, `nodes`), `cgroup`, `limit_kb`, `usage_kb`, `group`, `oom_kills`,
+    /// `oom_kills_before`.
+    pub const OOM_SCENE: &str = "oom_scene";
+    /// Where a core went: `pid`, `start_boottime_ns`, `pattern`, and `file` or `piped_to`.
+    pub const CORE: &str = "core";
     /// What the observer itself cost: `cpu_us`, `peak_rss_kb`.
     pub const OBSERVER_COST: &str = "observer_cost";
     /// What became of a file that was to be attached: `name`, `result`, and of a copy `bytes` and

@@ -133,11 +133,11 @@ pub(super) fn waited(fold: &Summarizer) -> Option<(u64, WaitStatus)> {
 pub(super) fn root_ending(fold: &Summarizer) -> Option<RootEnding> {
     let ended = fold.ended_root.as_ref();
     let status = ended
-        .map(|ended| ended.status)
+        .map(|ended| ended.dead.status)
         .or(fold.waited.map(|(_, status)| status))?;
     Some(RootEnding {
         pid: fold.session.root.pid,
-        comm: ended.map(|ended| ended.comm.to_text()),
+        comm: ended.map(|ended| ended.dead.comm.to_text()),
         exit_code: status.exit_code(),
         signal: status.signal().map(signals::name),
     })
@@ -145,45 +145,29 @@ pub(super) fn root_ending(fold: &Summarizer) -> Option<RootEnding> {
 
 /// How the workload ended, or the root where there is none.
 pub(super) fn verdict(fold: &Summarizer, ended: Option<&Ended>) -> Verdict {
-    let named = |comm: String, pid: u32| format!("{comm} (pid {pid})");
-    let subject = fold
-        .target
-        .as_ref()
-        .map(|target| target.process)
-        .or(fold.root);
-    match (ended, subject) {
-        (Some(ended), _) => judge(
-            &named(ended.comm.to_text(), ended.process.tgid.0),
-            End::Seen(ended.seq, ended.status),
-            &ended.case,
-        ),
-        (None, Some(subject)) => {
-            let comm = fold
-                .comm_now
-                .or(fold.tree.get(subject.key).map(|node| node.comm));
-            let comm = comm.map_or_else(|| "the process".to_owned(), |comm| comm.to_text());
-            let end = match (waited(fold), &fold.recovered, fold.tree.get(subject.key)) {
-                (Some((seq, status)), ..) => End::Seen(seq, status),
-                // Recovery makes sure that it lives no more before it ends a record.
-                (None, Some(found), _) => End::NotSeen(if found.host_reboot {
-                    "the machine was started anew meanwhile"
-                } else {
-                    "its observer had crashed before"
-                }),
-                (None, None, Some(_)) => End::StillRunning,
-                (None, None, None) => End::NotSeen("its exit event was lost"),
-            };
-            judge(&named(comm, subject.tgid.0), end, &super::Case::default())
-        }
-        (None, None) => {
-            let end = waited(fold).map_or(End::NotSeen("it was not traced"), |(seq, status)| {
-                End::Seen(seq, status)
-            });
-            judge(
-                &format!("pid {}", fold.session.root.pid),
-                end,
-                &super::Case::default(),
-            )
-        }
+    let after = &fold.casebook.aftermath;
+    if let Some(Ended { dead, .. }) = ended {
+        return judge(&dead.name(), End::Seen(dead), after);
     }
+    let seen = waited(fold).map(|(seq, status)| End::Waited(seq, status));
+    let target = fold.target.as_ref().map(|target| target.process);
+    let Some(subject) = target.or(fold.root) else {
+        let end = seen.unwrap_or(End::NotSeen("it was not traced"));
+        return judge(&format!("pid {}", fold.session.root.pid), end, after);
+    };
+    let node = fold.tree.get(subject.key);
+    let comm = fold.comm_now.or(node.map(|node| node.comm));
+    let comm = comm.map_or_else(|| "the process".to_owned(), |comm| comm.to_text());
+    let end = match (seen, &fold.recovered, node) {
+        (Some(seen), ..) => seen,
+        // Recovery makes sure that it lives no more before it ends a record.
+        (None, Some(found), _) => End::NotSeen(if found.host_reboot {
+            "the machine was started anew meanwhile"
+        } else {
+            "its observer had crashed before"
+        }),
+        (None, None, Some(_)) => End::StillRunning,
+        (None, None, None) => End::NotSeen("its exit event was lost"),
+    };
+    judge(&format!("{comm} (pid {})", subject.tgid), end, after)
 }

@@ -4,6 +4,7 @@
 //! records read back: both give the same summary, to the byte.
 
 mod ending;
+mod evidence;
 mod output;
 mod row;
 mod text;
@@ -24,11 +25,11 @@ use super::{
     },
 };
 use crate::{
-    event::{EventKind, Exit, ExitTotals, Signal},
+    event::{EventKind, ExitTotals},
     snapshot::{Role, SnapshotRow, TreeTotals},
     tree::{Effect, Tree, accounting::Accounting},
     units::{BootNs, Comm, ProcKey, Process},
-    verdict::{Evidence, Relation, WaitStatus, evidence::Case, relation},
+    verdict::{Casebook, WaitStatus, evidence::Dead},
 };
 
 /// Ended processes remembered for a target that is named only after its end.
@@ -40,7 +41,7 @@ pub struct Summarizer {
     session: SessionInfo,
     tree: Tree,
     accounting: Accounting,
-    evidence: Evidence,
+    casebook: Casebook,
     target: Option<Pinned>,
     unresolved: Option<String>,
     root: Option<Process>,
@@ -92,13 +93,8 @@ impl Fold for Summarizer {
 /// A process that has ended, with what explains it; judged only when somebody asks.
 #[derive(Debug, Clone)]
 struct Ended {
-    process: Process,
-    comm: Comm,
-    seq: u64,
-    t: BootNs,
-    status: WaitStatus,
+    dead: Dead,
     totals: ExitTotals,
-    case: Case,
 }
 
 #[derive(Debug, Default)]
@@ -115,11 +111,13 @@ impl Summarizer {
     /// Starts with what the `session` record says.
     #[must_use]
     pub fn new(session: SessionInfo) -> Self {
+        let mut casebook = Casebook::default();
+        casebook.observer(session.observer.pid);
         Self {
             session,
             tree: Tree::new(),
             accounting: Accounting::default(),
-            evidence: Evidence::default(),
+            casebook,
             target: None,
             unresolved: None,
             root: None,
@@ -148,6 +146,7 @@ impl Summarizer {
         if !ending::is_afterthought(body) {
             self.last = self.last.max(t);
         }
+        evidence::outside(&mut self.casebook, seq, t, body);
         match body {
             Body::Event(event) => self.event(seq, t, event),
             Body::Target(target) => self.target(target),
@@ -184,10 +183,13 @@ impl Summarizer {
             EventKind::Exec(exec) if self.target_key() == Some(exec.process.key) => {
                 self.comm_now = Some(exec.comm);
             }
-            EventKind::Fork(_) | EventKind::Exec(_) => {}
-            EventKind::Exit(exit) => self.exit(seq, t, exit),
-            EventKind::Signal(signal) => self.signal(seq, t, signal),
-            EventKind::Oom(oom) => self.evidence.oom(seq, oom),
+            _ => {}
+        }
+        let rule = self.session.tick_rule;
+        let dead = self.casebook.take(seq, t, event, |start| rule.ticks(start));
+        if let (Some(dead), EventKind::Exit(exit)) = (dead, event) {
+            let totals = exit.totals;
+            self.ended(Ended { dead, totals });
         }
         let effect = self.tree.apply(t, event);
         // A process that is reported twice is one process.
@@ -198,7 +200,7 @@ impl Summarizer {
             Effect::BirthLost => self.births_lost += 1,
             Effect::BirthLate => self.births_lost = self.births_lost.saturating_sub(1),
             Effect::ExitLost(key) => {
-                self.evidence.take(key);
+                self.casebook.exit_lost(key, seq);
                 self.reason("process whose exit was lost");
             }
             Effect::Applied | Effect::Duplicate | Effect::Untouched => {}
@@ -209,12 +211,13 @@ impl Summarizer {
         match target {
             TargetBody::Pinned(pinned) => {
                 let key = pinned.process.key;
+                self.casebook.workload(key);
                 self.comm_now = Some(pinned.comm);
                 self.ended_target = self
                     .recent
                     .iter()
                     .chain(&self.ended_root)
-                    .find(|ended| ended.process.key == key)
+                    .find(|ended| ended.dead.process.key == key)
                     .cloned();
                 self.unresolved = None;
                 self.target = Some(pinned.clone());
@@ -298,25 +301,8 @@ impl Summarizer {
         *self.reasons.entry(reason.to_owned()).or_default() += 1;
     }
 
-    fn exit(&mut self, seq: u64, t: BootNs, exit: &Exit) {
-        let key = exit.process.key;
-        let orphans: Vec<_> = self
-            .tree
-            .children(key)
-            .map(|child| child.process.key)
-            .collect();
-        for orphan in orphans {
-            self.evidence.parent_ended(orphan, seq, key);
-        }
-        let ended = Ended {
-            process: exit.process,
-            comm: exit.comm,
-            seq,
-            t,
-            status: WaitStatus(exit.status),
-            totals: exit.totals,
-            case: self.evidence.take(key),
-        };
+    fn ended(&mut self, ended: Ended) {
+        let key = ended.dead.process.key;
         if self.target_key() == Some(key) {
             self.ended_target = Some(ended.clone());
         }
@@ -327,21 +313,5 @@ impl Summarizer {
             self.recent.pop_front();
         }
         self.recent.push_back(ended);
-    }
-
-    fn signal(&mut self, seq: u64, t: BootNs, signal: &Signal) {
-        let place = match relation(&self.tree, self.target_key(), signal) {
-            // A parent that died a moment ago is off the tree already.
-            Relation::Outside
-                if self
-                    .evidence
-                    .parent_of(signal.target.key, signal.sender.key) =>
-            {
-                Relation::Ancestor
-            }
-            place => place,
-        };
-        let start = self.session.tick_rule.ticks(signal.sender.key.start);
-        self.evidence.signal(seq, t, signal, place, start);
     }
 }

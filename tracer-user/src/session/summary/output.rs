@@ -166,7 +166,7 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
     let verdict = verdict(fold, ended.as_ref());
     let status = ended
         .as_ref()
-        .map(|ended| ended.status)
+        .map(|ended| ended.dead.status)
         .or(waited(fold).map(|(_, status)| status));
     let target = fold.target.as_ref();
     let subject = target.map(|target| target.process).or(fold.root);
@@ -284,7 +284,10 @@ fn totals(fold: &Summarizer) -> Totals {
         (Mode::Attach, _, Some(root)) => root.key.start,
         _ => fold.session.clock.boot,
     };
-    let ended = fold.ended_root.as_ref().map_or(fold.last, |ended| ended.t);
+    let ended = fold
+        .ended_root
+        .as_ref()
+        .map_or(fold.last, |ended| ended.dead.t);
     Totals {
         processes: accounting.forks,
         cpu_user_us: accounting.cpu_user_us,

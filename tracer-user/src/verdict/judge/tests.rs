@@ -1,187 +1,213 @@
-//! Verdicts, from hand-made evidence.
+//! Verdicts, from hand-made records taken by a casebook as a session's are.
 
 use super::*;
 use crate::{
-    event::Signal,
+    event::{EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Scene, Signal},
     units::{BootNs, Comm, ProcKey, Process, Tgid, Ticks},
-    verdict::Evidence,
+    verdict::{
+        Casebook, Killer, Relation,
+        aftermath::{About, OomScene, Scope},
+        casebook::Forwarded,
+    },
 };
 
-fn process(pid: u32) -> Process {
+/// Who started the root; not part of the tree.
+const OUTSIDE: u32 = 1;
+/// A wrapper, and the root.
+const WRAPPER: u32 = 4;
+/// The workload.
+const SELF: u32 = 5;
+/// A child of the workload.
+const CHILD: u32 = 6;
+
+pub(super) fn process(pid: u32) -> Process {
     Process {
         key: ProcKey {
             init: pid,
-            start: BootNs(1),
+            start: BootNs(u64::from(pid)),
         },
         tgid: Tgid(pid),
         inner: pid,
     }
 }
 
-fn signal(number: i32, code: i32, sender: &str, from_kernel: bool) -> Signal {
+/// A story: records one after the other, 1 ms apart.
+pub(super) struct Story {
+    pub(super) book: Casebook,
+    seq: u64,
+    last: Option<Dead>,
+}
+
+impl Story {
+    /// A root, its workload and a child of that.
+    pub(super) fn new() -> Self {
+        let mut story = Self {
+            book: Casebook::default(),
+            seq: 0,
+            last: None,
+        };
+        story.book.observer(2);
+        for (pid, creator, comm) in [
+            (WRAPPER, OUTSIDE, "script"),
+            (SELF, WRAPPER, "python3"),
+            (CHILD, SELF, "node"),
+        ] {
+            story.fork(pid, creator, comm, false);
+        }
+        story.book.workload(process(SELF).key);
+        story
+    }
+
+    fn now(&self) -> BootNs {
+        BootNs(1_000_000 * (self.seq + 1))
+    }
+
+    fn take(&mut self, event: &EventKind) -> u64 {
+        let (seq, t) = (self.seq, self.now());
+        let dead = self.book.take(seq, t, event, |start| Ticks(start.0));
+        self.last = dead.or(self.last.take());
+        self.seq += 1;
+        seq
+    }
+
+    fn fork(&mut self, pid: u32, creator: u32, comm: &str, adopted: bool) -> u64 {
+        self.take(&EventKind::Fork(Fork {
+            child: process(pid),
+            creator: process(creator),
+            parent: process(creator),
+            comm: Comm::from_bytes(comm.as_bytes()),
+            depth: 0,
+            uid: 0,
+            adopted,
+        }))
+    }
+
+    fn exec(&mut self, pid: u32, argv: &[&str]) -> u64 {
+        let program = argv[0].rsplit('/').next().unwrap_or_default();
+        self.take(&EventKind::Exec(Box::new(Exec {
+            process: process(pid),
+            comm: Comm::from_bytes(program.as_bytes()),
+            filename: argv[0].as_bytes().to_vec(),
+            filename_truncated: false,
+            argv: argv.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
+            argc: 1,
+            argv_bytes: 1,
+            argv_truncated: false,
+            argv_unreadable: false,
+            redacted: 0,
+            exec_no: 1,
+            euid: 0,
+            caller_tid: pid,
+        })))
+    }
+
+    pub(super) fn signal(&mut self, signal: Signal) -> u64 {
+        self.take(&EventKind::Signal(Box::new(signal)))
+    }
+
+    fn oom(&mut self, victim: u32, trigger: u32, anon_rss_kb: u64) -> u64 {
+        self.take(&EventKind::Oom(Box::new(Oom {
+            victim: process(victim),
+            comm: Comm::from_bytes(b"python3"),
+            trigger: process(trigger),
+            figures: Some(OomFigures {
+                total_vm_kb: 0,
+                anon_rss_kb,
+                file_rss_kb: 0,
+                shmem_rss_kb: 0,
+            }),
+            oom_score_adj: 0,
+        })))
+    }
+
+    pub(super) fn exit(&mut self, pid: u32, parent: u32, status: u32) -> u64 {
+        self.exit_after(pid, parent, status, 0)
+    }
+
+    fn exit_after(&mut self, pid: u32, parent: u32, status: u32, cpu_user_us: u64) -> u64 {
+        let comm = match pid {
+            WRAPPER => "script",
+            CHILD => "node",
+            _ => "python3",
+        };
+        self.take(&EventKind::Exit(Box::new(Exit {
+            process: process(pid),
+            parent: process(parent),
+            comm: Comm::from_bytes(comm.as_bytes()),
+            status,
+            totals: ExitTotals {
+                cpu_user_us,
+                ..ExitTotals::default()
+            },
+            execs: 0,
+            threads: 1,
+        })))
+    }
+
+    /// The verdict on whoever ended last.
+    pub(super) fn verdict(&self) -> Verdict {
+        let dead = self.last.as_ref().expect("somebody has ended");
+        judge(&dead.name(), End::Seen(dead), &self.book.aftermath)
+    }
+
+    /// The workload ends with this status.
+    fn ends(mut self, status: u32) -> Verdict {
+        self.exit(SELF, WRAPPER, status);
+        self.verdict()
+    }
+}
+
+/// A signal by kill(2).
+pub(super) fn kill(signal: i32, from: u32, to: u32) -> Signal {
     Signal {
-        target: process(5),
-        signal: number,
-        code,
+        target: process(to),
+        signal,
+        code: 0,
         result: 0,
         group: true,
-        from_kernel,
-        sender: process(6),
-        sender_comm: Comm::from_bytes(sender.as_bytes()),
+        from_kernel: false,
+        sender: process(from),
+        sender_comm: Comm::from_bytes(b"pkill"),
         sender_uid: 0,
+        sender_cmdline: Vec::new(),
         sender_redacted: 0,
-        sender_cmdline: format!("{sender}\0-f\0python\0").into_bytes(),
+        scene: Scene::default(),
     }
 }
 
-fn verdict(status: u32, records: &[(Signal, Relation)]) -> Verdict {
-    let mut evidence = Evidence::default();
-    for (seq, (signal, relation)) in (10..).zip(records) {
-        evidence.signal(seq, BootNs(seq), signal, *relation, Ticks(1));
+/// A signal of the kernel's own.
+pub(super) fn by_kernel(signal: i32, while_ran: u32, comm: &str, to: u32) -> Signal {
+    Signal {
+        code: 0x80,
+        from_kernel: true,
+        sender_comm: Comm::from_bytes(comm.as_bytes()),
+        scene: Scene {
+            privileged: true,
+            ..Scene::default()
+        },
+        ..kill(signal, while_ran, to)
     }
-    let case = evidence.take(process(5).key);
-    judge("python3 (pid 5)", End::Seen(99, WaitStatus(status)), &case)
 }
 
-#[test]
-fn a_code_of_128_and_more_is_still_an_exit() {
-    let verdict = verdict(137 << 8, &[]);
-    assert_eq!(
-        (verdict.outcome, verdict.exit_code),
-        (Outcome::Exited, Some(137))
-    );
-    assert_eq!(verdict.cause, Cause::ErrorExit);
+/// A signal that the kernel sends for what `from` did.
+fn on_behalf(signal: i32, from: u32, to: u32, group: bool) -> Signal {
+    Signal {
+        group,
+        scene: Scene {
+            no_info: true,
+            ..Scene::default()
+        },
+        ..kill(signal, from, to)
+    }
 }
 
-#[test]
-fn the_killer_is_named_with_its_command_line() {
-    let verdict = verdict(9, &[(signal(9, 0, "pkill", false), Relation::Outside)]);
-    assert_eq!(verdict.cause, Cause::Killed);
-    assert_eq!(
-        verdict.sentence,
-        "python3 (pid 5) ended by SIGKILL: sent by pkill (pid 6, \"pkill -f python\", uid 0, \
-         outside the tree)"
-    );
-    assert_eq!(verdict.evidence, [10, 99]);
+fn after(signal: Signal, status: u32) -> Verdict {
+    let mut story = Story::new();
+    story.signal(signal);
+    story.ends(status)
 }
 
-#[test]
-fn a_signal_that_was_not_delivered_is_never_the_cause() {
-    let ignored = Signal {
-        result: 1,
-        ..signal(9, 0, "kill", false)
-    };
-    let verdict = verdict(9, &[(ignored, Relation::Outside)]);
-    assert_eq!((verdict.cause, verdict.killer), (Cause::Unknown, None));
-}
-
-#[test]
-fn a_signal_of_another_number_is_never_the_cause() {
-    let verdict = verdict(
-        15,
-        &[
-            (signal(15, 0, "kill", false), Relation::Outside),
-            (signal(10, 0, "other", false), Relation::Sibling),
-        ],
-    );
-    assert_eq!(verdict.killer.unwrap().comm, "kill");
-}
-
-#[test]
-fn a_parent_that_kills_and_then_leaves_has_killed() {
-    let cause = |parent_exit_seq| {
-        let mut evidence = Evidence::default();
-        let sent = signal(15, 0, "sh", false);
-        evidence.signal(10, BootNs(10), &sent, Relation::Wrapper, Ticks(1));
-        evidence.parent_ended(process(5).key, parent_exit_seq, process(6).key);
-        let case = evidence.take(process(5).key);
-        judge("python3", End::Seen(99, WaitStatus(15)), &case).cause
-    };
-    assert_eq!(cause(11), Cause::Killed);
-    assert_eq!(cause(9), Cause::ParentDeath);
-}
-
-#[test]
-fn a_wrapper_that_was_signalled_itself_only_passed_it_on() {
-    let mut evidence = Evidence::default();
-    let to_wrapper = Signal {
-        target: process(6),
-        sender: process(9),
-        ..signal(15, 0, "pkill", false)
-    };
-    let alarm = Signal {
-        target: process(6),
-        sender: process(6),
-        ..signal(14, 0x80, "swapper", true)
-    };
-    let passed_on = signal(15, 0, "timeout", false);
-    let ticks = Ticks(1);
-    evidence.signal(1, BootNs(1), &to_wrapper, Relation::Outside, ticks);
-    evidence.signal(2, BootNs(2), &alarm, Relation::Kernel, ticks);
-    evidence.signal(3, BootNs(3), &passed_on, Relation::Wrapper, ticks);
-    let case = evidence.take(process(5).key);
-    let verdict = judge("sleep (pid 5)", End::Seen(99, WaitStatus(15)), &case);
-    assert_eq!(
-        (verdict.cause, verdict.confidence),
-        (Cause::Killed, Confidence::Likely)
-    );
-    assert!(
-        verdict
-            .sentence
-            .contains("passed on what it got from pkill"),
-        "{verdict:?}"
-    );
-}
-
-#[test]
-fn a_program_that_only_calls_itself_timeout_is_not_believed() {
-    let spoofed = Signal {
-        sender_cmdline: b"./ft\0".to_vec(),
-        ..signal(15, 0, "timeout", false)
-    };
-    let verdict = verdict(15, &[(spoofed, Relation::Wrapper)]);
-    assert_eq!(verdict.confidence, Confidence::Likely);
-}
-
-#[test]
-fn a_kill_by_the_kernel_without_an_oom_report_is_no_oom_kill() {
-    let verdict = verdict(9, &[(signal(9, 0x80, "bash", true), Relation::Itself)]);
-    assert_eq!(
-        (verdict.cause, verdict.confidence),
-        (Cause::Killed, Confidence::Likely)
-    );
-}
-
-#[test]
-fn keys_at_the_terminal_faults_and_timeouts_are_told_apart() {
-    let cause = |status, signal, relation| verdict(status, &[(signal, relation)]).cause;
-    let outside = Relation::Outside;
-    assert_eq!(
-        cause(2, signal(2, 0x80, "kworker/u4:1", true), outside),
-        Cause::Interrupt
-    );
-    assert_eq!(
-        cause(2, signal(2, 0, "kill", false), outside),
-        Cause::Killed
-    );
-    assert_eq!(
-        cause(1, signal(1, 0x80, "tmux", true), outside),
-        Cause::Hangup
-    );
-    assert_eq!(
-        cause(0x8b, signal(11, 1, "python3", false), Relation::Itself),
-        Cause::Fault
-    );
-    assert_eq!(
-        cause(11, signal(11, 0, "kill", false), outside),
-        Cause::Killed
-    );
-    assert_eq!(
-        cause(15, signal(15, 0, "timeout", false), Relation::Wrapper),
-        Cause::Timeout
-    );
-    assert_eq!(
-        cause(15, signal(15, 0, "timeout", false), outside),
-        Cause::Killed
-    );
-}
+mod blame;
+mod codes;
+mod kernel;
+mod rules;

@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use super::{Text, argv, bytes, cmdline, comm, process};
 use crate::{
-    event::{Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Signal},
-    units::Process,
+    event::{Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Scene, Signal},
+    units::{Comm, Process},
 };
 
 #[derive(Deserialize)]
@@ -220,6 +220,33 @@ pub(super) struct SenderKeys<'a> {
     uid: u32,
     #[serde(default)]
     redacted: u32,
+    #[serde(default)]
+    exiting: bool,
+    #[serde(borrow)]
+    parent: Option<SenderParentKeys<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct SenderParentKeys<'a> {
+    pid: u32,
+    start_boottime_ns: u64,
+    pid_init: Option<u32>,
+    pid_inner: Option<u32>,
+    #[serde(borrow)]
+    comm: Text<'a>,
+    comm_hex: Option<Text<'a>>,
+}
+
+impl SenderParentKeys<'_> {
+    fn named(&self) -> Option<(Process, Comm)> {
+        let process = process(
+            self.pid,
+            self.pid_init,
+            self.pid_inner,
+            self.start_boottime_ns,
+        );
+        Some((process, comm(&self.comm, self.comm_hex.as_deref())?))
+    }
 }
 
 #[derive(Deserialize)]
@@ -234,6 +261,14 @@ pub(super) struct SignalKeys<'a> {
     group: bool,
     #[serde(default)]
     from_kernel: bool,
+    #[serde(default)]
+    no_info: bool,
+    #[serde(default)]
+    privileged: bool,
+    #[serde(default)]
+    blocked: bool,
+    #[serde(default)]
+    handled: bool,
     #[serde(borrow)]
     sender: Option<SenderKeys<'a>>,
     #[serde(borrow)]
@@ -269,6 +304,17 @@ impl SignalKeys<'_> {
             sender_comm: comm(&sender.comm, sender.comm_hex.as_deref())?,
             sender_uid: sender.uid,
             sender_cmdline: cmdline(&sender.cmdline, sender.cmdline_hex.as_deref())?,
+            scene: Scene {
+                no_info: self.no_info,
+                privileged: self.privileged,
+                sender_exiting: sender.exiting,
+                blocked: self.blocked,
+                handled: self.handled,
+                sender_parent: match &sender.parent {
+                    Some(parent) => Some(parent.named()?),
+                    None => None,
+                },
+            },
             sender_redacted: sender.redacted,
         })
     }

@@ -1,0 +1,401 @@
+//! The fold over events that gathers evidence, process by process, and closes a case at each exit.
+//!
+//! Live or read back from a journal it sees the same records in the same order, so a verdict given
+//! later is the verdict that was given then. Nothing is judged here.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use super::{
+    Killer, Relation, WaitStatus,
+    aftermath::Aftermath,
+    evidence::{Behind, Case, Dead, How, OomSeen, SignalSeen},
+    images::Images,
+    lineage::Lineage,
+    passing, relation, signals,
+};
+use crate::{
+    event::{EventKind, Exit, Fork, Oom, Signal},
+    units::{BootNs, ProcKey, Process, Tgid, Ticks},
+};
+
+/// `result` of a signal that was queued, and of one whose details were lost for want of memory or by
+/// `RLIMIT_SIGPENDING`, but which was queued all the same (`TRACE_SIGNAL_DELIVERED`, `_LOSE_INFO`).
+const QUEUED: [i32; 2] = [0, 4];
+/// OOM kills remembered for those who share the victim's memory.
+const OOMS_MAX: usize = 8;
+/// Children's ends remembered for one living process.
+const ENDS_MAX: usize = 4;
+/// How long after a signal of its own a sender is thought to act because of it, ns.
+const BECAUSE_NS: u64 = 120_000_000_000;
+/// How long the kernel may take from choosing a victim to killing those who share its memory, ns.
+const SHARERS_NS: u64 = 1_000_000_000;
+
+const SIGHUP: i32 = 1;
+const SIGKILL: i32 = 9;
+const SIGCONT: i32 = 18;
+const SIGXCPU: i32 = 24;
+
+/// A signal that the observer got and passed on to the root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forwarded {
+    /// The note that says so.
+    pub seq: u64,
+    /// Signal number.
+    pub signal: i32,
+    /// Its `si_code` when the observer got it.
+    pub code: i32,
+    /// Who sent it to the observer.
+    pub sender: Killer,
+}
+
+/// Everybody's cases.
+#[derive(Debug, Clone, Default)]
+pub struct Casebook {
+    /// What can be known only after an end.
+    pub aftermath: Aftermath,
+    lineage: Lineage,
+    images: Images,
+    cases: HashMap<ProcKey, Case>,
+    by_pid: HashMap<u32, ProcKey>,
+    ooms: VecDeque<OomSeen>,
+    forwarded: Option<Forwarded>,
+    observer: Option<Tgid>,
+    workload: Option<ProcKey>,
+    /// Ends by signal, by number; all of them at 0.
+    killed: HashMap<i32, u64>,
+}
+
+impl Casebook {
+    /// Who observes: what that process sends it only passes on.
+    pub fn observer(&mut self, pid: u32) {
+        self.observer = Some(Tgid(pid));
+    }
+
+    /// Who the workload is.
+    pub fn workload(&mut self, key: ProcKey) {
+        self.workload = Some(key);
+    }
+
+    /// The observer got a signal and is about to pass it on.
+    pub fn forwarded(&mut self, mut forwarded: Forwarded) {
+        let pid = forwarded.sender.pid.unwrap_or(0);
+        if let Some(&key) = self.by_pid.get(&pid) {
+            // The root's place stands for the target's: that is whom it is passed on to.
+            forwarded.sender.relation = if Some(key) == self.workload {
+                Relation::Itself
+            } else if self
+                .workload
+                .is_some_and(|workload| self.lineage.is_under(workload, key))
+            {
+                Relation::Wrapper
+            } else {
+                Relation::Descendant
+            };
+        }
+        self.forwarded = Some(forwarded);
+    }
+
+    /// Takes an event. At an exit, the case that it closes. `ticks` turns a start into what `/proc`
+    /// shows for it.
+    pub fn take(
+        &mut self,
+        seq: u64,
+        t: BootNs,
+        event: &EventKind,
+        ticks: impl Fn(BootNs) -> Ticks,
+    ) -> Option<Dead> {
+        match event {
+            EventKind::Fork(fork) => self.fork(t, fork),
+            EventKind::Exec(exec) => {
+                self.open(t, exec.process).stops.acted();
+                self.images.exec(exec);
+            }
+            EventKind::Signal(signal) => self.signal(seq, t, signal, &ticks),
+            EventKind::Oom(oom) => self.oom(seq, t, oom),
+            EventKind::Exit(exit) => return Some(self.exit(seq, t, exit, &ticks)),
+        }
+        None
+    }
+
+    /// A process is gone without an exit record.
+    pub fn exit_lost(&mut self, key: ProcKey, seq: u64) {
+        self.cases.remove(&key);
+        self.images.forget(key);
+        self.lineage.ended(key, seq);
+        if self.by_pid.get(&key.init) == Some(&key) {
+            self.by_pid.remove(&key.init);
+        }
+    }
+
+    fn fork(&mut self, t: BootNs, fork: &Fork) {
+        let key = fork.child.key;
+        self.lineage.born(key, fork.creator.key);
+        self.images.fork(fork.child, fork.creator.key, fork.comm);
+        self.by_pid.insert(fork.child.tgid.0, key);
+        if !fork.adopted
+            && let Some(creator) = self.cases.get_mut(&fork.creator.key)
+        {
+            creator.stops.acted();
+        }
+        let case = self.cases.entry(key).or_default();
+        case.adopted = fork.adopted;
+        case.since = if fork.adopted { t } else { key.start };
+    }
+
+    fn open(&mut self, t: BootNs, process: Process) -> &mut Case {
+        let by_pid = &mut self.by_pid;
+        self.cases.entry(process.key).or_insert_with(|| {
+            by_pid.insert(process.tgid.0, process.key);
+            Case {
+                since: t,
+                ..Case::default()
+            }
+        })
+    }
+
+    fn oom(&mut self, seq: u64, t: BootNs, oom: &Oom) {
+        let seen = OomSeen {
+            seq,
+            t,
+            victim: oom.victim,
+            comm: oom.comm,
+            trigger: oom.trigger,
+            figures: oom.figures,
+        };
+        if self.ooms.len() == OOMS_MAX {
+            self.ooms.pop_front();
+        }
+        self.ooms.push_back(seen.clone());
+        self.open(t, oom.victim).oom = Some(seen);
+    }
+
+    fn signal(&mut self, seq: u64, t: BootNs, signal: &Signal, ticks: &impl Fn(BootNs) -> Ticks) {
+        let (to, from) = (signal.target.key, signal.sender.key);
+        if !signal.from_kernel
+            && let Some(sender) = self.cases.get_mut(&from)
+        {
+            sender.stops.acted();
+        }
+        let queued = QUEUED.contains(&signal.result);
+        let case = self.open(t, signal.target);
+        let while_stopped = case.stops.is_open();
+        case.stops.signal(t, signal.signal, !queued);
+        // A terminal that goes away sends the two in one go.
+        if signal.signal == SIGCONT
+            && let Some(hangup) = case.signals.get_mut(&(SIGHUP, true))
+            && hangup.how() == How::Kernel
+            && hangup.sender.key == from
+        {
+            hangup.continued = true;
+        }
+        if !queued || !signals::is_lethal(signal.signal) {
+            return;
+        }
+        let mut seen = self.see(seq, t, signal, ticks);
+        seen.while_stopped = while_stopped;
+        let case = self.open(t, signal.target);
+        match seen.how() {
+            How::Timer => case.alarm = Some((seq, signal.signal)),
+            How::Kernel if signals::is_timer(signal.signal) => {
+                case.alarm = Some((seq, signal.signal));
+            }
+            How::Kernel if signal.signal == SIGXCPU => case.cpu_limit = Some(seq),
+            _ => {}
+        }
+        let place = (signal.signal, signal.group);
+        seen.contested = case
+            .signals
+            .get(&place)
+            .is_some_and(|earlier| earlier.contested || earlier.sender.key != from);
+        self.cases
+            .entry(to)
+            .or_default()
+            .signals
+            .insert(place, seen);
+    }
+
+    fn see(
+        &mut self,
+        seq: u64,
+        t: BootNs,
+        signal: &Signal,
+        ticks: &impl Fn(BootNs) -> Ticks,
+    ) -> SignalSeen {
+        let sender = signal.sender;
+        let image = self.images.of(sender.key);
+        let cmdline = cmdline_text(&signal.sender_cmdline)
+            .or_else(|| image.and_then(|image| image.cmdline.clone()));
+        let started_by = signal.scene.sender_parent.map_or_else(
+            || {
+                let (pid, comm) = self.images.who(self.lineage.above(sender.key)?)?;
+                Some((pid, comm.to_text()))
+            },
+            |(parent, comm)| Some((parent.tgid.0, comm.to_text())),
+        );
+        let mut seen = SignalSeen {
+            seq,
+            t,
+            signal: signal.signal,
+            code: signal.code,
+            group: signal.group,
+            scene: signal.scene,
+            sender,
+            killer: Killer {
+                pid: (sender.tgid.0 != 0).then_some(sender.tgid.0),
+                starttime_ticks: ticks(sender.key.start).0,
+                comm: signal.sender_comm.to_text(),
+                cmdline,
+                uid: signal.sender_uid,
+                started_by: started_by
+                    .map(|(pid, comm)| super::Starter { pid, comm })
+                    .filter(|starter| starter.pid != 0),
+                relation: relation(&self.lineage, self.workload, sender, signal.target),
+            },
+            program: image.and_then(|image| image.program.clone()),
+            sender_ended: self.lineage.end_of(sender.key),
+            behind: None,
+            alarm: None,
+            passed_on: None,
+            continued: false,
+            while_stopped: false,
+            oom: None,
+            contested: false,
+        };
+        if seen.how() == How::Sent && !seen.is_own() {
+            self.look_behind(&mut seen);
+        }
+        if seen.signal == SIGKILL && seen.how() == How::Kernel {
+            seen.oom = self
+                .ooms
+                .iter()
+                .rev()
+                .find(|oom| {
+                    oom.trigger.key == sender.key
+                        && oom.victim.key != signal.target.key
+                        && t.since(oom.t) < SHARERS_NS
+                })
+                .cloned()
+                .map(Box::new);
+        }
+        seen
+    }
+
+    /// Who stands behind a sender that only passes a signal on.
+    fn look_behind(&mut self, seen: &mut SignalSeen) {
+        if Some(seen.sender.tgid) == self.observer && !self.lineage.knows(seen.sender.key) {
+            let forwarded = self.forwarded.take();
+            if let Some(forwarded) = forwarded.filter(|passed| passed.signal == seen.signal) {
+                seen.passed_on = Some(forwarded.seq);
+                seen.code = forwarded.code;
+                seen.killer = forwarded.sender;
+            }
+            return;
+        }
+        let Some(case) = self.cases.get(&seen.sender.key) else {
+            return;
+        };
+        let last = case
+            .signals
+            .values()
+            .filter(|got| !got.is_own() && seen.t.since(got.t) < BECAUSE_NS)
+            .max_by_key(|got| got.seq);
+        // A timer of its own that ran out is no signal that it passes on.
+        let by_alarm = case
+            .alarm
+            .filter(|&(alarm, _)| last.is_none_or(|last| last.seq <= alarm));
+        if let Some((alarm, _)) = by_alarm {
+            seen.alarm = Some(alarm);
+        } else if let Some(last) = last.filter(|last| last.how() == How::Sent) {
+            seen.behind = Some(Box::new(Behind {
+                seq: last.seq,
+                t: last.t,
+                signal: last.signal,
+                killer: last.killer.clone(),
+            }));
+        }
+    }
+
+    fn exit(&mut self, seq: u64, t: BootNs, exit: &Exit, ticks: &impl Fn(BootNs) -> Ticks) -> Dead {
+        let key = exit.process.key;
+        let mut case = self.cases.remove(&key).unwrap_or_else(|| Case {
+            since: t,
+            ..Case::default()
+        });
+        self.images.forget(key);
+        if self.by_pid.get(&exit.process.tgid.0) == Some(&key) {
+            self.by_pid.remove(&exit.process.tgid.0);
+        }
+        for seen in case.signals.values_mut() {
+            // A parent of several threads can send its last signal before its end is reported.
+            if seen.scene.sender_exiting && seen.sender_ended.is_none() {
+                seen.sender_ended = self.lineage.end_of(seen.sender.key);
+            }
+        }
+        self.lineage.ended(key, seq);
+        let status = WaitStatus(exit.status);
+        let stands_for = passing::stands_for(status);
+        let count = |signal: i32| self.killed.get(&signal).copied().unwrap_or(0);
+        let killed_before = (count(0), stands_for.map_or(0, count));
+        if let Some(signal) = status.signal() {
+            *self.killed.entry(0).or_default() += 1;
+            *self.killed.entry(signal).or_default() += 1;
+        }
+        let passed = passing::passed(status, &case);
+        // Whom it passes up for is kept; nobody asks for the others any more.
+        case.ends.clear();
+        let last = case.signals.values().filter(|seen| !seen.is_own());
+        let last = last.map(|seen| seen.seq).max();
+        let by = status.signal();
+        case.signals
+            .retain(|&(signal, _), seen| Some(signal) == by || Some(seen.seq) == last);
+        let dead = Dead {
+            process: exit.process,
+            starttime_ticks: ticks(key.start).0,
+            comm: exit.comm,
+            seq,
+            t,
+            status,
+            cpu_us: exit
+                .totals
+                .cpu_user_us
+                .saturating_add(exit.totals.cpu_system_us),
+            case,
+            passed,
+            killed_before,
+        };
+        self.tell_the_parent(exit, &dead);
+        dead
+    }
+
+    /// Whoever waits for a process may pass its ending up.
+    fn tell_the_parent(&mut self, exit: &Exit, dead: &Dead) {
+        let waits = [Some(exit.parent.key), self.lineage.above(exit.process.key)];
+        let parent = waits
+            .into_iter()
+            .flatten()
+            .find(|parent| self.cases.contains_key(parent));
+        let Some(case) = parent.and_then(|parent| self.cases.get_mut(&parent)) else {
+            return;
+        };
+        case.last_end = Some(dead.seq);
+        if passing::number(dead.status).is_some() {
+            if case.ends.len() == ENDS_MAX {
+                case.ends.remove(0);
+            }
+            case.ends.push(Arc::new(dead.clone()));
+        }
+    }
+}
+
+/// A command line for people: arguments with blanks between; `None` when there is none.
+pub(super) fn cmdline_text(cmdline: &[u8]) -> Option<String> {
+    let end = cmdline.iter().rposition(|&byte| byte != 0)? + 1;
+    let spaced: Vec<u8> = cmdline[..end]
+        .iter()
+        .map(|&byte| if byte == 0 { b' ' } else { byte })
+        .collect();
+    Some(String::from_utf8_lossy(&spaced).into_owned())
+}

@@ -1,0 +1,265 @@
+//! From the signal that ended a process to the cause behind it.
+//!
+//! What a signal means is in how it came to be: who can have sent one with such a code, into such a
+//! queue, at such a moment. `docs/verdicts.md` has the same rules as a table.
+
+use super::{
+    Cause, Confidence, Killer,
+    evidence::{Dead, How, SignalSeen},
+    signals,
+    words::{fault, length, who},
+};
+
+const SIGHUP: i32 = 1;
+const SIGINT: i32 = 2;
+const SIGQUIT: i32 = 3;
+const SIGKILL: i32 = 9;
+const SIGPIPE: i32 = 13;
+const SIGXCPU: i32 = 24;
+const SIGXFSZ: i32 = 25;
+
+/// How far beyond a whole second of CPU time the kernel notices that a limit is reached, µs: a tick,
+/// or a few on a busy machine.
+const LIMIT_SLACK_US: u64 = 100_000;
+
+/// A cause, with what it rests on.
+#[derive(Debug)]
+pub(super) struct Why {
+    pub(super) cause: Cause,
+    pub(super) confidence: Confidence,
+    /// The sentence, without the subject.
+    pub(super) what: String,
+    pub(super) killer: Option<Killer>,
+    pub(super) evidence: Vec<u64>,
+}
+
+impl Why {
+    fn certain(cause: Cause, what: String, killer: Killer) -> Self {
+        Self {
+            cause,
+            confidence: Confidence::Certain,
+            what,
+            killer: Some(killer),
+            evidence: Vec::new(),
+        }
+    }
+
+    fn likely(self) -> Self {
+        Self {
+            confidence: Confidence::Likely,
+            ..self
+        }
+    }
+
+    fn resting_on(mut self, records: impl IntoIterator<Item = u64>) -> Self {
+        self.evidence.extend(records);
+        self
+    }
+}
+
+/// What ended `dead`, by the signal that did. `core` is what to say of a core.
+pub(super) fn killed(dead: &Dead, seen: &SignalSeen, core: &str) -> Why {
+    let name = signals::name(seen.signal);
+    let by = format!("killed by {name}{core}");
+    // Only the kernel's own signals are beyond pretence: a program may send itself any code.
+    let pretended = seen.is_own() && !seen.scene.privileged && seen.how() == How::Kernel;
+    let why = match seen.how() {
+        How::Told | How::Kernel | How::Sent if signals::is_fault(seen.signal) && seen.is_own() => {
+            let what = format!("{name} in {}{core}", dead.comm.to_text());
+            let what = match fault(&name, seen.code) {
+                Some(complaint) => format!("{what}: {complaint}"),
+                None => what,
+            };
+            Why::certain(Cause::Fault, what, seen.killer.clone())
+        }
+        How::Sent => sent(dead, seen, &by),
+        How::Kernel if pretended => sent(dead, seen, &by),
+        How::OnBehalf => on_behalf(seen, &by),
+        How::Kernel => by_kernel(dead, seen, &by),
+        How::Timer => timer(&by),
+        How::Told => {
+            let what = format!("{by}: sent by the kernel, by which it had asked to be told");
+            Why::certain(Cause::Killed, what, Killer::kernel()).likely()
+        }
+    };
+    why.resting_on([seen.seq])
+}
+
+fn timer(by: &str) -> Why {
+    let what = format!("{by}: a timer of its own ran out");
+    Why::certain(Cause::Killed, what, Killer::kernel())
+}
+
+/// A process sent it.
+fn sent(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
+    if let Some(note) = seen.passed_on {
+        return passed_on(seen, by).resting_on([note]);
+    }
+    let from = who(&seen.killer);
+    // Whoever has ended sends nothing any more; the kernel does, to those who asked for it.
+    if seen.sender_ended.is_some() && !seen.is_own() {
+        return parent_death(seen, by);
+    }
+    if seen.program_is("timeout") && !seen.is_own() && seen.behind.is_none() {
+        let after = length(seen.t.since(dead.process.key.start));
+        let what = format!("timeout(1) ended it after {after}: {by} from {from}");
+        let why = Why::certain(Cause::Timeout, what, seen.killer.clone()).resting_on(seen.alarm);
+        // Any program may be called so; one whose timer ran out just before is believed.
+        return if seen.alarm.is_some() {
+            why
+        } else {
+            why.likely()
+        };
+    }
+    let mut why = Why::certain(
+        Cause::Killed,
+        format!("{by} from {from}"),
+        seen.killer.clone(),
+    );
+    if let Some(behind) = &seen.behind {
+        why.what.push_str(&format!(
+            ", which had got {} from {} {} before",
+            signals::name(behind.signal),
+            who(&behind.killer),
+            length(seen.t.since(behind.t)),
+        ));
+        why.evidence.push(behind.seq);
+    }
+    why
+}
+
+/// The observer got it and passed it on.
+fn passed_on(seen: &SignalSeen, by: &str) -> Why {
+    if seen.code != super::evidence::SI_KERNEL {
+        let what = format!("{by} from {}, passed on by tracer", who(&seen.killer));
+        return Why::certain(Cause::Killed, what, seen.killer.clone());
+    }
+    let (cause, what) = match seen.signal {
+        SIGINT => (Cause::Interrupt, "Ctrl-C at tracer's terminal".to_owned()),
+        SIGQUIT => (Cause::Interrupt, "Ctrl-\\ at tracer's terminal".to_owned()),
+        SIGHUP => (Cause::Hangup, "tracer's terminal went away".to_owned()),
+        _ => (Cause::Killed, format!("{by}, sent by the kernel")),
+    };
+    Why::certain(
+        cause,
+        format!("{what}, passed on by tracer"),
+        Killer::kernel(),
+    )
+}
+
+fn parent_death(seen: &SignalSeen, by: &str) -> Why {
+    let from = who(&seen.killer);
+    let what = if seen.sender_was_dying() {
+        format!("{by} because its parent {from} ended, as it had asked for (PR_SET_PDEATHSIG)")
+    } else {
+        format!(
+            "{by} because the thread of {from} that had started it ended, as it had asked for \
+             (PR_SET_PDEATHSIG)"
+        )
+    };
+    Why::certain(Cause::ParentDeath, what, seen.killer.clone()).resting_on(seen.sender_ended)
+}
+
+/// The kernel sent it for something that the sender did.
+fn on_behalf(seen: &SignalSeen, by: &str) -> Why {
+    let kernel = |what: String| Why::certain(Cause::Killed, what, Killer::kernel());
+    match seen.signal {
+        _ if seen.group && !seen.is_own() => parent_death(seen, by),
+        SIGKILL => {
+            let what = format!("{by} from {} through cgroup.kill", who(&seen.killer));
+            Why::certain(Cause::Killed, what, seen.killer.clone())
+        }
+        SIGPIPE if seen.is_own() => kernel(format!(
+            "{by}: it wrote to a pipe or socket that nobody reads any more"
+        )),
+        SIGXFSZ if seen.is_own() => kernel(format!(
+            "{by}: a file it wrote reached its limit (RLIMIT_FSIZE)"
+        )),
+        _ if seen.is_own() => kernel(format!("{by}, sent by the kernel for what it did")).likely(),
+        _ => {
+            let from = who(&seen.killer);
+            kernel(format!("{by}, sent by the kernel for what {from} did")).likely()
+        }
+    }
+}
+
+/// The kernel sent it in its own name.
+fn by_kernel(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
+    let killed = |what: String| Why::certain(Cause::Killed, what, Killer::kernel());
+    match seen.signal {
+        SIGINT | SIGQUIT => interrupt(seen),
+        SIGHUP => hangup(seen),
+        SIGKILL => kill(dead, seen, by),
+        SIGXCPU => killed(format!(
+            "{by}: it reached its limit on CPU time (RLIMIT_CPU)"
+        )),
+        signal if signals::is_timer(signal) => timer(by),
+        _ => killed(format!("{by}, sent by the kernel")).likely(),
+    }
+}
+
+/// A key typed at the terminal: the line discipline of the terminal's other end sends it, from a
+/// kernel worker when that is a pseudoterminal.
+fn interrupt(seen: &SignalSeen) -> Why {
+    let key = if seen.signal == SIGINT {
+        "Ctrl-C"
+    } else {
+        "Ctrl-\\"
+    };
+    let what = format!("{key} at its terminal");
+    if seen.killer.comm.starts_with("kworker/") && seen.killer.uid == 0 {
+        return Why::certain(Cause::Interrupt, what, Killer::kernel());
+    }
+    let what = format!("{what}, sent while {} ran", who(&seen.killer));
+    Why::certain(Cause::Interrupt, what, Killer::kernel()).likely()
+}
+
+/// The terminal, or who led the session on it, is gone.
+fn hangup(seen: &SignalSeen) -> Why {
+    let from = who(&seen.killer);
+    let dying = seen.sender_was_dying();
+    let what = match (
+        seen.is_own(),
+        seen.while_stopped && dying,
+        seen.continued,
+        dying,
+    ) {
+        (true, ..) => "its terminal went away: it closed it".to_owned(),
+        (_, true, ..) => {
+            format!("its process group was left stopped and alone: {from} ended")
+        }
+        // Whoever leads a session is followed without being continued.
+        (_, _, false, true) => format!("its session leader {from} ended"),
+        (_, _, _, true) => format!("its terminal went away: {from} closed it by ending"),
+        (_, _, _, false) => format!("its terminal went away: {from} closed it"),
+    };
+    Why::certain(Cause::Hangup, what, seen.killer.clone()).resting_on(seen.sender_ended)
+}
+
+/// SIGKILL in the kernel's own name, when no OOM kill was reported.
+fn kill(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
+    let from = who(&seen.killer);
+    if !seen.is_own() && seen.sender.inner == 1 && seen.sender.key.init != 1 {
+        let what = format!("{by}: {from}, the first process of its pid namespace, ended");
+        return Why::certain(Cause::Killed, what, seen.killer.clone())
+            .resting_on(seen.sender_ended);
+    }
+    if !seen.is_own() && seen.sender_was_dying() {
+        let what = format!("{by}: {from}, which traced it (ptrace), ended");
+        let why = Why::certain(Cause::Killed, what, seen.killer.clone());
+        return why.likely().resting_on(seen.sender_ended);
+    }
+    let limit = "its limit on CPU time (RLIMIT_CPU)";
+    if let Some(warned) = dead.case.cpu_limit {
+        let what = format!("{by}: it reached {limit}");
+        let why = Why::certain(Cause::Killed, what, Killer::kernel());
+        return why.resting_on([warned]);
+    }
+    let (whole, beyond) = (dead.cpu_us / 1_000_000, dead.cpu_us % 1_000_000);
+    let what = if seen.is_own() && whole > 0 && beyond < LIMIT_SLACK_US {
+        format!("{by}: it had used {whole} s of CPU time, which is {limit}, most likely")
+    } else {
+        format!("{by}, sent by the kernel, which reported no want of memory")
+    };
+    Why::certain(Cause::Killed, what, Killer::kernel()).likely()
+}

@@ -1,0 +1,189 @@
+//! Who descends from whom, by who made whom.
+//!
+//! A signal's sender is placed by blood, not by who happens to be its parent now: a daemon whose
+//! parent has left is still below those who made it. So the dead stay in the books as long as they
+//! tell two living ones apart; what lies on a straight line between them is spliced out, and memory
+//! stays in proportion to the living.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::units::ProcKey;
+
+/// The dead that are kept whole for a while: what they cause comes after their own end.
+const FRESH_MAX: usize = 256;
+
+/// One process.
+#[derive(Debug, Clone, Default)]
+struct Kin {
+    up: Option<ProcKey>,
+    below: HashSet<ProcKey>,
+    /// Record of its end.
+    ended: Option<u64>,
+}
+
+/// Everybody's descent.
+#[derive(Debug, Clone, Default)]
+pub struct Lineage {
+    kin: HashMap<ProcKey, Kin>,
+    fresh: VecDeque<ProcKey>,
+}
+
+impl Lineage {
+    /// A process was made.
+    pub fn born(&mut self, child: ProcKey, creator: ProcKey) {
+        // Nobody makes himself or his forebears; a journal could claim so all the same.
+        if self.is_under(creator, child) {
+            return;
+        }
+        let kin = self.kin.entry(child).or_default();
+        if kin.up.is_none() {
+            kin.up = Some(creator);
+            if let Some(above) = self.kin.get_mut(&creator) {
+                above.below.insert(child);
+            }
+        }
+    }
+
+    /// A process has ended, by record `seq`.
+    pub fn ended(&mut self, key: ProcKey, seq: u64) {
+        let Some(kin) = self.kin.get_mut(&key) else {
+            return;
+        };
+        if kin.ended.replace(seq).is_some() {
+            return;
+        }
+        self.fresh.push_back(key);
+        if self.fresh.len() > FRESH_MAX
+            && let Some(old) = self.fresh.pop_front()
+        {
+            self.splice(old);
+        }
+    }
+
+    /// The record of a process's end, while that is remembered.
+    #[must_use]
+    pub fn end_of(&self, key: ProcKey) -> Option<u64> {
+        self.kin.get(&key)?.ended
+    }
+
+    /// Who made a process, or who made that one, if it is forgotten.
+    #[must_use]
+    pub fn above(&self, key: ProcKey) -> Option<ProcKey> {
+        self.kin.get(&key)?.up
+    }
+
+    /// Whether a process is known.
+    #[must_use]
+    pub fn knows(&self, key: ProcKey) -> bool {
+        self.kin.contains_key(&key)
+    }
+
+    /// Whether `key` is `above`, or descends from it.
+    #[must_use]
+    pub fn is_under(&self, key: ProcKey, above: ProcKey) -> bool {
+        std::iter::successors(Some(key), |key| self.kin.get(key)?.up)
+            .take(self.kin.len() + 2)
+            .any(|key| key == above)
+    }
+
+    /// How many are in the books.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.kin.len()
+    }
+
+    /// Whether nobody is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.kin.is_empty()
+    }
+
+    /// Takes out a dead process that tells nobody apart, and then those above for whom that is true by
+    /// now.
+    fn splice(&mut self, key: ProcKey) {
+        let mut next = Some(key);
+        while let Some(key) = next.take() {
+            let Some(kin) = self.kin.get(&key) else {
+                return;
+            };
+            if kin.ended.is_none() || kin.below.len() > 1 || self.fresh.contains(&key) {
+                return;
+            }
+            let (up, heir) = (kin.up, kin.below.iter().next().copied());
+            self.kin.remove(&key);
+            if let Some(heir) = heir.and_then(|heir| self.kin.get_mut(&heir)) {
+                heir.up = up;
+            }
+            let Some(above) = up.and_then(|up| self.kin.get_mut(&up)) else {
+                return;
+            };
+            above.below.remove(&key);
+            match heir {
+                Some(heir) => {
+                    above.below.insert(heir);
+                }
+                None => next = up,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::BootNs;
+
+    fn key(n: u32) -> ProcKey {
+        ProcKey {
+            init: n,
+            start: BootNs(u64::from(n)),
+        }
+    }
+
+    #[test]
+    fn a_daemon_is_below_those_who_made_it_when_its_parent_has_left() {
+        let mut lineage = Lineage::default();
+        lineage.born(key(1), key(100));
+        lineage.born(key(2), key(1));
+        lineage.born(key(3), key(2));
+        lineage.ended(key(2), 7);
+        assert_eq!(lineage.end_of(key(2)), Some(7));
+        assert!(lineage.is_under(key(3), key(1)) && lineage.is_under(key(3), key(100)));
+        assert!(!lineage.is_under(key(1), key(3)));
+    }
+
+    #[test]
+    fn a_chain_of_daemons_takes_no_more_room_the_longer_it_gets() {
+        let mut lineage = Lineage::default();
+        lineage.born(key(1), key(0));
+        for n in 1..5000 {
+            lineage.born(key(n + 1), key(n));
+            if n > 1 {
+                lineage.ended(key(n), u64::from(n));
+            }
+        }
+        assert!(lineage.len() <= FRESH_MAX + 2, "{}", lineage.len());
+        assert!(lineage.is_under(key(5000), key(1)));
+    }
+
+    #[test]
+    fn a_crowd_of_dead_children_is_forgotten() {
+        let mut lineage = Lineage::default();
+        lineage.born(key(1), key(0));
+        for n in 2..5000 {
+            lineage.born(key(n), key(1));
+            lineage.ended(key(n), u64::from(n));
+        }
+        assert!(lineage.len() <= FRESH_MAX + 1);
+    }
+
+    #[test]
+    fn a_ring_of_forebears_is_refused() {
+        let mut lineage = Lineage::default();
+        lineage.born(key(1), key(2));
+        lineage.born(key(2), key(1));
+        lineage.born(key(3), key(3));
+        assert!(!lineage.is_under(key(2), key(1)));
+        assert!(!lineage.knows(key(3)));
+    }
+}

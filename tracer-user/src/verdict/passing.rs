@@ -1,0 +1,71 @@
+//! Endings that are passed up: 128 + n where a child died of n, and wrappers that end themselves as
+//! their child did.
+//!
+//! A shell whose last command was ended by signal n exits 128 + n; `script -e`, `env`, supervisors and
+//! shells around it repeat that number. Others (`timeout`, `sudo`, `bash` for SIGINT) send themselves
+//! the signal. Either way the interesting place is further down.
+
+use std::sync::Arc;
+
+use super::{
+    WaitStatus,
+    evidence::{Case, Dead, Passed, Passer},
+    pending::culprit,
+};
+
+/// Most processes named between the real place and the top.
+const VIA_MAX: usize = 16;
+
+/// The signal that an exit code may stand for.
+#[must_use]
+pub fn stands_for(status: WaitStatus) -> Option<i32> {
+    status
+        .exit_code()
+        .filter(|code| (129..=192).contains(code))
+        .map(|code| code - 128)
+}
+
+/// The signal that ended a process or that its exit code may stand for.
+#[must_use]
+pub fn number(status: WaitStatus) -> Option<i32> {
+    status.signal().or(stands_for(status))
+}
+
+/// Where an ending comes from, if a child ended the same way.
+#[must_use]
+pub fn passed(status: WaitStatus, case: &Case) -> Option<Passed> {
+    let signal = number(status)?;
+    if status.signal().is_some() && !culprit(case, signal)?.seen.is_own() {
+        return None;
+    }
+    let end = case
+        .ends
+        .iter()
+        .rev()
+        .find(|end| number(end.status) == Some(signal))?;
+    let last = case.last_end == Some(end.seq);
+    let Some(below) = &end.passed else {
+        return Some(Passed {
+            real: Arc::clone(end),
+            via: Vec::new(),
+            last,
+        });
+    };
+    let mut via = below.via.clone();
+    if via.len() < VIA_MAX {
+        via.push(Arc::new(passer(end)));
+    }
+    Some(Passed {
+        real: Arc::clone(&below.real),
+        via,
+        last: last && below.last,
+    })
+}
+
+fn passer(dead: &Dead) -> Passer {
+    Passer {
+        process: dead.process,
+        comm: dead.comm,
+        seq: dead.seq,
+    }
+}
