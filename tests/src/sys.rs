@@ -5,6 +5,7 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::ptr;
 
 /// What `wait4(2)` said of one process.
@@ -334,4 +335,90 @@ pub fn drop_capabilities() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Gives the calling thread, and what it starts from now on, a mount namespace of its own, and mounts a
+/// file system of this kind there.
+///
+/// # Errors
+/// As `unshare(2)` and `mount(2)`.
+pub fn mount_for_this_thread(kind: &CStr, at: &CStr) -> io::Result<()> {
+    // SAFETY: changes the calling thread's namespace and no memory.
+    done(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    let private = libc::MS_REC | libc::MS_PRIVATE;
+    // SAFETY: valid strings; only this thread's namespace changes.
+    done(unsafe {
+        libc::mount(
+            ptr::null(),
+            c"/".as_ptr(),
+            ptr::null(),
+            private,
+            ptr::null(),
+        )
+    })?;
+    // SAFETY: as above.
+    done(unsafe { libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, ptr::null()) })
+}
+
+/// Takes a mount away, at once from the tree and wholly when nobody uses it any more.
+///
+/// # Errors
+/// As `umount2(2)`.
+pub fn unmount(at: &CStr) -> io::Result<()> {
+    // SAFETY: a valid string.
+    done(unsafe { libc::umount2(at.as_ptr(), libc::MNT_DETACH) })
+}
+
+/// `union bpf_attr`, as far as the calls below need it.
+#[repr(C)]
+#[derive(Default)]
+struct BpfAttr([u64; 4]);
+
+fn bpf(command: i64, attr: &mut BpfAttr) -> io::Result<i32> {
+    let size = size_of::<BpfAttr>();
+    // SAFETY: the attribute is as long as is said; what it points to lives in the caller.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, ptr::from_mut(attr), size) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    i32::try_from(result).map_err(io::Error::other)
+}
+
+/// A descriptor of our own that closes itself.
+fn owned(fd: i32) -> OwnedFd {
+    // SAFETY: a descriptor that the kernel has just given us.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// The program that a pinned link keeps attached.
+///
+/// # Errors
+/// As `bpf(2)`: `BPF_OBJ_GET`, `BPF_OBJ_GET_INFO_BY_FD`.
+pub fn program_of_link(path: &CStr) -> io::Result<u32> {
+    let link = owned(bpf(7, &mut BpfAttr([path.as_ptr() as u64, 0, 0, 0]))?);
+    // `struct bpf_link_info`: type, id, prog_id.
+    let mut info = [0_u32; 4];
+    let fd = u64::from(link.as_raw_fd().unsigned_abs());
+    let at = ptr::from_mut(&mut info) as u64;
+    bpf(15, &mut BpfAttr([fd | 16 << 32, at, 0, 0]))?;
+    Ok(info[2])
+}
+
+/// Whether the kernel has this program.
+///
+/// # Errors
+/// As `bpf(2)`: `BPF_PROG_GET_FD_BY_ID`.
+pub fn program_exists(id: u32) -> io::Result<bool> {
+    match bpf(13, &mut BpfAttr([id.into(), 0, 0, 0])).map(owned) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn done(result: i32) -> io::Result<()> {
+    if result == 0 {
+        return Ok(());
+    }
+    Err(io::Error::last_os_error())
 }

@@ -1,5 +1,7 @@
 //! The beginning of a session: who observes whom, where and since when, on disk before anything runs.
 
+mod setup;
+
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -14,16 +16,9 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    config::{ObserveConfig, RunConfig},
-    observe::{
-        Audience, ObserveError,
-        command::Command,
-        error::chain,
-        json::Lines,
-        kernel::{self, Kernel},
-        own,
-    },
-    probe::{attached::Attached, object::BUILT_BY},
+    config::ObserveConfig,
+    observe::{Audience, ObserveError, json::Lines, own, pins},
+    probe::attached::Attached,
     procfs::ProcRoot,
     session::{
         SessionId, StateDir, Store,
@@ -31,8 +26,7 @@ use crate::{
         enrollment::Enrollment,
         journal::{
             info::{
-                Attachment, Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo,
-                TickRule, parse_object,
+                Attachment, Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule,
             },
             record::{self, TargetBody},
         },
@@ -43,6 +37,8 @@ use crate::{
     target::Pinned,
     units::{BootNs, Comm, Process, Tgid, Ticks},
 };
+
+pub(super) use self::setup::{join, prepare};
 
 /// A session that has begun.
 pub(super) struct Session {
@@ -79,57 +75,15 @@ pub(super) struct KernelFacts {
     pub(super) object: BTreeMap<String, String>,
 }
 
-/// What `run` needs before its command may begin: `/proc`, a probe or a reason for none, a session.
-pub(super) fn prepare(
-    config: &RunConfig,
-    command: &Command,
-    audience: &mut dyn Audience,
-) -> Result<(ProcRoot, Option<Attached>, Session), ObserveError> {
-    let proc = ProcRoot::open("/proc")?;
-    let probe = match kernel::load(config.observe.ring_bytes) {
-        Ok(probe) => Some(probe),
-        Err(error) if config.require_trace => return Err(error.into()),
-        Err(error) => {
-            audience.notice(&format!("running untraced: {}", chain(&error)));
-            None
-        }
-    };
-    let subject = Subject {
-        mode: Mode::Run,
-        root: command.pid(),
-        command: config.command.clone(),
-        uid: command.uid(),
-        kernel: probe.as_ref().map(kernel_facts),
-    };
-    let lines = match Lines::start(config.observe.json.as_ref()) {
-        Ok(lines) => lines,
-        Err(error) if config.require_trace => return Err(error),
-        // The record has them all the same.
-        Err(error) => {
-            audience.notice(&chain(&error));
-            Lines::default()
-        }
-    };
-    let session = Session::begin(&proc, &config.observe, subject, lines)?;
-    Ok((proc, probe, session))
-}
-
-/// What the session says of a probe.
-pub(super) fn kernel_facts(probe: &Attached) -> KernelFacts {
-    KernelFacts {
-        degraded: Kernel::degraded(probe),
-        pid_ns: probe.observer().ns_inum.into(),
-        object: parse_object(BUILT_BY),
-    }
-}
-
 impl Session {
     /// Makes the session's directory and journal; the `session` record is on disk when this returns.
     pub(super) fn begin(
         proc: &ProcRoot,
         config: &ObserveConfig,
-        subject: Subject,
+        mut subject: Subject,
         lines: Lines,
+        probe: Option<&mut Attached>,
+        audience: &mut dyn Audience,
     ) -> Result<Self, ObserveError> {
         let own_uid = rustix::process::getuid().as_raw();
         let state_dir = StateDir::resolve(
@@ -143,6 +97,13 @@ impl Session {
         let session_id = store
             .new_session_id(clock.wall)
             .map_err(recorder::SessionError::from)?;
+        // Before the session is there: none that is there lacks pins because its observer was killed.
+        if let (Some(probe), Some(kernel)) = (probe, &mut subject.kernel)
+            && let Err(unpinned) = pins::pin(probe, config.bpffs.as_deref(), &session_id, &store)
+        {
+            audience.notice(&unpinned.notice());
+            kernel.degraded.push(unpinned.degraded());
+        }
         let mut info = session_info(proc, config, subject, clock, session_id);
         let redactor = Redactor::new(config.redact);
         redactor.session(&mut info);
@@ -348,16 +309,4 @@ fn joined(argv: &[Vec<u8>]) -> Vec<u8> {
     argv.iter()
         .flat_map(|word| word.iter().copied().chain([0]))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_embedded_kernel_side_says_what_built_it() {
-        let object = parse_object(BUILT_BY);
-        assert!(object["compiler"].starts_with("rustc 1."), "{object:?}");
-        assert_eq!(object["object_sha256"].len(), 64);
-    }
 }

@@ -77,6 +77,9 @@ impl Follower<'_> {
             self.say(&notice.to_string());
         }
         if let EndOutcome::NotWritten(why) = &report.end {
+            if let Some(kernel) = &mut self.kernel {
+                kernel.leave_pins();
+            }
             self.say(&format!("the record has no end: {why}"));
         }
         if let Some(crash) = &report.crash {

@@ -14,9 +14,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Follower, ObserveError, own};
+use super::{Follower, ObserveError, leftovers::Leftovers, own};
 use crate::{
-    config::RecoverConfig,
+    config::{ObserveConfig, RecoverConfig},
+    probe::decode::DecodeUnits,
     procfs::ProcRoot,
     session::{
         StateDir, Store,
@@ -40,7 +41,11 @@ pub fn recover(config: &RecoverConfig) -> Result<Report, ObserveError> {
         dry_run: config.dry_run,
         ..Options::default()
     };
-    let mut report = within(config.state_dir.as_deref(), &options)?;
+    let mut report = within(
+        config.state_dir.as_deref(),
+        config.bpffs.as_deref(),
+        &options,
+    )?;
     if !config.foreign_dirs.is_empty() {
         let proc = ProcRoot::open("/proc")?;
         let observer = own::identity(&proc);
@@ -64,14 +69,26 @@ pub fn recover(config: &RecoverConfig) -> Result<Report, ObserveError> {
     Ok(report)
 }
 
-fn within(state_dir: Option<&Path>, options: &Options) -> Result<Report, ObserveError> {
+fn within(
+    state_dir: Option<&Path>,
+    bpffs: Option<&Path>,
+    options: &Options,
+) -> Result<Report, ObserveError> {
     let proc = ProcRoot::open("/proc")?;
     let Some(store) = existing_store(&self::state_dir(state_dir)?)? else {
         return Ok(Report::new(options.dry_run));
     };
     let observer = own::identity(&proc);
-    let report = Recovery::new(&store, &proc, observer, options, &mut ()).run();
-    Ok(report.map_err(SessionError::from)?)
+    let units = DecodeUnits {
+        page_kb: proc.host().page_size / 1024,
+    };
+    let mut left = Leftovers::new(&store, bpffs, units);
+    let report = Recovery::new(&store, &proc, observer, options, &mut left).run();
+    let mut report = report.map_err(SessionError::from)?;
+    if !options.dry_run {
+        left.sweep_into(&mut report);
+    }
+    Ok(report)
 }
 
 fn state_dir(flag: Option<&Path>) -> Result<StateDir, ObserveError> {
@@ -95,7 +112,7 @@ pub(super) struct Beside {
 
 impl Beside {
     /// Begins one. Where that cannot be, nothing is recovered this time.
-    pub(super) fn start(state_dir: Option<&Path>) -> Self {
+    pub(super) fn start(config: &ObserveConfig) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (tell, done) = sync_channel(1);
         let options = Options {
@@ -103,13 +120,14 @@ impl Beside {
             patience: PATIENCE,
             stop: Arc::clone(&stop),
         };
-        let state_dir = state_dir.map(Path::to_path_buf);
+        let (state_dir, bpffs) = (config.state_dir.clone(), config.bpffs.clone());
         let thread = std::thread::Builder::new()
             .name("recovery".to_owned())
             .spawn(move || {
                 let _stack = SignalStack::for_this_thread();
                 // A mistake in it must not end the session that it runs beside.
-                let words = contain(|| words(&within(state_dir.as_deref(), &options)));
+                let words =
+                    contain(|| words(&within(state_dir.as_deref(), bpffs.as_deref(), &options)));
                 let words = words.unwrap_or_else(|panicked| {
                     Some(format!(
                         "a mistake in tracer, recovering older sessions: {panicked}"

@@ -4,7 +4,7 @@ use std::thread;
 
 use aya::{
     Btf as AyaBtf, Ebpf,
-    programs::{Program, ProgramError},
+    programs::{Program, ProgramError, links::FdLink},
 };
 use tracer_common::names::{
     PROG_ADOPT_BORN, PROG_EXEC, PROG_EXIT, PROG_EXIT_AGAIN, PROG_FORK, PROG_FREE, PROG_OOM,
@@ -132,6 +132,17 @@ pub(super) fn load_programs(
         }
     }
     Ok(present)
+}
+
+/// Attaches a hook's program; it stays attached as long as the link, or a pin of it, is there.
+pub(super) fn attach(ebpf: &mut Ebpf, program: &str) -> Result<FdLink, ProbeError> {
+    let Some(Program::BtfTracePoint(found)) = ebpf.program_mut(program) else {
+        return Err(ProbeError::step("finding a program", program));
+    };
+    let link = found.attach().and_then(|id| found.take_link(id));
+    let tracepoint = Hook::of(program).map_or(program, |hook| hook.tracepoint);
+    link.map(FdLink::from)
+        .map_err(|source| ProbeError::step(format!("attaching {tracepoint}"), source))
 }
 
 fn is_stand_in(program: &str) -> bool {

@@ -9,8 +9,11 @@ mod hooks;
 #[cfg(feature = "log")]
 pub mod kernel_log;
 pub mod loader;
+mod maps;
 mod missed;
 pub mod object;
 pub mod offsets;
+pub mod pin;
 pub mod ring;
+mod ring_map;
 pub mod support;

@@ -175,6 +175,9 @@ impl<'a> Follower<'a> {
 
     /// Takes what the kernel side has sent, a bounded number at a time. True while there is more.
     pub(super) fn take_events(&mut self) -> bool {
+        if let Some(kernel) = self.kernel.as_mut().filter(|kernel| kernel.is_pinned()) {
+            kernel.written(self.session.recorder.progress().written);
+        }
         if !self.session.recorder.has_room() {
             return true;
         }
@@ -193,6 +196,11 @@ impl<'a> Follower<'a> {
         self.events = events;
         self.sender = None;
         self.hand_over();
+        if let Some(kernel) = self.kernel.as_mut().filter(|kernel| kernel.is_pinned())
+            && self.backlog.is_empty()
+        {
+            kernel.handed_over(self.session.recorder.progress().accepted);
+        }
         more || !self.backlog.is_empty()
     }
 
