@@ -9,36 +9,22 @@ use std::{
 use aya::{
     Ebpf,
     maps::{HashMap, MapData, PerCpuArray, RingBuf},
-    programs::{Program, ProgramError, tp_btf::BtfTracePointLinkId},
+    programs::{Program, ProgramError},
 };
 use tracer_common::{
     control::{Observer, Tracked},
     event::KIND_MAX,
     loss,
-    names::{MAP_COUNTERS, MAP_EVENTS, MAP_TRACKED, PROG_ADOPT},
+    names::{MAP_COUNTERS, MAP_EVENTS, MAP_TRACKED},
 };
 
 use super::{
-    control::SharedControl, hooks::{ADOPTING, Hook}, loader::StartTimes, missed::recursion_misses,
-    offsets::Degraded, support::ProbeError,
+    control::SharedControl, loader::StartTimes, missed::recursion_misses, offsets::Degraded,
+    support::ProbeError,
 };
 use crate::units::{BootNs, ProcKey, Process, Tgid};
 
-/// Most passes of the task iterator for one adoption. Two are the usual number: one that finds all there
-/// are, one that finds nothing more.
-const PASSES_MAX: u32 = 64;
-
-/// What an adoption found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Adoption {
-    /// Times the processes of the system were gone through.
-    pub passes: u32,
-    /// The last pass found nothing new, and whoever was born meanwhile was tracked before it ran:
-    /// everything alive below the root is tracked.
-    pub converged: bool,
-    /// Processes taken in, the root included.
-    pub adopted: u32,
-}
+pub use super::adopt::Adoption;
 
 /// What the kernel side counted since it was loaded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -87,8 +73,8 @@ impl Counters {
 /// A running probe. Dropping it detaches everything.
 #[derive(Debug)]
 pub struct Attached {
-    ebpf: Ebpf,
-    control: SharedControl,
+    pub(super) ebpf: Ebpf,
+    pub(super) control: SharedControl,
     observer: Observer,
     degraded: Vec<Degraded>,
     times: StartTimes,
@@ -150,77 +136,8 @@ impl Attached {
         self.control.clone()
     }
 
-    /// Starts tracking the process `root`, a tgid in this process's pid namespace, and everything that
-    /// lives below it. Who is born meanwhile is tracked before it runs, so the passes come to an end
-    /// when one finds nothing new. Every process taken in is reported as a fork event.
-    ///
-    /// # Errors
-    /// When the task iterator cannot be run.
-    pub fn adopt(&mut self, root: Tgid) -> Result<Adoption, ProbeError> {
-        let watching = self.watch_adoption()?;
-        self.control.set_adopt(root.0);
-        let result = self.adopt_passes();
-        self.control.set_adopt(0);
-        let is_watched = watching.len() == ADOPTING.len();
-        let skipped = self.end_watching(watching)?;
-        let mut adoption = result?;
-        adoption.converged &= is_watched && skipped == 0;
-        Ok(adoption)
-    }
-
-    /// Attaches the programs that see who is born and who is left alone below the root. One that this
-    /// kernel refused has been named as lacking.
-    fn watch_adoption(&mut self) -> Result<Vec<(&'static str, BtfTracePointLinkId)>, ProbeError> {
-        let mut links = Vec::new();
-        for Hook { program: name, .. } in ADOPTING {
-            if let Some(Program::BtfTracePoint(program)) = self.ebpf.program_mut(name)
-                && program.fd().is_ok()
-            {
-                let link = program.attach();
-                let link =
-                    link.map_err(|source| ProbeError::step(format!("attaching {name}"), source))?;
-                links.push((name, link));
-            }
-        }
-        Ok(links)
-    }
-
-    /// Detaches them, and says how often the kernel skipped one.
-    fn end_watching(
-        &mut self,
-        links: Vec<(&'static str, BtfTracePointLinkId)>,
-    ) -> Result<u64, ProbeError> {
-        let mut skipped = 0;
-        for (name, link) in links {
-            skipped += self.skips_of(name)?;
-            if let Some(Program::BtfTracePoint(program)) = self.ebpf.program_mut(name) {
-                program
-                    .detach(link)
-                    .map_err(|source| ProbeError::step(format!("detaching {name}"), source))?;
-            }
-        }
-        Ok(skipped)
-    }
-
-    fn adopt_passes(&mut self) -> Result<Adoption, ProbeError> {
-        let mut adoption = Adoption::default();
-        let mut buffer = vec![0; 64 << 10];
-        let mut again = self.counter(loss::ADOPT_AGAIN)?;
-        let unsure = self.counter(loss::ADOPT_UNSURE)?;
-        while adoption.passes < PASSES_MAX && !adoption.converged {
-            let found = run_iterator(&mut self.ebpf, PROG_ADOPT, &mut buffer)
-                .map_err(|source| ProbeError::step("going through the processes", source))?;
-            adoption.passes += 1;
-            adoption.adopted += u32::try_from(found / size_of::<u32>()).unwrap_or(u32::MAX);
-            let before = std::mem::replace(&mut again, self.counter(loss::ADOPT_AGAIN)?);
-            adoption.converged = found == 0 && again == before;
-        }
-        adoption.converged &= self.counter(loss::ADOPT_UNSURE)? == unsure;
-        Ok(adoption)
-    }
-
     /// One counter, summed over all processors.
-    fn counter(&self, index: u32) -> Result<u64, ProbeError> {
+    pub(super) fn counter(&self, index: u32) -> Result<u64, ProbeError> {
         let map = self.counters()?;
         let values = map
             .get(&index, 0)
@@ -256,8 +173,13 @@ impl Attached {
         })
     }
 
+    /// Whether this program is loaded.
+    pub(super) fn has(&self, name: &str) -> bool {
+        matches!(self.ebpf.program(name), Some(Program::BtfTracePoint(program)) if program.fd().is_ok())
+    }
+
     /// How often the kernel skipped this program.
-    fn skips_of(&self, name: &str) -> Result<u64, ProbeError> {
+    pub(super) fn skips_of(&self, name: &str) -> Result<u64, ProbeError> {
         let failed =
             |source| ProbeError::step(format!("asking how often {name} was skipped"), source);
         let Some(Program::BtfTracePoint(program)) = self.ebpf.program(name) else {
@@ -316,23 +238,8 @@ impl Attached {
     }
 }
 
-/// Runs an iterator to its end and returns how many bytes it wrote.
-fn run_iterator(ebpf: &mut Ebpf, name: &str, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut file = open_iterator(ebpf, name).map_err(io::Error::other)?;
-    let mut total = 0;
-    loop {
-        match file.read(buffer) {
-            Ok(0) => return Ok(total),
-            Ok(len) => total += len,
-            // The kernel pauses after a million tasks without output, and wants to be asked again.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-fn open_iterator(ebpf: &mut Ebpf, name: &str) -> Result<File, ProgramError> {
+/// Starts an iterator; it runs as its file is read.
+pub(super) fn open_iterator(ebpf: &mut Ebpf, name: &str) -> Result<File, ProgramError> {
     let Some(Program::Iter(program)) = ebpf.program_mut(name) else {
         return Err(ProgramError::UnexpectedProgramType);
     };
