@@ -110,8 +110,7 @@ impl Session {
         let mut info = session_info(proc, config, subject, clock, session_id);
         let redactor = Redactor::new(config.redact);
         redactor.session(&mut info);
-        // Without the handlers a fatal signal ends us as well, only without a word.
-        let _silent = slot::install();
+        let _silent = slot::install(); // Without it a fatal signal ends us all the same.
         let options = recorder::Options {
             tee: lines.tee,
             boot_offset: proc.host().boot_offset,
@@ -153,6 +152,16 @@ impl Session {
     /// Time between snapshots.
     pub(super) fn interval(&self) -> Duration {
         self.info.interval
+    }
+
+    /// Where the command was started.
+    pub(super) fn cwd(&self) -> &[u8] {
+        &self.info.cwd
+    }
+
+    /// Seconds since 1970 at a time of the boot clock.
+    pub(super) fn wall_s(&self, t: BootNs) -> u64 {
+        u64::try_from(self.info.clock.wall_of(t).as_second()).unwrap_or(0)
     }
 
     /// When it began.
