@@ -95,7 +95,6 @@ pub(super) fn main(args: Args) -> Result<u8, Failure> {
         Verb::Show(args) => show::show(&store, &args),
         Verb::Rm(args) => remove::remove(&store, &args, &pins),
         Verb::Why(args) => why::why(&store, &args),
-        Verb::Rm(args) => remove::remove(&store, &args),
         Verb::Clear => remove::clear(&store),
         Verb::Rebuild(args) => check::rebuild(&store, &args),
         Verb::Verify(args) => check::verify(&store, &args),
