@@ -97,6 +97,33 @@ pub fn read_journal(path: &Path) -> Result<Vec<Record>> {
     Ok(records)
 }
 
+/// Reads all journals of a session, one an epoch: only an earlier one may have a torn tail, and `seq`
+/// goes on from one to the next.
+///
+/// # Errors
+/// There is none, or as [`read_journal`].
+pub fn read_epochs(folder: &Path) -> Result<Vec<Record>> {
+    let path = |epoch: u32| folder.join(format!("journal.{epoch}.jsonl"));
+    let mut last = 0;
+    while path(last).exists() {
+        last += 1;
+    }
+    ensure!(last > 0, "no journal in {}", folder.display());
+    let mut records = Vec::new();
+    for epoch in 0..last {
+        let more = if epoch + 1 == last {
+            read_journal(&path(epoch))?
+        } else {
+            read_growing(&path(epoch))?
+        };
+        records.extend(more);
+    }
+    for (seq, record) in (0..).zip(&records) {
+        ensure!(record.seq == seq, "seq {seq} is {}", record.value);
+    }
+    Ok(records)
+}
+
 /// Reads what a journal that is still being written has so far: whole lines only.
 ///
 /// # Errors

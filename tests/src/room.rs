@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
+use crate::bpffs::Bpffs;
 use crate::facts::Facts;
 use crate::launch::Launch;
 use crate::session::Session;
@@ -16,6 +17,8 @@ use crate::{need, place};
 /// The directory, removed at the end.
 #[derive(Debug)]
 pub struct Room {
+    /// Before the folder it is in.
+    _bpffs: Option<Bpffs>,
     folder: TempDir,
 }
 
@@ -26,7 +29,12 @@ impl Room {
     /// The machine lacks what tracking needs, or there is no place for temporary files.
     pub fn new() -> Result<Self> {
         need::live_kernel()?;
-        Self::without_kernel()
+        let folder = Self::without_kernel()?.folder;
+        let bpffs = Bpffs::mount(&folder.path().join("bpf"))?;
+        Ok(Self {
+            _bpffs: Some(bpffs),
+            folder,
+        })
     }
 
     /// A room for a test that does not need tracking to work.
@@ -37,7 +45,10 @@ impl Room {
         let folder = tempfile::Builder::new().prefix("tracer-test-").tempdir()?;
         // Tests with --user let another user write logs here; the name cannot be guessed.
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777))?;
-        Ok(Self { folder })
+        Ok(Self {
+            _bpffs: None,
+            folder,
+        })
     }
 
     /// A file of the room.
@@ -50,6 +61,12 @@ impl Room {
     #[must_use]
     pub fn state(&self) -> PathBuf {
         self.path("state")
+    }
+
+    /// Where the room's tracers pin, each session in a directory of its own.
+    #[must_use]
+    pub fn pins(&self) -> PathBuf {
+        Bpffs::pins(&self.path("bpf"))
     }
 
     /// The truth log of the room's fixtures.
@@ -74,13 +91,17 @@ impl Room {
         Ok(self.tracer("attach")?.args(["--pid", &pid.to_string()]))
     }
 
-    /// A tracer subcommand with the room's state directory.
+    /// A tracer subcommand with the room's state directory and, where it pins, bpffs.
     ///
     /// # Errors
     /// The program is not built.
     pub fn tracer(&self, verb: &str) -> Result<Launch> {
         let launch = self.program(place::tracer()?).args([verb, "--state-dir"]);
-        Ok(launch.args([self.state()]))
+        let launch = launch.args([self.state()]);
+        Ok(match verb {
+            "run" | "attach" | "recover" | "sessions" => launch.arg("--bpffs").arg(self.pins()),
+            _ => launch,
+        })
     }
 
     /// Any program, with the room's truth log.

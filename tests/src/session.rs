@@ -6,14 +6,14 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::facts::Facts;
-use crate::journal::{Record, read_growing, read_journal};
+use crate::journal::{Record, read_epochs, read_growing};
 
 /// One ended session.
 #[derive(Debug)]
 pub struct Session {
     /// Its directory.
     pub folder: PathBuf,
-    /// Its journal.
+    /// Its journals, one behind the other.
     pub journal: Vec<Record>,
     /// `summary.json`.
     pub summary: Value,
@@ -36,7 +36,7 @@ impl Session {
         };
         Ok(Self {
             folder: folder.to_owned(),
-            journal: read_journal(&folder.join("journal.0.jsonl"))?,
+            journal: read_epochs(folder)?,
             summary: read_json(&folder.join("summary.json"))?,
             rows,
         })

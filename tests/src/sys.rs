@@ -5,7 +5,12 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::ptr;
+
+mod births;
+
+pub use births::{clone, fork, fork_as};
 
 /// What `wait4(2)` said of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,69 +82,6 @@ pub fn die_of(signal: i32) -> io::Result<()> {
     } else {
         Err(io::Error::last_os_error())
     }
-}
-
-fn call_in_child(pid: i64, child: impl FnOnce() -> i32) -> io::Result<i32> {
-    match pid {
-        -1 => Err(io::Error::last_os_error()),
-        0 => exit_now(child()),
-        pid => i32::try_from(pid).map_err(io::Error::other),
-    }
-}
-
-/// Forks; the child runs `child` and ends with what it returns.
-///
-/// In a process with several threads the child must do nothing but system calls: another thread may
-/// have held the allocator's lock.
-///
-/// # Errors
-/// As `fork(2)`.
-pub fn fork(child: impl FnOnce() -> i32) -> io::Result<i32> {
-    // SAFETY: both sides return from fork as they would from any call; the child leaves through
-    // _exit and so runs no destructor twice.
-    let pid = unsafe { libc::fork() };
-    call_in_child(pid.into(), child)
-}
-
-/// As [`fork`], with further `clone(2)` flags that leave the memory separate.
-///
-/// # Errors
-/// As `clone(2)`; flags that share memory are refused.
-pub fn clone(flags: i32, child: impl FnOnce() -> i32) -> io::Result<i32> {
-    if flags & (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SETTLS) != 0 {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
-    }
-    // SAFETY: without CLONE_VM and with a null stack this is fork: the child has its own copy of
-    // this stack. The unused pointer arguments are null.
-    let pid = unsafe {
-        libc::syscall(
-            libc::SYS_clone,
-            i64::from(flags | libc::SIGCHLD),
-            0_i64,
-            0_i64,
-            0_i64,
-            0_i64,
-        )
-    };
-    call_in_child(pid, child)
-}
-
-/// Forks a child that gets this pid, which must be free (`clone3(2)`, `set_tid`): pid reuse without
-/// waiting for it.
-///
-/// # Errors
-/// As `clone3(2)`; EEXIST when the number is in use.
-pub fn fork_as(pid: i32, child: impl FnOnce() -> i32) -> io::Result<i32> {
-    let set_tid = [pid];
-    // SAFETY: all zeroes is a valid `clone_args`: integers only.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.exit_signal = libc::SIGCHLD.unsigned_abs().into();
-    args.set_tid = set_tid.as_ptr() as u64;
-    args.set_tid_size = 1;
-    // SAFETY: without CLONE_VM and without a stack this is fork; the kernel reads `args` and the one
-    // pid it points to during the call.
-    let made = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) };
-    call_in_child(made, child)
 }
 
 /// `wait4(2)` without options; -1 waits for any child.
@@ -334,4 +276,90 @@ pub fn drop_capabilities() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Gives the calling thread, and what it starts from now on, a mount namespace of its own, and mounts a
+/// file system of this kind there.
+///
+/// # Errors
+/// As `unshare(2)` and `mount(2)`.
+pub fn mount_for_this_thread(kind: &CStr, at: &CStr) -> io::Result<()> {
+    // SAFETY: changes the calling thread's namespace and no memory.
+    done(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    let private = libc::MS_REC | libc::MS_PRIVATE;
+    // SAFETY: valid strings; only this thread's namespace changes.
+    done(unsafe {
+        libc::mount(
+            ptr::null(),
+            c"/".as_ptr(),
+            ptr::null(),
+            private,
+            ptr::null(),
+        )
+    })?;
+    // SAFETY: as above.
+    done(unsafe { libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, ptr::null()) })
+}
+
+/// Takes a mount away, at once from the tree and wholly when nobody uses it any more.
+///
+/// # Errors
+/// As `umount2(2)`.
+pub fn unmount(at: &CStr) -> io::Result<()> {
+    // SAFETY: a valid string.
+    done(unsafe { libc::umount2(at.as_ptr(), libc::MNT_DETACH) })
+}
+
+/// `union bpf_attr`, as far as the calls below need it.
+#[repr(C)]
+#[derive(Default)]
+struct BpfAttr([u64; 4]);
+
+fn bpf(command: i64, attr: &mut BpfAttr) -> io::Result<i32> {
+    let size = size_of::<BpfAttr>();
+    // SAFETY: the attribute is as long as is said; what it points to lives in the caller.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, ptr::from_mut(attr), size) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    i32::try_from(result).map_err(io::Error::other)
+}
+
+/// A descriptor of our own that closes itself.
+fn owned(fd: i32) -> OwnedFd {
+    // SAFETY: a descriptor that the kernel has just given us.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// The program that a pinned link keeps attached.
+///
+/// # Errors
+/// As `bpf(2)`: `BPF_OBJ_GET`, `BPF_OBJ_GET_INFO_BY_FD`.
+pub fn program_of_link(path: &CStr) -> io::Result<u32> {
+    let link = owned(bpf(7, &mut BpfAttr([path.as_ptr() as u64, 0, 0, 0]))?);
+    // `struct bpf_link_info`: type, id, prog_id.
+    let mut info = [0_u32; 4];
+    let fd = u64::from(link.as_raw_fd().unsigned_abs());
+    let at = ptr::from_mut(&mut info) as u64;
+    bpf(15, &mut BpfAttr([fd | 16 << 32, at, 0, 0]))?;
+    Ok(info[2])
+}
+
+/// Whether the kernel has this program.
+///
+/// # Errors
+/// As `bpf(2)`: `BPF_PROG_GET_FD_BY_ID`.
+pub fn program_exists(id: u32) -> io::Result<bool> {
+    match bpf(13, &mut BpfAttr([id.into(), 0, 0, 0])).map(owned) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn done(result: i32) -> io::Result<()> {
+    if result == 0 {
+        return Ok(());
+    }
+    Err(io::Error::last_os_error())
 }

@@ -45,6 +45,8 @@ pub struct ObserveConfig {
     pub labels: BTreeMap<String, String>,
     /// Where sessions go, where the user said so.
     pub state_dir: Option<PathBuf>,
+    /// Where links and maps are pinned, where the user said so.
+    pub bpffs: Option<PathBuf>,
     /// Live JSON lines.
     pub json: Option<JsonSink>,
     /// Replace what looks like a secret in command lines before they are recorded.
@@ -96,6 +98,8 @@ pub struct RecoverConfig {
     pub state_dir: Option<PathBuf>,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Where links and maps are pinned, where the user said so.
+    pub bpffs: Option<PathBuf>,
     /// Directories with files of other recorders.
     pub foreign_dirs: Vec<PathBuf>,
 }

@@ -47,6 +47,11 @@ pub(super) struct Options {
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 
+    /// Pin the kernel side here, in a directory on a bpffs, so that it outlives a killed tracer
+    /// [default: /sys/fs/bpf/tracer]
+    #[arg(long, value_name = "DIR")]
+    bpffs: Option<PathBuf>,
+
     /// Copy FILE into the session at its end, as attachments/NAME; may be given again
     #[arg(long = "attach-file", value_name = "NAME=FILE", value_parser = OsStringValueParser::new().try_map(attach_file))]
     attach_files: Vec<AttachFile>,
@@ -123,6 +128,7 @@ impl Options {
             interval: self.interval,
             labels,
             state_dir: self.state_dir,
+            bpffs: self.bpffs,
             json: self
                 .json
                 .map(|path| match path.as_os_str().as_encoded_bytes() {

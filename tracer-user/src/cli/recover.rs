@@ -28,6 +28,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 
+    /// Look here for what killed tracers have left in the kernel [default: /sys/fs/bpf/tracer]
+    #[arg(long, value_name = "DIR")]
+    bpffs: Option<PathBuf>,
+
     /// Say what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -47,6 +51,7 @@ pub(super) fn main(args: Args) -> Result<u8, Failure> {
     let as_json = args.json;
     let config = RecoverConfig {
         state_dir: args.state_dir,
+        bpffs: args.bpffs,
         dry_run: args.dry_run,
         foreign_dirs: args.foreign_dirs,
     };

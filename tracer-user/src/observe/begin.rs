@@ -1,9 +1,12 @@
 //! The beginning of a session: who observes whom, where and since when, on disk before anything runs.
 
+mod setup;
+
 use std::{
     collections::BTreeMap,
     ffi::OsString,
     os::unix::ffi::OsStringExt,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,15 +17,9 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    config::{ObserveConfig, RunConfig},
-    observe::{
-        Audience, ObserveError,
-        command::Command,
-        error::chain,
-        json::Lines,
-        kernel::{self, Kernel},
-    },
-    probe::{attached::Attached, object::BUILT_BY},
+    config::ObserveConfig,
+    observe::{Audience, ObserveError, json::Lines, own, pins},
+    probe::attached::Attached,
     procfs::ProcRoot,
     session::{
         SessionId, StateDir, Store,
@@ -30,19 +27,19 @@ use crate::{
         enrollment::Enrollment,
         journal::{
             info::{
-                Attachment, Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo,
-                TickRule, parse_object,
+                Attachment, Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule,
             },
             record::{self, TargetBody},
         },
         recorder::{self, EndInfo, FinishReport, Recorder},
         redact::Redactor,
-        store::{Dir, StoreError},
         summary::{Summarizer, Summary},
     },
     target::Pinned,
     units::{BootNs, Comm, Process, Tgid, Ticks},
 };
+
+pub(super) use self::setup::{join, prepare};
 
 /// A session that has begun.
 pub(super) struct Session {
@@ -55,7 +52,9 @@ pub(super) struct Session {
     pub(super) store: Store,
     /// Finished sessions to keep; 0 keeps all.
     pub(super) keep: u32,
-    info: SessionInfo,
+    /// Where pins are, where the user said so.
+    pub(super) bpffs: Option<PathBuf>,
+    pub(super) info: SessionInfo,
     redactor: Redactor,
     /// Nobody is to wait for a reader of `--json` any more.
     over: Arc<AtomicBool>,
@@ -79,57 +78,15 @@ pub(super) struct KernelFacts {
     pub(super) object: BTreeMap<String, String>,
 }
 
-/// What `run` needs before its command may begin: `/proc`, a probe or a reason for none, a session.
-pub(super) fn prepare(
-    config: &RunConfig,
-    command: &Command,
-    audience: &mut dyn Audience,
-) -> Result<(ProcRoot, Option<Attached>, Session), ObserveError> {
-    let proc = ProcRoot::open("/proc")?;
-    let probe = match kernel::load(config.observe.ring_bytes) {
-        Ok(probe) => Some(probe),
-        Err(error) if config.require_trace => return Err(error.into()),
-        Err(error) => {
-            audience.notice(&format!("running untraced: {}", chain(&error)));
-            None
-        }
-    };
-    let subject = Subject {
-        mode: Mode::Run,
-        root: command.pid(),
-        command: config.command.clone(),
-        uid: command.uid(),
-        kernel: probe.as_ref().map(kernel_facts),
-    };
-    let lines = match Lines::start(config.observe.json.as_ref()) {
-        Ok(lines) => lines,
-        Err(error) if config.require_trace => return Err(error),
-        // The record has them all the same.
-        Err(error) => {
-            audience.notice(&chain(&error));
-            Lines::default()
-        }
-    };
-    let session = Session::begin(&proc, &config.observe, subject, lines)?;
-    Ok((proc, probe, session))
-}
-
-/// What the session says of a probe.
-pub(super) fn kernel_facts(probe: &Attached) -> KernelFacts {
-    KernelFacts {
-        degraded: Kernel::degraded(probe),
-        pid_ns: probe.observer().ns_inum.into(),
-        object: parse_object(BUILT_BY),
-    }
-}
-
 impl Session {
     /// Makes the session's directory and journal; the `session` record is on disk when this returns.
     pub(super) fn begin(
         proc: &ProcRoot,
         config: &ObserveConfig,
-        subject: Subject,
+        mut subject: Subject,
         lines: Lines,
+        probe: Option<&mut Attached>,
+        audience: &mut dyn Audience,
     ) -> Result<Self, ObserveError> {
         let own_uid = rustix::process::getuid().as_raw();
         let state_dir = StateDir::resolve(
@@ -139,10 +96,17 @@ impl Session {
         );
         let store = Store::open(&state_dir.map_err(recorder::SessionError::from)?)
             .map_err(recorder::SessionError::from)?;
-        let clock = clock_pair(proc);
+        let clock = own::clock_pair(proc);
         let session_id = store
             .new_session_id(clock.wall)
             .map_err(recorder::SessionError::from)?;
+        // Before the session is there: none that is there lacks pins because its observer was killed.
+        if let (Some(probe), Some(kernel)) = (probe, &mut subject.kernel)
+            && let Err(unpinned) = pins::pin(probe, config.bpffs.as_deref(), &session_id, &store)
+        {
+            audience.notice(&unpinned.notice());
+            kernel.degraded.push(unpinned.degraded());
+        }
         let mut info = session_info(proc, config, subject, clock, session_id);
         let redactor = Redactor::new(config.redact);
         redactor.session(&mut info);
@@ -162,6 +126,7 @@ impl Session {
             started_root: info.mode == Mode::Run,
             store,
             keep: config.keep,
+            bpffs: config.bpffs.clone(),
             info,
             redactor,
             over: lines.over,
@@ -184,24 +149,19 @@ impl Session {
         self.info.tick_rule.ticks(start)
     }
 
-    /// Its id.
-    pub(super) fn id(&self) -> SessionId {
-        self.info.session_id
-    }
-
-    /// The caller's files that are to be kept with it.
-    pub(super) fn attachments(&self) -> &[Attachment] {
-        &self.info.attachments
-    }
-
-    /// Its directory, for who puts something beside the journal.
-    pub(super) fn directory(&self) -> Result<Dir, StoreError> {
-        self.store.existing_session(&self.info.session_id)
-    }
-
     /// Time between snapshots.
     pub(super) fn interval(&self) -> Duration {
         self.info.interval
+    }
+
+    /// Where the command was started.
+    pub(super) fn cwd(&self) -> &[u8] {
+        &self.info.cwd
+    }
+
+    /// Seconds since 1970 at a time of the boot clock.
+    pub(super) fn wall_s(&self, t: BootNs) -> u64 {
+        u64::try_from(self.info.clock.wall_of(t).as_second()).unwrap_or(0)
     }
 
     /// When it began.
@@ -294,7 +254,7 @@ fn session_info(
 ) -> SessionInfo {
     let host = proc.host();
     let start_of = |tgid| Some(proc.process(tgid).ok()?.identity().ok()?.start);
-    let own = own_identity(proc);
+    let observer = own::identity(proc);
     let root_dir = proc.process(subject.root).ok();
     let comm = root_dir
         .as_ref()
@@ -327,8 +287,8 @@ fn session_info(
             boottime_offset_ns: 0,
         },
         observer: ObserverInfo {
-            pid_ns: pid_ns.or(own.pid_ns),
-            ..own
+            pid_ns: pid_ns.or(observer.pid_ns),
+            ..observer
         },
         root: RootInfo {
             pid: subject.root.0,
@@ -357,44 +317,9 @@ fn session_info(
     }
 }
 
-/// This process. Its pid namespace is also known where there is no kernel side to tell it: without it
-/// nobody could say later whether a pid of the record is still the same process.
-pub(super) fn own_identity(proc: &ProcRoot) -> ObserverInfo {
-    let pid = std::process::id();
-    let own = proc.process(Tgid(pid)).ok();
-    let start = own.as_ref().and_then(|own| own.identity().ok());
-    ObserverInfo {
-        pid,
-        starttime_ticks: start.map(|identity| identity.start),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        pid_ns: own.and_then(|own| own.pid_ns().ok()),
-    }
-}
-
-fn clock_pair(proc: &ProcRoot) -> ClockPair {
-    let pair = proc.host().read_clock_pair();
-    let wall = Timestamp::from_microsecond(pair.wall_us).unwrap_or(Timestamp::UNIX_EPOCH);
-    ClockPair {
-        boot: pair.boot,
-        wall,
-    }
-}
-
 /// Arguments as `/proc/<pid>/cmdline` has them.
 fn joined(argv: &[Vec<u8>]) -> Vec<u8> {
     argv.iter()
         .flat_map(|word| word.iter().copied().chain([0]))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_embedded_kernel_side_says_what_built_it() {
-        let object = parse_object(BUILT_BY);
-        assert!(object["compiler"].starts_with("rustc 1."), "{object:?}");
-        assert_eq!(object["object_sha256"].len(), 64);
-    }
 }

@@ -1,11 +1,12 @@
 //! The kernel side while it runs: its ring, its switches and its counters, as the main path uses them.
 
-use tracer_common::event::{KIND_EXEC, KIND_EXIT, KIND_FORK, KIND_OOM, KIND_SIGNAL};
+use std::collections::VecDeque;
 
+use super::losses::{Told, UNDECODABLE, by_reason};
 use crate::{
     event::Event,
     probe::{
-        attached::{Adoption, Attached, Counters},
+        attached::{Adoption, Attached},
         control::SharedControl,
         decode::{DecodeUnits, decode},
         loader::{Loader, Settings},
@@ -22,11 +23,20 @@ pub(super) struct Kernel {
     control: SharedControl,
     ring: RingReader<KernelRing, SharedControl>,
     units: DecodeUnits,
-    counted: Counters,
+    told: Told,
     /// Records that could not be decoded: another build's, or damaged.
     undecodable: u64,
-    undecodable_told: u64,
+    /// Places in the ring before which everything was handed over, oldest first.
+    marks: VecDeque<Mark>,
+    /// The last of them, also when it is gone.
+    marked: usize,
     broken: bool,
+}
+
+/// How far the ring had been read when the journal had taken in so many records.
+struct Mark {
+    accepted: u64,
+    position: usize,
 }
 
 /// Loads and attaches the kernel side. Needs no event loop yet.
@@ -45,24 +55,33 @@ impl Kernel {
         let ring = attached.take_ring()?.ok_or_else(|| {
             ProbeError::step("reading the ring buffer", "it has been taken already")
         })?;
-        let ring = RingReader::new(ring, control.clone())
+        let mut ring = RingReader::new(ring, control.clone())
             .map_err(|source| ProbeError::step("reading the ring buffer", source))?;
+        if attached.is_pinned() {
+            ring.keep();
+        }
+        let marked = ring.position();
         Ok(Self {
             attached,
             control,
             ring,
             units: DecodeUnits { page_kb },
-            counted: Counters::default(),
+            told: Told::default(),
             undecodable: 0,
-            undecodable_told: 0,
+            marks: VecDeque::new(),
+            marked,
             broken: false,
         })
     }
 
-    /// Starts tracking a process and all that lives below it.
-    pub(super) fn adopt(&mut self, root: Tgid) -> Result<Adoption, ProbeError> {
+    /// Starts tracking a process and all that lives below it. `is_held`: it has done nothing yet.
+    pub(super) fn adopt(&mut self, root: Tgid, is_held: bool) -> Result<Adoption, ProbeError> {
         self.control.set_urgent_exec(true);
-        self.attached.adopt(root)
+        if is_held {
+            self.attached.adopt_held(root)
+        } else {
+            self.attached.adopt(root)
+        }
     }
 
     /// What this kernel cannot tell.
@@ -102,44 +121,49 @@ impl Kernel {
         drained.more
     }
 
+    /// What is read stays in the ring until it is written.
+    pub(super) fn is_pinned(&self) -> bool {
+        self.attached.is_pinned()
+    }
+
+    /// The journal has taken in `accepted` records, and with them everything that was read so far.
+    pub(super) fn handed_over(&mut self, accepted: u64) {
+        let position = self.ring.position();
+        if position != self.marked {
+            self.marked = position;
+            self.marks.push_back(Mark { accepted, position });
+        }
+    }
+
+    /// So many records are in the journal's file: what they came from may go. An observer that is
+    /// killed between writing and this leaves events that are in ring and journal; recovery knows
+    /// them by their time and process.
+    ///
+    /// Keeping must not cost new events their room: what takes more than half of the ring goes
+    /// although it is still on its way to the file. Killed now, we lose it, and the kernel side's
+    /// count of what it sent says how much.
+    pub(super) fn written(&mut self, written: u64) {
+        while let Some(mark) = self.marks.front()
+            && (mark.accepted <= written || self.ring.is_crowded())
+        {
+            self.ring.release(mark.position);
+            self.marks.pop_front();
+        }
+    }
+
+    /// The pins stay when this goes: the session has no end.
+    pub(super) fn leave_pins(&mut self) {
+        self.attached.leave_pins();
+    }
+
     /// What was lost since the last call, by reason.
     pub(super) fn new_losses(&mut self) -> Vec<(String, u64)> {
-        let mut losses = Vec::new();
-        // The next call reads the same counters: nothing is lost by missing them once.
-        if let Ok(now) = self.attached.losses() {
-            let before = self.counted;
-            let kinds = [
-                (KIND_FORK, "fork"),
-                (KIND_EXEC, "exec"),
-                (KIND_EXIT, "exit"),
-                (KIND_SIGNAL, "signal"),
-                (KIND_OOM, "oom"),
-            ];
-            for (kind, name) in kinds {
-                let at = usize::from(kind);
-                let count = now.ring_full[at].saturating_sub(before.ring_full[at]);
-                losses.push((format!("ring_full_{name}"), count));
-            }
-            losses.push((
-                "map_full".to_owned(),
-                now.map_full.saturating_sub(before.map_full),
-            ));
-            losses.push((
-                "execs_missed".to_owned(),
-                now.execs_missed.saturating_sub(before.execs_missed),
-            ));
-            losses.push((
-                "hooks_skipped".to_owned(),
-                now.skipped.saturating_sub(before.skipped),
-            ));
-            self.counted = now;
-        }
-        losses.push((
-            "undecodable".to_owned(),
-            self.undecodable - self.undecodable_told,
-        ));
-        self.undecodable_told = self.undecodable;
-        losses.retain(|&(_, count)| count > 0);
-        losses
+        // When they cannot be read now, the next call reads the same counters.
+        let mut losses = match self.attached.losses() {
+            Ok(now) => by_reason(&now),
+            Err(_) => Vec::new(),
+        };
+        losses.push((UNDECODABLE.to_owned(), self.undecodable));
+        self.told.news(losses)
     }
 }

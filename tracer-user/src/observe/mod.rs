@@ -21,22 +21,20 @@ mod error;
 mod follower;
 mod json;
 mod kernel;
+mod leftovers;
+mod losses;
+mod own;
 mod patience;
+pub mod pins;
 mod ready;
 pub mod recover;
 mod rescue;
 mod terminal;
+mod unattended;
 
 use self::{
-    attached::Attachment,
-    begin::{Session, Subject},
-    command::Command,
-    end::Stop,
-    error::chain,
-    follower::Follower,
-    json::Lines,
-    ready::event_loop,
-    rescue::rescue,
+    attached::Attachment, command::Command, end::Stop, error::chain, follower::Follower,
+    ready::event_loop, rescue::rescue,
 };
 pub use self::{
     audience::{Audience, Ending},
@@ -45,7 +43,7 @@ pub use self::{
 use crate::{
     config::{AttachConfig, RunConfig},
     procfs::ProcRoot,
-    session::{crash::panics::survive, journal::info::Mode},
+    session::crash::panics::survive,
 };
 
 /// Runs a command and records its process tree, from before its first instruction to its end.
@@ -80,7 +78,7 @@ pub fn run(config: &RunConfig, audience: &mut dyn Audience) -> Result<Ending, Ob
                 }
                 follower.say(&format!("running untraced: {why}"));
             }
-            let older = recover::Beside::start(config.observe.state_dir.as_deref());
+            let older = recover::Beside::start(&config.observe);
             let stop = command.run(&mut running, &mut follower).await;
             older.end(&mut follower);
             let summary = follower.end(&stop, command.asking()).await;
@@ -100,16 +98,7 @@ pub fn run(config: &RunConfig, audience: &mut dyn Audience) -> Result<Ending, Ob
 pub fn attach(config: &AttachConfig, audience: &mut dyn Audience) -> Result<Ending, ObserveError> {
     let proc = ProcRoot::open("/proc")?;
     let mut attachment = Attachment::check(&proc, config)?;
-    let probe = kernel::load(config.observe.ring_bytes)?;
-    let subject = Subject {
-        mode: Mode::Attach,
-        root: attachment.root(),
-        command: Vec::new(),
-        uid: attachment.uid(),
-        kernel: Some(begin::kernel_facts(&probe)),
-    };
-    let lines = Lines::start(config.observe.json.as_ref())?;
-    let session = Session::begin(&proc, &config.observe, subject, lines)?;
+    let (probe, session) = begin::join(&proc, config, &attachment, audience)?;
 
     let observed = survive(|| {
         event_loop()?.block_on(async {

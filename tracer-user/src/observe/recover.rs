@@ -14,9 +14,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Follower, ObserveError, begin};
+use super::{Follower, ObserveError, leftovers::Leftovers, own};
 use crate::{
-    config::RecoverConfig,
+    config::{ObserveConfig, RecoverConfig},
+    probe::decode::DecodeUnits,
     procfs::ProcRoot,
     session::{
         StateDir, Store,
@@ -40,17 +41,21 @@ pub fn recover(config: &RecoverConfig) -> Result<Report, ObserveError> {
         dry_run: config.dry_run,
         ..Options::default()
     };
-    let mut report = within(config.state_dir.as_deref(), &options)?;
+    let mut report = within(
+        config.state_dir.as_deref(),
+        config.bpffs.as_deref(),
+        &options,
+    )?;
     if !config.foreign_dirs.is_empty() {
         let proc = ProcRoot::open("/proc")?;
-        let own = begin::own_identity(&proc);
+        let observer = own::identity(&proc);
         let state = state_dir(config.state_dir.as_deref())?;
         let store = if config.dry_run {
             existing_store(&state)?
         } else {
             Some(Store::open(&state).map_err(SessionError::from)?)
         };
-        let mut importer = Importer::new(store.as_ref(), &proc, own, &options);
+        let mut importer = Importer::new(store.as_ref(), &proc, observer, &options);
         for dir in &config.foreign_dirs {
             let found = importer.run(dir).map_err(|source| ObserveError::Foreign {
                 path: dir.clone(),
@@ -64,14 +69,26 @@ pub fn recover(config: &RecoverConfig) -> Result<Report, ObserveError> {
     Ok(report)
 }
 
-fn within(state_dir: Option<&Path>, options: &Options) -> Result<Report, ObserveError> {
+fn within(
+    state_dir: Option<&Path>,
+    bpffs: Option<&Path>,
+    options: &Options,
+) -> Result<Report, ObserveError> {
     let proc = ProcRoot::open("/proc")?;
     let Some(store) = existing_store(&self::state_dir(state_dir)?)? else {
         return Ok(Report::new(options.dry_run));
     };
-    let own = begin::own_identity(&proc);
-    let report = Recovery::new(&store, &proc, own, options, &mut ()).run();
-    Ok(report.map_err(SessionError::from)?)
+    let observer = own::identity(&proc);
+    let units = DecodeUnits {
+        page_kb: proc.host().page_size / 1024,
+    };
+    let mut left = Leftovers::new(&store, bpffs, units);
+    let report = Recovery::new(&store, &proc, observer, options, &mut left).run();
+    let mut report = report.map_err(SessionError::from)?;
+    if !options.dry_run {
+        left.sweep_into(&mut report);
+    }
+    Ok(report)
 }
 
 fn state_dir(flag: Option<&Path>) -> Result<StateDir, ObserveError> {
@@ -83,10 +100,7 @@ fn state_dir(flag: Option<&Path>) -> Result<StateDir, ObserveError> {
 
 /// The store, unless nothing was ever recorded there: looking for sessions makes no directories.
 fn existing_store(state: &StateDir) -> Result<Option<Store>, ObserveError> {
-    if !state.path().join("sessions").exists() {
-        return Ok(None);
-    }
-    Ok(Some(Store::open(state).map_err(SessionError::from)?))
+    Ok(Store::open_existing(state).map_err(SessionError::from)?)
 }
 
 /// A recovery beside a run.
@@ -98,7 +112,7 @@ pub(super) struct Beside {
 
 impl Beside {
     /// Begins one. Where that cannot be, nothing is recovered this time.
-    pub(super) fn start(state_dir: Option<&Path>) -> Self {
+    pub(super) fn start(config: &ObserveConfig) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (tell, done) = sync_channel(1);
         let options = Options {
@@ -106,13 +120,14 @@ impl Beside {
             patience: PATIENCE,
             stop: Arc::clone(&stop),
         };
-        let state_dir = state_dir.map(Path::to_path_buf);
+        let (state_dir, bpffs) = (config.state_dir.clone(), config.bpffs.clone());
         let thread = std::thread::Builder::new()
             .name("recovery".to_owned())
             .spawn(move || {
                 let _stack = SignalStack::for_this_thread();
                 // A mistake in it must not end the session that it runs beside.
-                let words = contain(|| words(&within(state_dir.as_deref(), &options)));
+                let words =
+                    contain(|| words(&within(state_dir.as_deref(), bpffs.as_deref(), &options)));
                 let words = words.unwrap_or_else(|panicked| {
                     Some(format!(
                         "a mistake in tracer, recovering older sessions: {panicked}"

@@ -1,5 +1,7 @@
 //! A probe that runs: whom it tracks, what it lost, and the way to its ring.
 
+mod pinning;
+
 use std::{
     fs::File,
     io::{self, Read},
@@ -8,122 +10,113 @@ use std::{
 
 use aya::{
     Ebpf,
-    maps::{HashMap, MapData, PerCpuArray, RingBuf},
-    programs::{Program, ProgramError, tp_btf::BtfTracePointLinkId},
+    programs::{Program, ProgramError, iter::IterLink, links::FdLink},
 };
-use tracer_common::{
-    control::{Observer, Tracked},
-    event::KIND_MAX,
-    loss,
-    names::{MAP_COUNTERS, MAP_EVENTS, MAP_TRACKED, PROG_ADOPT},
-};
+use tracer_common::control::Observer;
 
+pub use super::maps::Counters;
 use super::{
-    control::SharedControl, hooks::ADOPTING, loader::StartTimes, missed::recursion_misses,
-    offsets::Degraded, support::ProbeError,
+    control::SharedControl, loader::StartTimes, maps::Maps, missed::recursion_misses,
+    offsets::Degraded, pin::Pins, ring_map::RingMap, support::ProbeError,
 };
-use crate::units::{BootNs, ProcKey, Process, Tgid};
+use crate::units::Process;
 
-/// Most passes of the task iterator for one adoption. Two are the usual number: one that finds all there
-/// are, one that finds nothing more.
-const PASSES_MAX: u32 = 64;
+pub use super::adopt::Adoption;
 
-/// What an adoption found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Adoption {
-    /// Times the processes of the system were gone through.
-    pub passes: u32,
-    /// The last pass found nothing new, and whoever was born meanwhile was tracked before it ran:
-    /// everything alive below the root is tracked.
-    pub converged: bool,
-    /// Processes taken in, the root included.
-    pub adopted: u32,
+/// What loading and attaching made.
+pub(super) struct InKernel {
+    pub(super) ebpf: Ebpf,
+    pub(super) maps: Maps,
+    pub(super) control: SharedControl,
+    /// By the name of the program that each keeps attached.
+    pub(super) links: Vec<(&'static str, FdLink)>,
+    /// Programs whose skips are losses.
+    pub(super) alone: Vec<&'static str>,
 }
 
-/// What the kernel side counted since it was loaded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Events written to the ring, by `KIND_` number.
-    pub sent: [u64; KIND_MAX as usize],
-    /// Events lost because the ring was full, by `KIND_` number.
-    pub ring_full: [u64; KIND_MAX as usize],
-    /// Processes not tracked, and so their descendants neither, because the map was full.
-    pub map_full: u64,
-    /// Execs whose arguments could not be read.
-    pub argv_unreadable: u64,
-    /// Exits whose totals lack a thread.
-    pub totals_partial: u64,
-    /// Threads made by tracked processes.
-    pub threads: u64,
-    /// Execs that no program saw.
-    pub execs_missed: u64,
-    /// Times the kernel skipped a program that has no stand-in, for whatever process.
-    pub skipped: u64,
-}
-
-impl Counters {
-    fn from_indexed(counters: &[u64; loss::COUNTERS as usize]) -> Self {
-        let at = |index: u32| counters[index as usize];
-        let kinds = |first: u32| std::array::from_fn(|kind| counters[first as usize + kind]);
-        Self {
-            sent: kinds(loss::SENT),
-            ring_full: kinds(loss::RING_FULL),
-            map_full: at(loss::MAP_FULL),
-            argv_unreadable: at(loss::ARGV_UNREADABLE),
-            totals_partial: at(loss::TOTALS_PARTIAL),
-            threads: at(loss::THREADS),
-            execs_missed: at(loss::EXECS_MISSED),
-            skipped: 0,
-        }
-    }
-
-    /// Events that did not reach the ring, as far as is known.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.ring_full.iter().sum::<u64>() + self.map_full + self.execs_missed + self.skipped
-    }
-}
-
-/// A running probe. Dropping it detaches everything.
+/// A running probe. Dropping it detaches everything, pinned or not, unless it was told to leave its
+/// pins.
 #[derive(Debug)]
 pub struct Attached {
-    ebpf: Ebpf,
-    control: SharedControl,
+    /// `None` after taking over: the programs are there and nothing more can be loaded.
+    pub(super) ebpf: Option<Ebpf>,
+    pub(super) maps: Maps,
+    /// Of hooks that are not pinned; each keeps its program attached.
+    links: Vec<(&'static str, FdLink)>,
+    pins: Option<Pins>,
+    /// The ring of another observer, as far as it was read.
+    ring: Option<RingMap>,
+    pub(super) control: SharedControl,
     observer: Observer,
     degraded: Vec<Degraded>,
     times: StartTimes,
     /// Programs whose skips are losses.
     alone: Vec<&'static str>,
     #[cfg(feature = "log")]
-    log: super::kernel_log::KernelLog,
+    log: Option<super::kernel_log::KernelLog>,
 }
 
 impl Attached {
     pub(super) fn new(
-        ebpf: Ebpf,
-        control: SharedControl,
+        loaded: InKernel,
         observer: Observer,
         degraded: Vec<Degraded>,
         times: StartTimes,
-        alone: Vec<&'static str>,
         #[cfg(feature = "log")] log: super::kernel_log::KernelLog,
     ) -> Self {
-        Self {
+        let InKernel {
             ebpf,
+            maps,
+            control,
+            links,
+            alone,
+        } = loaded;
+        Self {
+            ebpf: Some(ebpf),
+            maps,
+            links,
+            pins: None,
+            ring: None,
             control,
             observer,
             degraded,
             times,
             alone,
             #[cfg(feature = "log")]
-            log,
+            log: Some(log),
+        }
+    }
+
+    /// A probe that another observer has loaded.
+    pub(super) fn taken_over(
+        maps: Maps,
+        ring: RingMap,
+        control: SharedControl,
+        observer: Observer,
+        pins: Pins,
+    ) -> Self {
+        Self {
+            ebpf: None,
+            maps,
+            links: Vec::new(),
+            pins: Some(pins),
+            ring: Some(ring),
+            control,
+            observer,
+            degraded: Vec::new(),
+            times: StartTimes::default(),
+            alone: Vec::new(),
+            #[cfg(feature = "log")]
+            log: None,
         }
     }
 
     /// Prints what the kernel side has logged since the last time.
     #[cfg(feature = "log")]
     pub fn print_log(&mut self) {
-        self.log.print();
+        if let Some(log) = &mut self.log {
+            log.print();
+        }
     }
 
     /// This process as the kernel sees it.
@@ -150,102 +143,33 @@ impl Attached {
         self.control.clone()
     }
 
-    /// Starts tracking the process `root`, a tgid in this process's pid namespace, and everything that
-    /// lives below it. Who is born meanwhile is tracked before it runs, so the passes come to an end
-    /// when one finds nothing new. Every process taken in is reported as a fork event.
-    ///
-    /// # Errors
-    /// When the task iterator cannot be run.
-    pub fn adopt(&mut self, root: Tgid) -> Result<Adoption, ProbeError> {
-        let births = self.watch_births()?;
-        self.control.set_adopt(root.0);
-        let result = self.adopt_passes(births.is_some());
-        self.control.set_adopt(0);
-        if let (Some(link), Some(Program::BtfTracePoint(program))) =
-            (births, self.ebpf.program_mut(ADOPTING.program))
-        {
-            program
-                .detach(link)
-                .map_err(|source| ProbeError::step("ending the adoption", source))?;
-        }
-        result
-    }
-
-    /// Attaches the program that tracks whoever is born below the root. `None` on a kernel without its
-    /// place, which has been named as lacking it.
-    fn watch_births(&mut self) -> Result<Option<BtfTracePointLinkId>, ProbeError> {
-        let Some(Program::BtfTracePoint(program)) = self.ebpf.program_mut(ADOPTING.program) else {
-            return Ok(None);
-        };
-        if program.fd().is_err() {
-            return Ok(None);
-        }
-        let link = program
-            .attach()
-            .map_err(|source| ProbeError::step("watching births", source))?;
-        Ok(Some(link))
-    }
-
-    fn adopt_passes(&mut self, births_are_seen: bool) -> Result<Adoption, ProbeError> {
-        let mut adoption = Adoption::default();
-        let mut buffer = vec![0; 64 << 10];
-        let mut too_deep = self.counter(loss::BORN_TOO_DEEP)?;
-        while adoption.passes < PASSES_MAX && !adoption.converged {
-            let found = run_iterator(&mut self.ebpf, PROG_ADOPT, &mut buffer)
-                .map_err(|source| ProbeError::step("going through the processes", source))?;
-            adoption.passes += 1;
-            adoption.adopted += u32::try_from(found / size_of::<u32>()).unwrap_or(u32::MAX);
-            let before = std::mem::replace(&mut too_deep, self.counter(loss::BORN_TOO_DEEP)?);
-            adoption.converged = births_are_seen && found == 0 && too_deep == before;
-            if !births_are_seen && found == 0 {
-                break;
-            }
-        }
-        Ok(adoption)
-    }
-
-    /// One counter, summed over all processors.
-    fn counter(&self, index: u32) -> Result<u64, ProbeError> {
-        let map = self.counters()?;
-        let values = map
-            .get(&index, 0)
-            .map_err(|source| ProbeError::step("reading the counters", source))?;
-        Ok(values.iter().sum())
-    }
-
-    fn counters(&self) -> Result<PerCpuArray<&MapData, u64>, ProbeError> {
-        let step = "reading the counters";
-        let map = self.ebpf.map(MAP_COUNTERS);
-        let map = map.ok_or_else(|| ProbeError::step(step, "no such map"))?;
-        PerCpuArray::try_from(map).map_err(|source| ProbeError::step(step, source))
-    }
-
     /// What was sent and lost so far.
     ///
     /// # Errors
     /// When the counters cannot be read.
     pub fn losses(&self) -> Result<Counters, ProbeError> {
-        let failed = |source| ProbeError::step("reading the counters", source);
-        let map = self.counters()?;
-        let mut sums = [0; loss::COUNTERS as usize];
-        for (index, sum) in (0..loss::COUNTERS).zip(&mut sums) {
-            *sum = map.get(&index, 0).map_err(failed)?.iter().sum();
-        }
         let mut skipped = 0;
         for program in &self.alone {
             skipped += self.skips_of(program)?;
         }
         Ok(Counters {
             skipped,
-            ..Counters::from_indexed(&sums)
+            ..self.maps.counters()?
         })
     }
 
+    /// Whether this program is loaded.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let program = self.ebpf.as_ref().and_then(|ebpf| ebpf.program(name));
+        matches!(program, Some(Program::BtfTracePoint(program)) if program.fd().is_ok())
+    }
+
     /// How often the kernel skipped this program.
-    fn skips_of(&self, name: &str) -> Result<u64, ProbeError> {
+    pub(super) fn skips_of(&self, name: &str) -> Result<u64, ProbeError> {
         let failed =
             |source| ProbeError::step(format!("asking how often {name} was skipped"), source);
-        let Some(Program::BtfTracePoint(program)) = self.ebpf.program(name) else {
+        let program = self.ebpf.as_ref().and_then(|ebpf| ebpf.program(name));
+        let Some(Program::BtfTracePoint(program)) = program else {
             return Ok(0);
         };
         let fd = program
@@ -260,69 +184,32 @@ impl Attached {
     /// # Errors
     /// When the map cannot be read.
     pub fn tracked(&self) -> Result<Vec<Process>, ProbeError> {
-        let map = self
-            .ebpf
-            .map(MAP_TRACKED)
-            .ok_or_else(|| ProbeError::step("listing tracked processes", "no such map"))?;
-        let map: HashMap<&MapData, u32, [u64; size_of::<Tracked>() / 8]> =
-            HashMap::try_from(map)
-                .map_err(|source| ProbeError::step("listing tracked processes", source))?;
-        // A process that ends while the map is gone through can make the walk begin again.
-        let mut found = std::collections::BTreeMap::new();
-        for entry in &map {
-            let (init, words) =
-                entry.map_err(|source| ProbeError::step("listing tracked processes", source))?;
-            let tracked: Tracked = bytemuck::cast(words);
-            found.insert(
-                init,
-                Process {
-                    key: ProcKey {
-                        init,
-                        start: BootNs(tracked.start_boottime_ns),
-                    },
-                    tgid: Tgid(tracked.tgid),
-                    inner: tracked.tgid_inner,
-                },
-            );
-        }
-        Ok(found.into_values().collect())
+        self.maps.tracked()
     }
 
     /// Takes the ring buffer out, once; `None` the second time.
     ///
     /// # Errors
     /// When it cannot be mapped.
-    pub fn take_ring(&mut self) -> Result<Option<RingBuf<MapData>>, ProbeError> {
-        self.ebpf
-            .take_map(MAP_EVENTS)
-            .map(RingBuf::try_from)
-            .transpose()
-            .map_err(|source| ProbeError::step("mapping the ring buffer", source))
-    }
-}
-
-/// Runs an iterator to its end and returns how many bytes it wrote.
-fn run_iterator(ebpf: &mut Ebpf, name: &str, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut file = open_iterator(ebpf, name).map_err(io::Error::other)?;
-    let mut total = 0;
-    loop {
-        match file.read(buffer) {
-            Ok(0) => return Ok(total),
-            Ok(len) => total += len,
-            // The kernel pauses after a million tasks without output, and wants to be asked again.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+    pub fn take_ring(&mut self) -> Result<Option<RingMap>, ProbeError> {
+        match self.ring.take() {
+            Some(ring) => Ok(Some(ring)),
+            None => self.maps.take_ring(),
         }
     }
 }
 
-fn open_iterator(ebpf: &mut Ebpf, name: &str) -> Result<File, ProgramError> {
+fn attach_iterator(ebpf: &mut Ebpf, name: &str) -> Result<IterLink, ProgramError> {
     let Some(Program::Iter(program)) = ebpf.program_mut(name) else {
         return Err(ProgramError::UnexpectedProgramType);
     };
     let link = program.attach()?;
-    let link = program.take_link(link)?;
+    program.take_link(link)
+}
+
+/// Starts an iterator; it runs as its file is read.
+pub(super) fn open_iterator(ebpf: &mut Ebpf, name: &str) -> Result<File, ProgramError> {
+    let link = attach_iterator(ebpf, name)?;
     link.into_file().map_err(|error| match error {
         aya::programs::links::LinkError::SyscallError(error) => error.into(),
         _ => ProgramError::UnexpectedProgramType,

@@ -75,6 +75,12 @@ impl SharedControl {
         field!(self, AtomicU32, observer_tgid_init).store(observer.tgid_init, Ordering::SeqCst);
     }
 
+    /// Whether this observer sees the pids that the present one does.
+    pub(super) fn is_namespace_of(&self, observer: &Observer) -> bool {
+        field!(self, AtomicU64, observer_ns).load(Ordering::SeqCst) == observer.ns
+            && field!(self, AtomicU32, observer_level).load(Ordering::SeqCst) == observer.level
+    }
+
     /// Names the process the next adopt pass takes as a root; 0 for none.
     pub(super) fn set_adopt(&self, tgid: u32) {
         field!(self, AtomicU32, adopt_tgid).store(tgid, Ordering::SeqCst);

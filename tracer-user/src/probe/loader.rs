@@ -5,16 +5,15 @@
 //! before his command begins, so what is independent runs side by side: the kernel's types are read
 //! while aya finds out about the kernel, and each program is verified in a thread of its own.
 //!
-//! This does not pin anything: when the observer ends, however it ends, the kernel removes it all.
+//! This does not pin anything: until [`Attached::pin`] the kernel removes it all when the observer ends,
+//! however it ends.
 
 use std::{
-    fs,
-    os::fd::AsFd as _,
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
-use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, maps::Map, programs::Program};
+use aya::{Btf as AyaBtf, Ebpf, EbpfLoader};
 use rustix::{
     process::{Resource, Rlimit, chroot, getrlimit, setrlimit},
     thread::{UnshareFlags, unshare_unsafe},
@@ -22,17 +21,16 @@ use rustix::{
 use tracer_common::{
     control::Observer,
     limits::{RING_BYTES, TRACKED_MAX},
-    names::{
-        GLOBAL_OFFSETS, GLOBAL_RING_BYTES, MAP_CONTROL, MAP_EVENTS, MAP_TRACKED, PROG_WHO_AM_I,
-    },
+    names::{GLOBAL_OFFSETS, GLOBAL_RING_BYTES, MAP_EVENTS, MAP_TRACKED, PROG_WHO_AM_I},
 };
 
 use super::{
-    attached::{Attached, read_observer},
+    attached::{Attached, InKernel, read_observer},
     btf::Btf,
     control::SharedControl,
     hook_types::{HookKind, hook_types},
-    hooks::{HOOKS, alone, join, load_programs},
+    hooks::{HOOKS, alone, attach, join, load_programs},
+    maps::Maps,
     object::OBJECT,
     offsets::{Degraded, KernelFacts, read_kernel},
     support::{ProbeError, Situation},
@@ -159,7 +157,8 @@ impl Loader {
         let may_be_skipped = kernel.facts.offsets.programs_can_be_skipped == 1;
         let present = load_programs(&mut ebpf, &kernel.hook_types, may_be_skipped, &mut degraded)?;
         drop(limit);
-        let control = map_control(&ebpf)?;
+        let maps = Maps::take(&mut ebpf)?;
+        let control = maps.map_control()?;
         let times = StartTimes {
             types: typed,
             maps: mapped.saturating_sub(typed),
@@ -169,6 +168,7 @@ impl Loader {
         release_memory();
         Ok(Loaded {
             ebpf,
+            maps,
             control,
             degraded,
             present,
@@ -192,15 +192,6 @@ impl Loader {
             .load(self.object.as_deref().unwrap_or(OBJECT))
             .map_err(|error| ProbeError::from_maps(error, Situation::read))
     }
-}
-
-/// Maps the control block.
-fn map_control(ebpf: &Ebpf) -> Result<SharedControl, ProbeError> {
-    let step = "mapping the control block";
-    let Some(Map::Array(array)) = ebpf.map(MAP_CONTROL) else {
-        return Err(ProbeError::step(step, "the object has no such array"));
-    };
-    SharedControl::map(array.fd().as_fd()).map_err(|source| ProbeError::step(step, source))
 }
 
 /// aya's loader without the kernel's types.
@@ -286,6 +277,7 @@ impl Drop for RaisedMemlock {
 #[derive(Debug)]
 pub struct Loaded {
     ebpf: Ebpf,
+    maps: Maps,
     control: SharedControl,
     degraded: Vec<Degraded>,
     present: Vec<&'static str>,
@@ -310,27 +302,26 @@ impl Loaded {
         // Before the first event: pids in it are translated to the observer's namespace.
         let observer: Observer = read_observer(&mut self.ebpf, PROG_WHO_AM_I)?;
         self.control.set_observer(&observer);
+        let mut links = Vec::new();
         for hook in HOOKS
             .iter()
             .filter(|hook| self.present.contains(&hook.program))
         {
-            let program = self.ebpf.program_mut(hook.program);
-            let Some(Program::BtfTracePoint(program)) = program else {
-                return Err(ProbeError::step("finding a program", hook.program));
-            };
-            // The link stays with the program, and goes with it.
-            program.attach().map_err(|source| {
-                ProbeError::step(format!("attaching {}", hook.tracepoint), source)
-            })?;
+            links.push((hook.program, attach(&mut self.ebpf, hook.program)?));
         }
         self.times.attach = begun.elapsed();
+        let loaded = InKernel {
+            ebpf: self.ebpf,
+            maps: self.maps,
+            control: self.control,
+            links,
+            alone: alone(&self.present),
+        };
         Ok(Attached::new(
-            self.ebpf,
-            self.control,
+            loaded,
             observer,
             self.degraded,
             self.times,
-            alone(&self.present),
             #[cfg(feature = "log")]
             self.log,
         ))

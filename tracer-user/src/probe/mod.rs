@@ -1,5 +1,6 @@
 //! The kernel side as user space sees it: load it, attach it, read its ring, decode its records.
 
+mod adopt;
 pub mod attached;
 pub mod btf;
 pub mod control;
@@ -9,8 +10,11 @@ mod hooks;
 #[cfg(feature = "log")]
 pub mod kernel_log;
 pub mod loader;
+mod maps;
 mod missed;
 pub mod object;
 pub mod offsets;
+pub mod pin;
 pub mod ring;
+mod ring_map;
 pub mod support;

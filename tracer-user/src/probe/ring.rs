@@ -10,9 +10,8 @@
 //! * After an empty round the reader declares itself idle ([`IdleFlag`]), makes sure that nothing
 //!   arrived meanwhile, and blocks. The kernel side takes the next event as reason for one wake-up and
 //!   clears the flag.
-//! * "Nothing arrived" is asked of `poll(2)`, not of the records. To `poll(2)` a record counts from the
-//!   moment it is reserved (`ringbuf_map_poll_kern` in kernel/bpf/ringbuf.c compares positions), to a
-//!   reader of records only when it is committed. So, at whatever moment of sending a record the
+//! * "Nothing arrived" is asked of the producer's position, not of the records. That moves when a record
+//!   is reserved; to a reader of records it is there only when it is committed. So, at whatever moment of sending a record the
 //!   kernel side looks at the flag, either it sees the flag or the reader sees the record.
 //! * Should a wake-up be lost all the same, the reader looks after [`SAFETY_NET`], and counts it.
 //!
@@ -23,17 +22,16 @@ mod tests;
 
 use std::{
     io,
-    os::fd::AsFd,
     sync::atomic::{Ordering, fence},
     time::Duration,
 };
 
-use aya::maps::{MapData, RingBuf};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     time::{Instant, timeout_at},
 };
+
+pub use super::ring_map::RingMap;
 
 /// Pause between two looks while records keep coming: the longest an event that is not urgent waits.
 pub const POLL_EVERY: Duration = Duration::from_millis(10);
@@ -44,15 +42,15 @@ pub const SAFETY_NET: Duration = Duration::from_millis(200);
 
 /// Where records come from; the kernel's ring buffer, or a model of it in tests.
 pub trait RecordSource {
-    /// Shows the oldest committed record to `on_record` and gives its room back. False when there is
+    /// Shows the oldest committed record that was not shown yet to `on_record`. False when there is
     /// none.
     fn next(&mut self, on_record: &mut impl FnMut(&[u8])) -> bool;
 
-    /// Whether the buffer holds anything, committed or not.
-    ///
-    /// # Errors
-    /// When the kernel cannot be asked.
-    fn is_pending(&self) -> io::Result<bool>;
+    /// Gives back the room of all that was shown.
+    fn release(&mut self);
+
+    /// Whether the buffer holds anything that was not shown, committed or not.
+    fn is_pending(&self) -> bool;
 
     /// Completes when the kernel side has sent a wake-up since the last time this completed. Dropping
     /// it loses no wake-up.
@@ -126,6 +124,8 @@ pub struct RingReader<S, F> {
     state: State,
     /// A wake-up ended the rest, and nothing has been read since.
     is_roused: bool,
+    /// Somebody else gives room back.
+    keeps: bool,
     /// The next look, or the one just taken, is the sooner one.
     is_first_look: bool,
     stats: RingStats,
@@ -136,11 +136,34 @@ impl<F: IdleFlag> RingReader<KernelRing, F> {
     ///
     /// # Errors
     /// When the buffer cannot be added to the event loop.
-    pub fn new(ring: RingBuf<MapData>, flag: F) -> io::Result<Self> {
-        // SAFETY: `RingBuf` owns its map's descriptor, open until it is dropped, and has no way to
-        // exchange it; this `AsyncFd` owns the `RingBuf` and never gives it away.
+    pub fn new(ring: RingMap, flag: F) -> io::Result<Self> {
+        // SAFETY: `RingMap` owns its map's descriptor, open until it is dropped, and has no way to
+        // exchange it; this `AsyncFd` owns the `RingMap` and never gives it away.
         let fd = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }?;
         Ok(Self::with_source(KernelRing { fd }, flag))
+    }
+
+    /// From now on what was read stays in the ring until [`Self::release`].
+    pub fn keep(&mut self) {
+        self.keeps = true;
+    }
+
+    /// How far the ring has been read.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.source.fd.get_ref().position()
+    }
+
+    /// Gives back the room of all that was read up to a position.
+    pub fn release(&mut self, position: usize) {
+        self.source.fd.get_mut().release(position);
+    }
+
+    /// Whether what was read and not released takes more than half of the ring.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        let ring = self.source.fd.get_ref();
+        ring.kept() > ring.size() / 2
     }
 }
 
@@ -153,6 +176,7 @@ impl<S: RecordSource, F: IdleFlag> RingReader<S, F> {
             // What is in the buffer now was sent before anybody listened.
             state: State::Unread,
             is_roused: false,
+            keeps: false,
             is_first_look: false,
             stats: RingStats::default(),
         }
@@ -169,7 +193,7 @@ impl<S: RecordSource, F: IdleFlag> RingReader<S, F> {
     /// and again, for a busier branch of its `select!`, still looks in time.
     ///
     /// # Errors
-    /// When the event loop or `poll(2)` fails; nothing can be read live after that.
+    /// When the event loop fails; nothing can be read live after that.
     pub async fn wait(&mut self) -> io::Result<()> {
         match self.state {
             State::Unread | State::TimedOut | State::Uncommitted => Ok(()),
@@ -204,7 +228,7 @@ impl<S: RecordSource, F: IdleFlag> RingReader<S, F> {
         // The flag must be visible before the positions are read; the kernel side does the same the
         // other way round.
         fence(Ordering::SeqCst);
-        if self.source.is_pending()? {
+        if self.source.is_pending() {
             self.stats.idle_races += 1;
             self.state = State::Uncommitted;
             return Ok(());
@@ -234,6 +258,9 @@ impl<S: RecordSource, F: IdleFlag> RingReader<S, F> {
         let mut records = 0;
         while records < limit && self.source.next(&mut on_record) {
             records += 1;
+        }
+        if !self.keeps {
+            self.source.release();
         }
         let more = records == limit;
         let now = Instant::now();
@@ -271,34 +298,21 @@ impl<S: RecordSource, F: IdleFlag> RingReader<S, F> {
 
 /// The kernel's ring buffer in the event loop.
 pub struct KernelRing {
-    fd: AsyncFd<RingBuf<MapData>>,
+    fd: AsyncFd<RingMap>,
 }
 
 impl RecordSource for KernelRing {
     fn next(&mut self, on_record: &mut impl FnMut(&[u8])) -> bool {
-        self.fd
-            .get_mut()
-            .next()
-            .map(|record| on_record(&record))
-            .is_some()
+        self.fd.get_mut().read_next().map(on_record).is_some()
     }
 
-    fn is_pending(&self) -> io::Result<bool> {
-        let mut fds = [PollFd::from_borrowed_fd(
-            self.fd.get_ref().as_fd(),
-            PollFlags::IN,
-        )];
-        let now = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        loop {
-            match poll(&mut fds, Some(&now)) {
-                Ok(ready) => return Ok(ready > 0),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
+    fn release(&mut self) {
+        let ring = self.fd.get_mut();
+        ring.release(ring.position());
+    }
+
+    fn is_pending(&self) -> bool {
+        self.fd.get_ref().is_unread()
     }
 
     async fn woken(&mut self) -> io::Result<()> {

@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aya::maps::{MapData, RingBuf};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     pipe::{PipeFlags, pipe_with},
@@ -18,6 +17,7 @@ use tracer::{
         attached::{Adoption, Attached, Counters},
         decode::{DecodeUnits, decode},
         loader::{Loader, Settings},
+        ring::RingMap,
     },
     units::Tgid,
 };
@@ -178,14 +178,15 @@ pub(crate) fn attach(settings: Settings) -> Attached {
 }
 
 /// Takes everything out of the ring.
-pub(crate) fn drain(ring: &mut RingBuf<MapData>, events: &mut Vec<Event>) {
+pub(crate) fn drain(ring: &mut RingMap, events: &mut Vec<Event>) {
     let page_kb = rustix::param::page_size() as u64 / 1024;
-    while let Some(record) = ring.next() {
-        events.push(decode(&record, DecodeUnits { page_kb }).unwrap());
+    while let Some(record) = ring.read_next() {
+        events.push(decode(record, DecodeUnits { page_kb }).unwrap());
     }
+    ring.release(ring.position());
 }
 
-fn wait_readable(ring: &RingBuf<MapData>) {
+fn wait_readable(ring: &RingMap) {
     let mut fds = [PollFd::new(ring, PollFlags::IN)];
     let pause = Timespec {
         tv_sec: 0,

@@ -248,6 +248,49 @@ fn what_was_recorded_while_nobody_watched_goes_on_where_a_killed_recoverer_stopp
     assert_eq!(summary["end_ts"], "2026-11-21T05:45:13.023456Z");
 }
 
+/// A kernel side whose pins are still being let go of when they are asked for first.
+struct Reluctant(u32);
+
+impl Unattended for Reluctant {
+    fn records(&mut self, _session: &ClaimedSession) -> Result<Option<Vec<Record>>, String> {
+        self.0 += 1;
+        let mut login = exec(1);
+        if let Body::Event(tracer::event::EventKind::Exec(exec)) = &mut login.body {
+            exec.argv = vec![b"login".to_vec(), b"--password=hunter2".to_vec()];
+        }
+        match self.0 {
+            1 => Err("in use".to_owned()),
+            _ => Ok(Some(vec![login])),
+        }
+    }
+
+    fn forget(&mut self, _id: &SessionId) -> Result<(), String> {
+        Err("its pins are left".to_owned())
+    }
+}
+
+#[test]
+fn pins_are_asked_for_again_what_they_kept_is_redacted_and_those_left_are_told_of() {
+    let room = tempfile::tempdir().expect("a directory");
+    let store = store_in(room.path());
+    let mut info = own_info(&store);
+    info.redact = true;
+    let (_, path) = interrupted(&store, info, vec![fork(1)]);
+    let (proc, options) = (proc(), Options::default());
+    let mut reluctant = Reluctant(0);
+    let report = Recovery::new(&store, &proc, own(&proc), &options, &mut reluctant).run();
+    let (outcome, _, reason) = only(&report.expect("listed"));
+    assert_eq!(outcome, Outcome::Failed);
+    assert!(reason.contains("its pins are left"), "{reason}");
+    let text = std::fs::read_to_string(path.join("journal.1.jsonl")).expect("there");
+    assert!(
+        text.contains("login") && !text.contains("hunter2"),
+        "{text}"
+    );
+    // The record is whole all the same.
+    assert_eq!(recover(&store).count(Outcome::Whole), 1);
+}
+
 #[test]
 fn who_cannot_wait_begins_no_further_session() {
     let room = tempfile::tempdir().expect("a directory");

@@ -53,8 +53,11 @@ impl RecordSource for Handle {
         record.map(|record| on_record(&[record])).is_some()
     }
 
-    fn is_pending(&self) -> io::Result<bool> {
-        Ok(self.0.uncommitted.get() > 0 || !self.0.records.borrow().is_empty())
+    /// The model gives room back as it shows.
+    fn release(&mut self) {}
+
+    fn is_pending(&self) -> bool {
+        self.0.uncommitted.get() > 0 || !self.0.records.borrow().is_empty()
     }
 
     async fn woken(&mut self) -> io::Result<()> {

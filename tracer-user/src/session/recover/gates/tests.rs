@@ -1,3 +1,5 @@
+//! The gates, fact by fact.
+
 use super::*;
 
 const NOW: &str = "11111111-0000-4000-8000-000000000000";
