@@ -21,6 +21,7 @@ pub mod room;
 pub mod session;
 pub mod sys;
 pub mod truth;
+pub mod unattended;
 pub mod wait;
 
 /// One line on stderr, for fixtures; a closed stderr is not their concern.
