@@ -56,8 +56,13 @@ impl Watched {
             .command(["sh", "-c", &script])
             .spawn()?;
         let (folder, _) = until_armed(&room, &tracer)?;
-        let records = journal::read_growing(&folder.join("journal.0.jsonl"))?;
-        let pid = records[0].value["root"]["pid"].as_i64().context("root")?;
+        // A command that is held when tracer dies never begins.
+        let journal = folder.join("journal.0.jsonl");
+        let pid = wait_for("the command to begin", PATIENCE, || {
+            let records = journal::read_growing(&journal)?;
+            let exec = records.iter().find(|record| record.kind == "exec");
+            exec.map(|exec| exec.int("pid")).transpose()
+        })?;
         Ok(Self {
             room,
             tracer: Some(tracer),
