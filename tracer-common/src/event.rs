@@ -188,6 +188,9 @@ pub struct SignalEvent {
     pub code: i32,
     /// 0 delivered, 1 ignored, 2 already pending, 3 overflow with failure, 4 overflow with info lost.
     pub result: i32,
+    /// Hard limit on the target's CPU time in seconds (`RLIMIT_CPU`), beyond which the kernel kills
+    /// it; `u64::MAX` when there is none or it is not known.
+    pub cpu_limit_s: u64,
 }
 
 /// More of a sender, who may be gone before user space can look.

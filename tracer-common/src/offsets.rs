@@ -45,6 +45,10 @@ offsets! {
     task_group_leader,
     /// `task_struct.real_parent`, pointer to `task_struct`.
     task_real_parent,
+    /// `task_struct.children`, a `list_head`: head of its children's `sibling`.
+    task_children,
+    /// `task_struct.sibling`, a `list_head`.
+    task_sibling,
     /// `task_struct.signal`, pointer to `signal_struct`.
     task_signal,
     /// `task_struct.mm`, pointer to `mm_struct`; NULL in kernel threads and after `exit_mm`.
@@ -90,6 +94,9 @@ offsets! {
     signal_group_exit_code,
     /// `signal_struct.oom_score_adj`, 2 bytes.
     signal_oom_score_adj,
+    /// `signal_struct.rlim`, array of `rlimit` (soft limit, hard limit: 8 bytes each), the first for
+    /// `RLIMIT_CPU`.
+    signal_rlim,
     /// `signal_struct.maxrss`, 8 bytes, pages.
     signal_maxrss,
     /// `signal_struct.sum_sched_runtime`, 8 bytes, ns: CPU time of released threads.

@@ -106,6 +106,7 @@ fn try_signal(ctx: &BtfTracePointContext) -> Option<()> {
     // Who is asked about later. Where the kernel sent it in its own name, only a terminal that goes away
     // and a kill lead to somebody.
     let by_somebody = flags & FLAG_SENDER_KERNEL == 0 || signal == SIGHUP || signal == SIGKILL;
+    let cpu_limit = cpu_limit_s(target);
     if lethal && by_somebody && sender_tgid != tgid {
         let mut record = reserve::<SignalRecord>(KIND_SIGNAL)?;
         let long = record.as_mut_ptr();
@@ -119,6 +120,7 @@ fn try_signal(ctx: &BtfTracePointContext) -> Option<()> {
             (*event).signal = signal;
             (*event).code = code;
             (*event).result = ctx.arg(4);
+            (*event).cpu_limit_s = cpu_limit;
             tell_more(&raw mut (*long).sender, sender, control);
         }
         submit(record, KIND_SIGNAL, control, urgent);
@@ -133,6 +135,7 @@ fn try_signal(ctx: &BtfTracePointContext) -> Option<()> {
             (*event).signal = signal;
             (*event).code = code;
             (*event).result = ctx.arg(4);
+            (*event).cpu_limit_s = cpu_limit;
         }
         submit(record, KIND_SIGNAL, control, urgent);
     }
@@ -191,6 +194,17 @@ unsafe fn tell_more(more: *mut SignalSender, sender: Probed, control: *const Con
         (*more).cmdline_total = total;
         (*more).cmdline_len = len;
     }
+}
+
+/// The target's hard limit on CPU time, in seconds; `u64::MAX` is `RLIM_INFINITY`.
+#[inline(always)]
+fn cpu_limit_s(target: Direct) -> u64 {
+    let limits = off!(signal_rlim);
+    if limits == ABSENT {
+        return u64::MAX;
+    }
+    // The hard limit stands behind the soft one.
+    target.probed().follow(off!(task_signal)).get(limits + 8)
 }
 
 /// Whether the target blocks the signal and whether it has a handler for it.

@@ -174,6 +174,8 @@ pub struct Scene {
     pub blocked: bool,
     /// The target had a handler for this signal.
     pub handled: bool,
+    /// Hard limit on the target's CPU time, s (`RLIMIT_CPU`); `None` when there is none.
+    pub cpu_limit_s: Option<u64>,
     /// Whose child the sender was, and the name of that process.
     pub sender_parent: Option<(Process, Comm)>,
 }

@@ -13,7 +13,7 @@ use clap::ValueEnum;
 
 use crate::program::{self, say};
 use crate::test::{self, Counts};
-use crate::{Failed, tidy, vm};
+use crate::{Failed, fuzz, tidy, vm};
 
 /// The kernels at the two ends of what is supported.
 const CI_KERNELS: [&str; 2] = ["5.10", "7.2"];
@@ -41,6 +41,8 @@ enum Step {
     Ebpf,
     /// `cargo xtask test`.
     Test,
+    /// `cargo xtask fuzz`, a few seconds a target.
+    Fuzz,
     /// `cargo xtask vm` for the oldest and the newest kernel.
     Vm,
 }
@@ -117,6 +119,7 @@ fn run(step: Step, counts: &mut Option<Counts>) -> Result<()> {
             }
             Ok(())
         }
+        Step::Fuzz => fuzz::run(fuzz::CI_SECONDS, 1, &[]),
         Step::Vm => vm::check(&CI_KERNELS),
     }
 }

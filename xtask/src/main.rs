@@ -4,6 +4,7 @@ mod artifacts;
 mod bench;
 mod ci;
 mod ebpf;
+mod fuzz;
 mod program;
 mod run;
 mod test;
@@ -32,6 +33,8 @@ enum Command {
     Test(test::Args),
     /// Everything that CI runs.
     Ci(ci::Args),
+    /// Give every parser of strangers' bytes odd ones for a while, without coverage.
+    Fuzz(fuzz::Args),
     /// Run the core tests on other kernels in QEMU.
     Vm(vm::Args),
     /// Measure tracer beside its alternatives.
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::main(&args),
         Command::Test(args) => test::main(&args),
         Command::Ci(args) => ci::main(&args),
+        Command::Fuzz(args) => fuzz::main(&args),
         Command::Vm(args) => vm::main(&args),
         Command::Bench(args) => bench::main(&args),
         Command::Tidy(args) => tidy::main(&args),

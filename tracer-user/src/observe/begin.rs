@@ -33,7 +33,6 @@ use crate::{
         },
         recorder::{self, EndInfo, FinishReport, Recorder},
         redact::Redactor,
-        store::{Dir, StoreError},
         summary::{Summarizer, Summary},
     },
     target::Pinned,
@@ -53,7 +52,7 @@ pub(super) struct Session {
     pub(super) store: Store,
     /// Finished sessions to keep; 0 keeps all.
     pub(super) keep: u32,
-    info: SessionInfo,
+    pub(super) info: SessionInfo,
     redactor: Redactor,
     /// Nobody is to wait for a reader of `--json` any more.
     over: Arc<AtomicBool>,
@@ -109,8 +108,7 @@ impl Session {
         let mut info = session_info(proc, config, subject, clock, session_id);
         let redactor = Redactor::new(config.redact);
         redactor.session(&mut info);
-        // Without the handlers a fatal signal ends us as well, only without a word.
-        let _silent = slot::install();
+        let _silent = slot::install(); // Without it a fatal signal ends us all the same.
         let options = recorder::Options {
             tee: lines.tee,
             boot_offset: proc.host().boot_offset,
@@ -148,24 +146,19 @@ impl Session {
         self.info.tick_rule.ticks(start)
     }
 
-    /// Its id.
-    pub(super) fn id(&self) -> SessionId {
-        self.info.session_id
-    }
-
-    /// The caller's files that are to be kept with it.
-    pub(super) fn attachments(&self) -> &[Attachment] {
-        &self.info.attachments
-    }
-
-    /// Its directory, for who puts something beside the journal.
-    pub(super) fn directory(&self) -> Result<Dir, StoreError> {
-        self.store.existing_session(&self.info.session_id)
-    }
-
     /// Time between snapshots.
     pub(super) fn interval(&self) -> Duration {
         self.info.interval
+    }
+
+    /// Where the command was started.
+    pub(super) fn cwd(&self) -> &[u8] {
+        &self.info.cwd
+    }
+
+    /// Seconds since 1970 at a time of the boot clock.
+    pub(super) fn wall_s(&self, t: BootNs) -> u64 {
+        u64::try_from(self.info.clock.wall_of(t).as_second()).unwrap_or(0)
     }
 
     /// When it began.

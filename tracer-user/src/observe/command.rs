@@ -269,7 +269,12 @@ impl Command {
             };
             match forward(received, context) {
                 // A command of another user, or one that has just ended, cannot be told any more.
-                Decision::Forward(signal) => drop(child.signal(signal)),
+                Decision::Forward(signal) => {
+                    if let Some(follower) = follower.as_deref_mut() {
+                        follower.forwarding(received);
+                    }
+                    drop(child.signal(signal));
+                }
                 Decision::Resize => {
                     if let Some(terminal) = &self.terminal {
                         terminal.resize();

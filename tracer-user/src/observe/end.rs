@@ -43,6 +43,7 @@ impl Follower<'_> {
     pub(super) async fn end(&mut self, stop: &Stop, asking: Asking<'_>) -> Option<Summary> {
         if matches!(stop, Stop::RootEnded(_)) {
             self.last_events_of_root().await;
+            self.last_events_of_target().await;
         }
         self.attach_files().await;
         self.last_events().await;
@@ -120,6 +121,21 @@ impl Follower<'_> {
                 || tokio::time::timeout_at(deadline, self.readable())
                     .await
                     .is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Takes events until the end of a workload that was killed just now is among them: whoever kills a
+    /// whole group may be the first of it to end.
+    async fn last_events_of_target(&mut self) {
+        let deadline = tokio::time::Instant::now() + LAST_EVENTS;
+        while self.kernel.is_some() && self.target_is_dying() {
+            self.take_all_events();
+            if tokio::time::timeout_at(deadline, self.readable())
+                .await
+                .is_err()
             {
                 return;
             }

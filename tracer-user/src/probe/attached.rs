@@ -16,8 +16,15 @@ use tracer_common::{control::Observer, loss, names::PROG_ADOPT};
 
 pub use super::maps::Counters;
 use super::{
-    control::SharedControl, hooks::ADOPTING, loader::StartTimes, maps::Maps,
-    missed::recursion_misses, offsets::Degraded, pin::Pins, ring_map::RingMap, support::ProbeError,
+    control::SharedControl,
+    hooks::{ADOPTING, Hook},
+    loader::StartTimes,
+    maps::Maps,
+    missed::recursion_misses,
+    offsets::Degraded,
+    pin::Pins,
+    ring_map::RingMap,
+    support::ProbeError,
 };
 use crate::units::{Process, Tgid};
 
@@ -164,57 +171,78 @@ impl Attached {
     /// # Errors
     /// When the task iterator cannot be run.
     pub fn adopt(&mut self, root: Tgid) -> Result<Adoption, ProbeError> {
-        let births = self.watch_births()?;
+        if self.ebpf.is_none() {
+            // All below the root is tracked since the first observer began.
+            return Ok(Adoption {
+                converged: true,
+                ..Adoption::default()
+            });
+        }
+        let watching = self.watch_adoption()?;
         self.control.set_adopt(root.0);
-        let result = self.adopt_passes(births.is_some());
+        let result = self.adopt_passes();
         self.control.set_adopt(0);
-        let ebpf = self.ebpf.as_mut();
-        let program = ebpf.and_then(|ebpf| ebpf.program_mut(ADOPTING.program));
-        if let (Some(link), Some(Program::BtfTracePoint(program))) = (births, program) {
-            program
-                .detach(link)
-                .map_err(|source| ProbeError::step("ending the adoption", source))?;
-        }
-        result
+        let is_watched = watching.len() == ADOPTING.len();
+        let skipped = self.end_watching(watching)?;
+        let mut adoption = result?;
+        adoption.converged &= is_watched && skipped == 0;
+        Ok(adoption)
     }
 
-    /// Attaches the program that tracks whoever is born below the root. `None` on a kernel without its
-    /// place, which has been named as lacking it.
-    fn watch_births(&mut self) -> Result<Option<BtfTracePointLinkId>, ProbeError> {
-        let ebpf = self.ebpf.as_mut();
-        let program = ebpf.and_then(|ebpf| ebpf.program_mut(ADOPTING.program));
-        let Some(Program::BtfTracePoint(program)) = program else {
-            return Ok(None);
-        };
-        if program.fd().is_err() {
-            return Ok(None);
+    /// Attaches the programs that see who is born and who is left alone below the root. One that this
+    /// kernel refused has been named as lacking.
+    fn watch_adoption(&mut self) -> Result<Vec<(&'static str, BtfTracePointLinkId)>, ProbeError> {
+        let mut links = Vec::new();
+        for Hook { program: name, .. } in ADOPTING {
+            let ebpf = self.ebpf.as_mut();
+            if let Some(Program::BtfTracePoint(program)) =
+                ebpf.and_then(|ebpf| ebpf.program_mut(name))
+                && program.fd().is_ok()
+            {
+                let link = program.attach();
+                let link =
+                    link.map_err(|source| ProbeError::step(format!("attaching {name}"), source))?;
+                links.push((name, link));
+            }
         }
-        let link = program
-            .attach()
-            .map_err(|source| ProbeError::step("watching births", source))?;
-        Ok(Some(link))
+        Ok(links)
     }
 
-    fn adopt_passes(&mut self, births_are_seen: bool) -> Result<Adoption, ProbeError> {
+    /// Detaches them, and says how often the kernel skipped one.
+    fn end_watching(
+        &mut self,
+        links: Vec<(&'static str, BtfTracePointLinkId)>,
+    ) -> Result<u64, ProbeError> {
+        let mut skipped = 0;
+        for (name, link) in links {
+            skipped += self.skips_of(name)?;
+            let ebpf = self.ebpf.as_mut();
+            if let Some(Program::BtfTracePoint(program)) =
+                ebpf.and_then(|ebpf| ebpf.program_mut(name))
+            {
+                program
+                    .detach(link)
+                    .map_err(|source| ProbeError::step(format!("detaching {name}"), source))?;
+            }
+        }
+        Ok(skipped)
+    }
+
+    fn adopt_passes(&mut self) -> Result<Adoption, ProbeError> {
         let mut adoption = Adoption::default();
         let mut buffer = vec![0; 64 << 10];
-        let mut too_deep = self.maps.counter(loss::BORN_TOO_DEEP)?;
+        let mut again = self.maps.counter(loss::ADOPT_AGAIN)?;
+        let unsure = self.maps.counter(loss::ADOPT_UNSURE)?;
         while adoption.passes < PASSES_MAX && !adoption.converged {
-            let Some(ebpf) = &mut self.ebpf else {
-                // All below the root is tracked since the first observer began.
-                adoption.converged = true;
-                break;
-            };
+            let Some(ebpf) = &mut self.ebpf else { break };
             let found = run_iterator(ebpf, PROG_ADOPT, &mut buffer)
                 .map_err(|source| ProbeError::step("going through the processes", source))?;
             adoption.passes += 1;
             adoption.adopted += u32::try_from(found / size_of::<u32>()).unwrap_or(u32::MAX);
-            let before = std::mem::replace(&mut too_deep, self.maps.counter(loss::BORN_TOO_DEEP)?);
-            adoption.converged = births_are_seen && found == 0 && too_deep == before;
-            if !births_are_seen && found == 0 {
-                break;
-            }
+            let before = std::mem::replace(&mut again, self.maps.counter(loss::ADOPT_AGAIN)?);
+            adoption.converged = found == 0 && again == before;
         }
+        adoption.converged &= self.maps.counter(loss::ADOPT_UNSURE)? == unsure;
         Ok(adoption)
     }
 

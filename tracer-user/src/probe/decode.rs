@@ -226,6 +226,7 @@ fn signal(event: &SignalEvent, rest: &[u8]) -> Signal {
             sender_exiting: has(&event.header, FLAG_SENDER_EXITING),
             blocked: has(&event.header, FLAG_SIGNAL_BLOCKED),
             handled: has(&event.header, FLAG_SIGNAL_HANDLED),
+            cpu_limit_s: (event.cpu_limit_s != u64::MAX).then_some(event.cpu_limit_s),
             sender_parent: sender.map(|sender| {
                 (
                     process(&sender.parent),

@@ -198,6 +198,27 @@ impl ProcDir {
         })
     }
 
+    /// `cgroup`: the cgroups it is in, one line a hierarchy.
+    ///
+    /// # Errors
+    /// [`ReadEnd`].
+    pub fn cgroup(&self) -> Result<String, ReadEnd> {
+        self.small(c"cgroup", |bytes| {
+            String::from_utf8_lossy(bytes).into_owned()
+        })
+    }
+
+    /// `cwd`: where it is.
+    ///
+    /// # Errors
+    /// [`ReadEnd::Denied`] without `ptrace(2)` read access.
+    pub fn cwd(&self) -> Result<PathBuf, ReadEnd> {
+        read::read_link::<LINK_MAX, _>(self.fd(), c"cwd", |target| {
+            Path::new(OsStr::from_bytes(target)).to_owned()
+        })
+        .map_err(|errno| self.end(errno, c"cwd"))
+    }
+
     /// `io`, of all threads.
     ///
     /// # Errors

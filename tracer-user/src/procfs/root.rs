@@ -4,6 +4,7 @@
 //! Reading one of another namespace would follow strangers, so that is refused at the start.
 
 use std::{
+    ffi::CStr,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
@@ -137,6 +138,14 @@ impl ProcRoot {
     #[must_use]
     pub fn host(&self) -> &HostFacts {
         &self.host
+    }
+
+    /// A file of the whole system, or of this process below `self/`; `None` when it cannot be read.
+    #[must_use]
+    pub fn text(&self, file: &'static CStr) -> Option<String> {
+        let mut bytes = Vec::new();
+        read::read_all(self.dir.as_fd(), file, &mut bytes, read::MOST).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// The directory of one process. From then on it stands for that process alone: when the process

@@ -7,6 +7,7 @@
 //! What one process costs is in [`reading`]: a faster source of readings (descriptors kept open, a task
 //! iterator in the kernel) replaces that module and changes nothing else.
 
+pub mod aftermath;
 mod clock;
 pub mod rate;
 mod reading;

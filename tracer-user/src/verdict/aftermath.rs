@@ -52,8 +52,10 @@ pub struct OomScene {
     pub usage_kb: Option<u64>,
     /// All of the cgroup was killed (`memory.oom.group`).
     pub group: bool,
-    /// OOM kills in that cgroup, before and after, where both were read.
-    pub kills: Option<(u64, u64)>,
+    /// OOM kills in that cgroup when tracing began, where that was read.
+    pub kills_before: Option<u64>,
+    /// OOM kills in that cgroup with this one.
+    pub kills_now: Option<u64>,
 }
 
 /// Where a core went.

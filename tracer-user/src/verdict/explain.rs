@@ -18,10 +18,6 @@ const SIGPIPE: i32 = 13;
 const SIGXCPU: i32 = 24;
 const SIGXFSZ: i32 = 25;
 
-/// How far beyond a whole second of CPU time the kernel notices that a limit is reached, µs: a tick,
-/// or a few on a busy machine.
-const LIMIT_SLACK_US: u64 = 100_000;
-
 /// A cause, with what it rests on.
 #[derive(Debug)]
 pub(super) struct Why {
@@ -249,17 +245,13 @@ fn kill(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
         let why = Why::certain(Cause::Killed, what, seen.killer.clone());
         return why.likely().resting_on(seen.sender_ended);
     }
-    let limit = "its limit on CPU time (RLIMIT_CPU)";
-    if let Some(warned) = dead.case.cpu_limit {
-        let what = format!("{by}: it reached {limit}");
+    // The kernel counts towards the limit in ticks, so that the exact time is only near it.
+    let used_up = |limit: u64| seen.is_own() && dead.cpu_us >= limit.saturating_mul(500_000);
+    if let Some(limit) = seen.scene.cpu_limit_s.filter(|&limit| used_up(limit)) {
+        let what = format!("{by}: it reached its limit of {limit} s of CPU time (RLIMIT_CPU)");
         let why = Why::certain(Cause::Killed, what, Killer::kernel());
-        return why.resting_on([warned]);
+        return why.resting_on(dead.case.cpu_limit);
     }
-    let (whole, beyond) = (dead.cpu_us / 1_000_000, dead.cpu_us % 1_000_000);
-    let what = if seen.is_own() && whole > 0 && beyond < LIMIT_SLACK_US {
-        format!("{by}: it had used {whole} s of CPU time, which is {limit}, most likely")
-    } else {
-        format!("{by}, sent by the kernel, which reported no want of memory")
-    };
+    let what = format!("{by}, sent by the kernel, which reported no want of memory");
     Why::certain(Cause::Killed, what, Killer::kernel()).likely()
 }

@@ -39,7 +39,8 @@ pub(super) fn killed(dead: &Dead, oom: &OomSeen, after: &Aftermath) -> Why {
     if scene.is_some_and(|scene| scene.group) {
         what.push_str("; all of its cgroup was to go with it (memory.oom.group)");
     }
-    if let Some((before, now)) = scene.and_then(|scene| scene.kills) {
+    let kills = scene.and_then(|scene| scene.kills_before.zip(scene.kills_now));
+    if let Some((before, now)) = kills {
         let _ = write!(what, "; OOM kills there: {before} before, {now} now");
     }
     Why {

@@ -146,14 +146,17 @@ pub(crate) fn exit_event() -> impl Strategy<Value = EventKind> {
 pub(crate) fn signal_event() -> impl Strategy<Value = EventKind> {
     let numbers = any::<(i32, i32, i32, bool, bool, u32, u32)>();
     let parent = option::of((any_process(), comm()));
-    let scene = (any::<(bool, bool, bool, bool, bool)>(), parent).prop_map(|(n, parent)| Scene {
-        no_info: n.0,
-        privileged: n.1,
-        sender_exiting: n.2,
-        blocked: n.3,
-        handled: n.4,
-        sender_parent: parent,
-    });
+    let flags = any::<(bool, bool, bool, bool, bool)>();
+    let scene =
+        (flags, option::of(any::<u64>()), parent).prop_map(|(n, cpu_limit_s, parent)| Scene {
+            cpu_limit_s,
+            no_info: n.0,
+            privileged: n.1,
+            sender_exiting: n.2,
+            blocked: n.3,
+            handled: n.4,
+            sender_parent: parent,
+        });
     (
         any_process(),
         any_process(),

@@ -246,7 +246,8 @@ fn files_are_plain_and_for_nobody_else_to_read() {
 
 #[test]
 fn the_enrollment_is_of_the_same_session_boot_and_root() {
-    let changes: [(fn(&mut Enrollment), &str); 3] = [
+    type Change = fn(&mut Enrollment);
+    let changes: [(Change, &str); 3] = [
         (
             |of| of.boot_id = "another".to_owned(),
             "it is of another boot",

@@ -15,7 +15,7 @@ impl Follower<'_> {
         let retained = retain(
             &session.store,
             session.keep as usize,
-            Some(&session.id()),
+            Some(&session.info.session_id),
             |_| false,
             Instant::now() + PATIENCE,
         );

@@ -6,13 +6,15 @@
 
 mod resumed;
 mod sampling;
+mod scenes;
 mod search;
 
 use std::{collections::HashSet, time::Duration};
 
+use self::scenes::Scenes;
 use crate::{
     config::ObserveConfig,
-    event::{Event, EventKind, Signal},
+    event::{Event, EventKind},
     observe::{Audience, ObserveError, begin::Session, kernel::Kernel},
     probe::attached::Attached,
     procfs::{
@@ -24,7 +26,6 @@ use crate::{
     target::{Resolver, Spec},
     tree::Tree,
     units::{BootNs, ProcKey, Process, Tgid},
-    verdict::signals::is_lethal,
 };
 
 /// Records taken from the ring in one go, so that a storm cannot keep the loop from its other work.
@@ -56,6 +57,7 @@ pub(super) struct Follower<'a> {
     /// The last sender of a signal in this round, with its command line: a storm of signals reads it
     /// once.
     sender: Option<(ProcKey, Vec<u8>)>,
+    scenes: Scenes,
 }
 
 impl<'a> Follower<'a> {
@@ -95,6 +97,7 @@ impl<'a> Follower<'a> {
             records: Vec::new(),
             root_signals: Vec::new(),
             sender: None,
+            scenes: Scenes::default(),
         }
     }
 
@@ -244,7 +247,17 @@ impl<'a> Follower<'a> {
             EventKind::Exit(exit) => Some(exit.process.key),
             _ => None,
         };
+        let note = match &event.kind {
+            EventKind::Exit(exit) => self.core_note(exit),
+            EventKind::Oom(oom) => Some(self.oom_note(oom)),
+            _ => None,
+        };
+        let t = event.t;
         self.records.push(Record::from(event));
+        if let Some(note) = note {
+            let body = Body::Note(Box::new(note));
+            self.records.push(Record { t, body });
+        }
         if let Some(pinned) = pinned {
             self.pin(&pinned);
         }
@@ -255,6 +268,7 @@ impl<'a> Follower<'a> {
 
     fn root_found(&mut self, root: Process) {
         self.root = Some(root);
+        self.look_at(root);
         self.wrappers.insert(root.key);
         self.resolver = Some(Resolver::new(Spec {
             expect: self.expect.clone(),
@@ -262,25 +276,6 @@ impl<'a> Follower<'a> {
         }));
         if let Some(kernel) = &self.kernel {
             kernel.watch([root.key.init, 0]);
-        }
-    }
-
-    /// Adds what only user space can know of a signal, and what the forwarding of signals needs.
-    fn complete(&mut self, t: BootNs, signal: &mut Signal) {
-        if self.root.is_some_and(|root| root.key == signal.target.key) {
-            if self.root_signals.len() == SIGNALS_MAX {
-                self.root_signals.remove(0);
-            }
-            self.root_signals
-                .push((signal.signal, signal.sender.tgid, t));
-        }
-        let by_somebody = !signal.from_kernel && signal.sender.key != signal.target.key;
-        if by_somebody && is_lethal(signal.signal) && signal.sender.tgid.0 != 0 {
-            signal.sender_cmdline = match &self.sender {
-                Some((key, line)) if *key == signal.sender.key => line.clone(),
-                _ => self.cmdline(signal.sender),
-            };
-            self.sender = Some((signal.sender.key, signal.sender_cmdline.clone()));
         }
     }
 

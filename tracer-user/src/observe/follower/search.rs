@@ -69,6 +69,7 @@ impl Follower<'_> {
     pub(super) fn pin(&mut self, pinned: &Pinned) {
         let process = pinned.target.process();
         self.target = Some(process);
+        self.look_at(process);
         let above = self
             .tree
             .ancestors(process.key)

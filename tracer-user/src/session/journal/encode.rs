@@ -219,6 +219,9 @@ impl Encoder {
         put_flag(out, key!("privileged"), scene.privileged);
         put_flag(out, key!("blocked"), scene.blocked);
         put_flag(out, key!("handled"), scene.handled);
+        if let Some(limit) = scene.cpu_limit_s {
+            put_number(out, key!("cpu_limit_s"), limit);
+        }
         // Who merely ran when the kernel sent a signal must not be read as its sender.
         out.extend_from_slice(if signal.from_kernel {
             b",\"sender\":null,\"from_kernel\":true,\"running\":".as_slice()

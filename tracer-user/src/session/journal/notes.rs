@@ -3,6 +3,13 @@
 use serde_json::{Map, Value};
 
 use super::record::{Crash, Note};
+use crate::{
+    units::{BootNs, Process},
+    verdict::{
+        Killer,
+        aftermath::{CorePlace, OomScene, Scope},
+    },
+};
 
 /// Topics of [`Note`].
 pub mod topic {
@@ -196,6 +203,61 @@ impl Note {
         self.data.get(key) == Some(&Value::Bool(true))
     }
 
+    /// The observer got a signal from `sender` and is about to pass it on to the root.
+    #[must_use]
+    pub fn forwarded(signal: i32, code: i32, sender: &Killer) -> Self {
+        let data = [
+            ("signal", Value::from(signal)),
+            ("code", Value::from(code)),
+            ("pid", Value::from(sender.pid)),
+            ("starttime_ticks", Value::from(sender.starttime_ticks)),
+            ("uid", Value::from(sender.uid)),
+            ("comm", Value::from(sender.comm.clone())),
+            ("cmdline", Value::from(sender.cmdline.clone())),
+        ];
+        Self::new(topic::FORWARDED, "a signal that is passed on", data)
+    }
+
+    /// Memory as it was when the OOM killer chose `victim`.
+    #[must_use]
+    pub fn oom_scene(victim: Process, scene: &OomScene) -> Self {
+        let scope = scene.scope.map(|scope| match scope {
+            Scope::Cgroup => "cgroup",
+            Scope::Machine => "machine",
+            Scope::Nodes => "nodes",
+        });
+        let data = [
+            ("pid", Value::from(victim.tgid.0)),
+            ("start_boottime_ns", start(victim.key.start)),
+            ("scope", Value::from(scope)),
+            ("cgroup", Value::from(scene.cgroup.clone())),
+            ("limit_kb", Value::from(scene.limit_kb)),
+            ("usage_kb", Value::from(scene.usage_kb)),
+            ("group", Value::from(scene.group)),
+            ("oom_kills", Value::from(scene.kills_now)),
+            ("oom_kills_before", Value::from(scene.kills_before)),
+        ];
+        Self::new(topic::OOM_SCENE, "memory when the OOM killer chose", data)
+    }
+
+    /// Where the core of a process went, by this pattern.
+    #[must_use]
+    pub fn core(process: Process, pattern: &str, place: &CorePlace) -> Self {
+        let (file, piped_to) = match place {
+            CorePlace::File(file) => (Some(file.clone()), None),
+            CorePlace::Piped(program) => (None, Some(program.clone())),
+            CorePlace::Unknown => (None, None),
+        };
+        let data = [
+            ("pid", Value::from(process.tgid.0)),
+            ("start_boottime_ns", start(process.key.start)),
+            ("pattern", Value::from(pattern)),
+            ("file", Value::from(file)),
+            ("piped_to", Value::from(piped_to)),
+        ];
+        Self::new(topic::CORE, "where a core went", data)
+    }
+
     /// A particular that is a whole number.
     #[must_use]
     pub fn number(&self, key: &str) -> Option<u64> {
@@ -210,4 +272,8 @@ impl Note {
             data: Map::from_iter(data),
         }
     }
+}
+
+fn start(start: BootNs) -> Value {
+    Value::from(start.0)
 }

@@ -67,16 +67,26 @@ fn in_command(text: &[u8], offset: usize, depth: u32, spans: &mut Vec<Span>) {
     }
     let mut reader = Reader::default();
     for token in (Tokens { text, at: 0 }) {
-        let inner = unquoted(text, token.clone());
-        let word = &text[inner.clone()];
+        let inner = unquoted(text, &token);
+        // A quote that is never closed goes with its value: alone, it would change what follows.
+        let value = inner.clone().unwrap_or_else(|| token.clone());
+        let word = &text[value.clone()];
         if let Some(span) = reader.secret_in(word)
             && !is_reference(&word[span.clone()])
         {
-            let from = offset + inner.start;
+            let from = offset + value.start;
             spans.push(span.start + from..span.end + from);
         }
-        if depth > 0 && inner != token {
-            in_command(word, offset + inner.start, depth - 1, spans);
+        // A command that was cut off has no closing quote either.
+        let opened =
+            matches!(text[token.start], b'"' | b'\'').then_some(token.start + 1..token.end);
+        if let Some(command) = inner.or(opened).filter(|_| depth > 0) {
+            in_command(
+                &text[command.clone()],
+                offset + command.start,
+                depth - 1,
+                spans,
+            );
         }
     }
 }
@@ -98,12 +108,11 @@ pub(super) fn is_reference(value: &[u8]) -> bool {
     }
 }
 
-fn unquoted(text: &[u8], token: Span) -> Span {
+/// What is within the quotes around a word.
+fn unquoted(text: &[u8], token: &Span) -> Option<Span> {
     match &text[token.clone()] {
-        [open @ (b'"' | b'\''), .., close] if open == close => token.start + 1..token.end - 1,
-        // Cut off before its end.
-        [b'"' | b'\'', ..] => token.start + 1..token.end,
-        _ => token,
+        [open @ (b'"' | b'\''), .., close] if open == close => Some(token.start + 1..token.end - 1),
+        _ => None,
     }
 }
 

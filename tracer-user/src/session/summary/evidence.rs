@@ -89,7 +89,6 @@ fn forwarded(seq: u64, data: &Map<String, Value>) -> Option<Forwarded> {
 
 fn oom_scene(seq: u64, data: &Map<String, Value>) -> OomScene {
     let scope = data.get("scope").and_then(Value::as_str);
-    let kills = number(data, "oom_kills_before").zip(number(data, "oom_kills"));
     OomScene {
         seq,
         cgroup: text(data, "cgroup"),
@@ -102,7 +101,8 @@ fn oom_scene(seq: u64, data: &Map<String, Value>) -> OomScene {
         limit_kb: number(data, "limit_kb"),
         usage_kb: number(data, "usage_kb"),
         group: data.get("group").and_then(Value::as_bool) == Some(true),
-        kills,
+        kills_before: number(data, "oom_kills_before"),
+        kills_now: number(data, "oom_kills"),
     }
 }
 

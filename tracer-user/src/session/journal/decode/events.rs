@@ -269,6 +269,7 @@ pub(super) struct SignalKeys<'a> {
     blocked: bool,
     #[serde(default)]
     handled: bool,
+    cpu_limit_s: Option<u64>,
     #[serde(borrow)]
     sender: Option<SenderKeys<'a>>,
     #[serde(borrow)]
@@ -310,6 +311,7 @@ impl SignalKeys<'_> {
                 sender_exiting: sender.exiting,
                 blocked: self.blocked,
                 handled: self.handled,
+                cpu_limit_s: self.cpu_limit_s,
                 sender_parent: match &sender.parent {
                     Some(parent) => Some(parent.named()?),
                     None => None,

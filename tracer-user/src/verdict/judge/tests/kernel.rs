@@ -105,21 +105,25 @@ fn limits_and_timers_are_told() {
 }
 
 #[test]
-fn a_hard_limit_on_cpu_time_shows_in_the_time_used() {
+fn a_hard_limit_on_cpu_time_kills() {
     let mut story = Story::new();
-    story.signal(by_kernel(9, SELF, "python3", SELF));
-    story.exit_after(SELF, WRAPPER, 9, 2_003_000);
+    let warned = story.signal(by_kernel(24, SELF, "python3", SELF));
+    let mut killed = by_kernel(9, SELF, "python3", SELF);
+    killed.scene.cpu_limit_s = Some(2);
+    story.signal(killed.clone());
+    story.exit_after(SELF, WRAPPER, 9, 1_900_000);
     let verdict = story.verdict();
     assert!(verdict.sentence.contains("2 s of CPU time"), "{verdict:?}");
     assert_eq!(
         (verdict.cause, verdict.confidence),
-        (Cause::Killed, Confidence::Likely)
+        (Cause::Killed, Confidence::Certain)
     );
+    assert!(verdict.evidence.contains(&warned));
+    // A limit that is far away is not what killed it.
     let mut story = Story::new();
-    story.signal(by_kernel(24, SELF, "python3", SELF));
-    story.signal(by_kernel(9, SELF, "python3", SELF));
-    story.exit_after(SELF, WRAPPER, 9, 2_503_000);
-    assert_eq!(story.verdict().confidence, Confidence::Certain);
+    story.signal(killed);
+    story.exit_after(SELF, WRAPPER, 9, 900_000);
+    assert_eq!(story.verdict().confidence, Confidence::Likely);
 }
 
 #[test]
