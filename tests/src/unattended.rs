@@ -18,6 +18,10 @@ use crate::session::{Session, lost_total};
 use crate::wait::{PATIENCE, readable, stretched, wait_for};
 use crate::{journal, sys};
 
+/// What makes a command wait for [`Watched::go`]. Whoever wrote the line before may not have closed its
+/// end yet, and is no sign.
+pub const AWAIT_GO: &str = "until read go < \"$GO\"; do :; done";
+
 /// A command under tracer that waits for a line before it does its work.
 #[derive(Debug)]
 pub struct Watched {
@@ -47,7 +51,7 @@ impl Watched {
             rustix::fs::Mode::RWXU,
             0,
         )?;
-        let script = format!("read go < \"$GO\"; {script}");
+        let script = format!("{AWAIT_GO}; {script}");
         let tracer = room
             .run()?
             .args(["-q", "--require-trace"])

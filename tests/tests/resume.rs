@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use tracer_tests::journal;
 use tracer_tests::launch::Running;
 use tracer_tests::session::Session;
-use tracer_tests::unattended::{Watched, expect_whole};
+use tracer_tests::unattended::{AWAIT_GO, Watched, expect_whole};
 use tracer_tests::wait::{PATIENCE, wait_for};
 
 /// Starts the next observer and waits until it follows.
@@ -23,8 +23,9 @@ fn resumed(watched: &Watched, epoch: u32) -> Result<Running> {
 }
 
 /// Runs a program while observed, one while not, and ends while observed again.
-const PARTS: &str = "sh -c 'exit 1'; read go < \"$GO\"; sh -c 'exit 2'; read go < \"$GO\"; \
-                     sh -c 'exit 3'; exit 5";
+fn parts() -> String {
+    format!("sh -c 'exit 1'; {AWAIT_GO}; sh -c 'exit 2'; {AWAIT_GO}; sh -c 'exit 3'; exit 5")
+}
 
 fn statuses(session: &Session) -> Result<Vec<i64>> {
     session
@@ -47,7 +48,7 @@ fn until_exits(watched: &Watched, epoch: u32, count: usize) -> Result<()> {
 
 #[test]
 fn l12_another_observer_goes_on_with_the_session_and_one_summary_covers_both() -> Result<()> {
-    let mut watched = Watched::start(PARTS, &["--label", "a=b"])?;
+    let mut watched = Watched::start(&parts(), &["--label", "a=b"])?;
     watched.go()?;
     until_exits(&watched, 0, 1)?;
     watched.kill()?;
@@ -87,7 +88,7 @@ fn l12_another_observer_goes_on_with_the_session_and_one_summary_covers_both() -
 
 #[test]
 fn l9_an_observer_that_resumed_can_be_killed_and_resumed_as_well() -> Result<()> {
-    let mut watched = Watched::start(PARTS, &[])?;
+    let mut watched = Watched::start(&parts(), &[])?;
     watched.kill()?;
     let second = resumed(&watched, 1)?;
     watched.go()?;
@@ -140,7 +141,7 @@ fn l16_a_session_that_somebody_observes_is_not_resumed() -> Result<()> {
 
 #[test]
 fn without_pins_the_living_are_adopted_and_the_gap_is_named() -> Result<()> {
-    let mut watched = Watched::start(PARTS, &[])?;
+    let mut watched = Watched::start(&parts(), &[])?;
     watched.go()?;
     until_exits(&watched, 0, 1)?;
     watched.kill()?;
