@@ -26,7 +26,7 @@ mod losses;
 mod own;
 mod past;
 mod patience;
-mod pins;
+pub mod pins;
 mod ready;
 pub mod recover;
 mod rescue;

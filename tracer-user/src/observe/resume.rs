@@ -107,7 +107,7 @@ pub fn resume(
             ];
             let mut kernel = Kernel::resume(found.probe, units, found.told)?;
             if !found.went_on {
-                kernel.adopt(subject.tgid)?;
+                kernel.adopt(subject.tgid, false)?;
             }
             follower.go_on(kernel, first, found.rest);
             let stop = attachment.watch(&mut follower, &attach).await;
