@@ -22,6 +22,7 @@ pub mod session;
 pub mod sys;
 pub mod told;
 pub mod truth;
+pub mod unattended;
 pub mod wait;
 
 /// One line on stderr, for fixtures; a closed stderr is not their concern.
