@@ -14,7 +14,10 @@ use super::{Failure, escape::printable};
 use crate::{
     config::RecoverConfig,
     observe,
-    session::recover::{Found, Outcome, Report},
+    session::{
+        journal::escape::put_json,
+        recover::{Found, Outcome, Report},
+    },
 };
 
 /// Something could not be done.
@@ -57,7 +60,7 @@ pub(super) fn main(args: Args) -> Result<u8, Failure> {
     };
     let report = observe::recover::recover(&config).map_err(|error| Failure::new(FAILED, error))?;
     let text = if as_json {
-        format!("{}\n", object(&report))
+        escaped(&object(&report))
     } else {
         lines(&report)
     };
@@ -68,6 +71,14 @@ pub(super) fn main(args: Args) -> Result<u8, Failure> {
     } else {
         0
     })
+}
+
+/// One line of JSON, in which nothing a file calls itself reaches a terminal raw.
+fn escaped(object: &Value) -> String {
+    let mut line = Vec::new();
+    let _an_object = put_json(&mut line, object);
+    line.push(b'\n');
+    String::from_utf8_lossy(&line).into_owned()
 }
 
 fn object(report: &Report) -> Value {

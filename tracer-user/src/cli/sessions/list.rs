@@ -14,6 +14,7 @@ use crate::{
     cli::escape::{paragraph, printable},
     session::{
         Store, fence,
+        journal::escape::pretty,
         list::{self, Listed, Listing, STATUSES, filter::Filter, page::Paging},
     },
 };
@@ -144,15 +145,13 @@ fn empty(place: &str) -> String {
 
 fn as_json(listing: &Listing) -> anyhow::Result<Vec<u8>> {
     let page = listing.page;
-    let mut text = serde_json::to_vec_pretty(&json!({
+    Ok(pretty(&json!({
         "sessions": listing.sessions,
         "page": page.number,
         "pages": page.pages,
         "total": page.total,
         "left_out": listing.left_out,
-    }))?;
-    text.push(b'\n');
-    Ok(text)
+    }))?)
 }
 
 fn table(listed: &[Listed]) -> String {
