@@ -21,6 +21,7 @@ pub mod pty;
 pub mod room;
 pub mod session;
 pub mod sys;
+pub mod told;
 pub mod truth;
 pub mod verdict;
 pub mod wait;

@@ -11,7 +11,7 @@ use tracer_tests::launch::Running;
 use tracer_tests::room::Room;
 use tracer_tests::session::{read_json, read_json_lines};
 use tracer_tests::wait::{PATIENCE, wait_for};
-use tracer_tests::{proc, sys};
+use tracer_tests::{need, proc, sys};
 
 /// A session whose tracer was killed, and whose target lives on.
 struct Orphaned {
@@ -127,7 +127,9 @@ fn all_bytes(path: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
 
 #[test]
 fn n3_a_killed_tracer_is_no_crash_while_its_target_lives_and_one_afterwards() -> Result<()> {
-    let room = &Room::new()?;
+    // Nowhere to pin: when tracer dies, tracing ends.
+    need::live_kernel()?;
+    let room = &Room::without_kernel()?;
     let orphaned = Orphaned::in_room(room)?;
     let before = all_bytes(&room.state())?;
     let report = recover(room, &[], 0)?;
@@ -171,6 +173,27 @@ fn n3_a_killed_tracer_is_no_crash_while_its_target_lives_and_one_afterwards() ->
         "{report:#}"
     );
     ensure!(all_bytes(&room.state())? == before, "nothing changed");
+    Ok(())
+}
+
+#[test]
+fn where_the_kernel_went_on_the_end_is_known_and_it_is_a_crash_all_the_same() -> Result<()> {
+    let room = &Room::new()?;
+    let orphaned = Orphaned::in_room(room)?;
+    only(&recover(room, &[], 0)?, "alive")?;
+    orphaned.end_target()?;
+    orphaned.reap_target()?;
+    only(&recover(room, &[], 0)?, "recovered")?;
+    let summary = read_json(&room.session_folder()?.join("summary.json"))?;
+    let told = ["subtype", "termination_reason"].map(|key| summary[key].as_str());
+    ensure!(told == [Some("crashed"), Some("CRASHED")], "{summary:#}");
+    ensure!(summary["exit_code"] == 137, "{summary:#}");
+    let killer = &summary["verdict"]["killer"]["pid"];
+    ensure!(killer == std::process::id(), "we did it: {summary:#}");
+    ensure!(
+        summary["completeness"]["status"] == "complete",
+        "{summary:#}"
+    );
     Ok(())
 }
 

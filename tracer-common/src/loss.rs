@@ -19,8 +19,10 @@ pub const TOTALS_PARTIAL: u32 = MAP_FULL + 2;
 pub const THREADS: u32 = MAP_FULL + 3;
 /// Execs that no program saw, found out at the process's next exec or at its end.
 pub const EXECS_MISSED: u32 = MAP_FULL + 4;
-/// Processes born during an adoption with more generations above them than were looked through; not a
-/// loss, but one more pass.
-pub const BORN_TOO_DEEP: u32 = MAP_FULL + 5;
+/// Reasons for one more pass of an adoption: whoever lost its parent, or was born with more generations
+/// above it than were looked through.
+pub const ADOPT_AGAIN: u32 = MAP_FULL + 5;
+/// Reasons not to be sure of an adoption: children of a dying process that could not be written down.
+pub const ADOPT_UNSURE: u32 = MAP_FULL + 6;
 /// Number of counters.
-pub const COUNTERS: u32 = MAP_FULL + 6;
+pub const COUNTERS: u32 = MAP_FULL + 7;

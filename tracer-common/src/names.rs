@@ -45,3 +45,5 @@ pub const PROG_WHO_AM_I: &str = "who_am_i";
 pub const PROG_ADOPT: &str = "adopt";
 /// `tp_btf` program on `sched_wakeup_new` that does the same for whoever is born while that goes on.
 pub const PROG_ADOPT_BORN: &str = "adopt_born";
+/// `tp_btf` program on `sched_process_exit` that keeps in mind who loses its parent while that goes on.
+pub const PROG_ADOPT_ORPHANS: &str = "adopt_orphans";

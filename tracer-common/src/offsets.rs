@@ -45,6 +45,10 @@ offsets! {
     task_group_leader,
     /// `task_struct.real_parent`, pointer to `task_struct`.
     task_real_parent,
+    /// `task_struct.children`, a `list_head`: head of its children's `sibling`.
+    task_children,
+    /// `task_struct.sibling`, a `list_head`.
+    task_sibling,
     /// `task_struct.signal`, pointer to `signal_struct`.
     task_signal,
     /// `task_struct.mm`, pointer to `mm_struct`; NULL in kernel threads and after `exit_mm`.

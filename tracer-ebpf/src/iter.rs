@@ -1,41 +1,21 @@
 //! Task iterators, which user space runs by reading a file: who is reading, and whom to adopt.
 //!
-//! How an adoption misses nobody. Whoever is born once the root is tracked is tracked before it runs: by
-//! the fork hook when its creator is tracked, else by [`adopt_born`] when any of its ancestors is. So
-//! those still to be found are those who were there before, fewer with each that is found or ends, and a
-//! pass through all tasks finds them; as it looks not at parents alone but at all ancestors, it passes
-//! nobody over whose parent ends just then.
-//!
 //! aya-ebpf has no macro for iterators; the section's name makes a function one.
 
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    bindings::{BPF_NOEXIST, BPF_RB_NO_WAKEUP, seq_file},
-    helpers::{bpf_get_current_task, bpf_ktime_get_boot_ns, generated::bpf_seq_write},
-    macros::btf_tracepoint,
-    programs::BtfTracePointContext,
+    bindings::seq_file,
+    helpers::{bpf_get_current_task, generated::bpf_seq_write},
 };
-use tracer_common::{
-    control::{Control, Observer, TRACKED_ADOPTED, Tracked},
-    event::{FLAG_ADOPTED, ForkEvent, KIND_FORK},
-    loss::{BORN_TOO_DEEP, MAP_FULL},
-};
+use tracer_common::control::Observer;
 
 use crate::{
-    fork::fill,
-    maps::TRACKED,
-    process::{Sight, upid_at},
-    read::{Direct, Object, Probed, off},
-    send::{control, count, header, reserve, submit},
+    adopt::try_adopt,
+    process::upid_at,
+    read::{Object, Probed, off},
+    send::control,
 };
-
-/// `PF_KTHREAD` of include/linux/sched.h.
-const KERNEL_THREAD: u32 = 0x0020_0000;
-/// Ancestors looked at for one that is tracked: more than lie between a process and init on any but an
-/// odd system.
-const GENERATIONS: u32 = 32;
-const EEXIST: i32 = 17;
 
 /// `struct bpf_iter__task`.
 #[repr(C)]
@@ -106,7 +86,7 @@ fn adopt(ctx: *mut c_void) -> i32 {
         return 0;
     }
     let Some(control) = control() else { return 0 };
-    let Some(tgid) = try_adopt(Direct(task), control, false) else {
+    let Some(tgid) = try_adopt(Probed(task), control, false) else {
         return 0;
     };
     // SAFETY: the iterator's own file, and a value of ours with its size.
@@ -114,201 +94,4 @@ fn adopt(ctx: *mut c_void) -> i32 {
         bpf_seq_write(seq, (&raw const tgid).cast(), size_of::<u32>() as u32);
     }
     0
-}
-
-/// `sched_wakeup_new(child)`: behind every fork, before the child runs, under a lock that cannot be
-/// preempted; so this program is never skipped. Attached for as long as an adoption takes.
-#[btf_tracepoint(function = "sched_wakeup_new")]
-fn adopt_born(ctx: BtfTracePointContext) -> i32 {
-    if let Some(control) = control() {
-        try_adopt(Direct(ctx.arg(0)), control, true);
-    }
-    0
-}
-
-#[inline(always)]
-fn try_adopt(task: Direct, control: *mut Control, is_born: bool) -> Option<u32> {
-    let tgid: u32 = task.get(off!(task_tgid));
-    // SAFETY: the one element of CONTROL.
-    let asked = unsafe { &*control };
-    let is_kernel = task.get::<u32>(off!(task_flags)) & KERNEL_THREAD != 0;
-    if is_kernel || tgid == asked.observer_tgid_init || TRACKED.get_ptr_mut(tgid).is_some() {
-        return None;
-    }
-    let task = task.probed();
-    let signal = task.follow(off!(task_signal));
-    if signal.get::<u32>(off!(signal_live)) == 0 {
-        return None;
-    }
-    // Any thread speaks for its process: by the time its leader is looked at, another thread may have
-    // taken its place by exec, and would be looked at under the number it had before.
-    let leader = task.follow(off!(task_group_leader));
-    let sight = Sight::of_leader(leader);
-    let parent = Sight::of(leader.follow(off!(task_real_parent)));
-    // SAFETY: a helper without arguments. Taken first: who was made later than this is not counted.
-    let now_ns = unsafe { bpf_ktime_get_boot_ns() };
-    let counted = Counted::of(signal);
-    let mut entry = adopted(leader, signal, counted, now_ns);
-    let child = sight.named(asked);
-    entry.tgid = child.tgid;
-    entry.tgid_inner = child.tgid_inner;
-    if is_born || asked.adopt_tgid == 0 || child.tgid != asked.adopt_tgid {
-        entry.depth = match lineage(leader, asked) {
-            Lineage::Below(depth) => depth,
-            Lineage::TooLong if is_born => {
-                count(BORN_TOO_DEEP);
-                return None;
-            }
-            _ => return None,
-        };
-    }
-
-    // Reserved before the process is tracked, so that the fork stands before the exit in the ring.
-    let Some(mut record) = reserve::<ForkEvent>(KIND_FORK) else {
-        // Tracked all the same: there may be children to find.
-        return track_unreported(tgid, &entry, signal, counted).then_some(tgid);
-    };
-    if !track(tgid, &entry, signal, counted) {
-        record.discard(u64::from(BPF_RB_NO_WAKEUP));
-        return None;
-    }
-    let event = record.as_mut_ptr();
-    // SAFETY: the record is ours until submitted, and every field is written.
-    unsafe {
-        fill(event, header(KIND_FORK, FLAG_ADOPTED), leader, entry.depth);
-        (*event).child = child;
-        (*event).parent = parent.named(asked);
-        // Who made it is not known any more; the parent is the best guess there is.
-        (*event).creator = (*event).parent;
-    }
-    submit(record, KIND_FORK, control, false);
-    Some(tgid)
-}
-
-/// [`track`] in a function of its own. Inlined twice it would be made one again, with a second look at
-/// whether there is a record; and to the verifier of 5.10 a record could be none at the second look.
-#[inline(never)]
-fn track_unreported(tgid: u32, entry: &Tracked, signal: Probed, counted: Counted) -> bool {
-    track(tgid, entry, signal, counted)
-}
-
-/// Takes the process into the map, if it is still alive and not there yet. `counted` is what `entry` was
-/// made with.
-#[inline(always)]
-fn track(tgid: u32, entry: &Tracked, signal: Probed, counted: Counted) -> bool {
-    if let Err(error) = TRACKED.insert(tgid, entry, u64::from(BPF_NOEXIST)) {
-        // The fork hook may have been faster; that is no loss.
-        if error != -EEXIST {
-            count(MAP_FULL);
-        }
-        return false;
-    }
-    let now = Counted::of(signal);
-    // It may have ended between the first look and the insert: then its exit hook found nothing to
-    // remove, and nobody else will. If there is nothing to remove here, it ended just after.
-    if now.live == 0 && TRACKED.remove(tgid).is_ok() {
-        return false;
-    }
-    if now != counted
-        && let Some(entry) = TRACKED.get_ptr_mut(tgid)
-    {
-        // SAFETY: a map value.
-        unsafe { (*entry).unsure = 1 };
-    }
-    true
-}
-
-/// What a process says of its threads.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Counted {
-    /// Not yet released.
-    threads: u32,
-    /// Not yet on their way out.
-    live: u32,
-    /// CPU time of the released ones.
-    released_ns: u64,
-}
-
-impl Counted {
-    #[inline(always)]
-    fn of(signal: Probed) -> Self {
-        Self {
-            threads: signal.get(off!(signal_nr_threads)),
-            live: signal.get(off!(signal_live)),
-            released_ns: signal.get(off!(signal_sum_sched_runtime)),
-        }
-    }
-}
-
-/// How a process stands to those tracked.
-enum Lineage {
-    /// An ancestor is tracked: the generations between the process and the root.
-    Below(u32),
-    /// None is.
-    Outside,
-    /// None of those looked at is.
-    TooLong,
-}
-
-/// Looks for the nearest tracked ancestor.
-///
-/// The parent alone would not do. It may be dying, no longer to be adopted itself, with its children not
-/// yet given to another: they would be passed over for as long as it takes, preempted, to end.
-#[inline(always)]
-fn lineage(process: Probed, asked: &Control) -> Lineage {
-    let mut above = process;
-    for generation in 1..=GENERATIONS {
-        above = above.follow(off!(task_real_parent));
-        let tgid: u32 = above.get(off!(task_tgid));
-        // Above init there is the idle task. What the observer starts is its own affair.
-        if tgid == 0 || tgid == asked.observer_tgid_init {
-            return Lineage::Outside;
-        }
-        if let Some(entry) = TRACKED.get_ptr_mut(tgid) {
-            // SAFETY: a map value.
-            return Lineage::Below(unsafe { (*entry).depth } + generation);
-        }
-    }
-    Lineage::TooLong
-}
-
-/// The entry, but for names and depth, of a process that has been running for a while: its released
-/// threads are in the sums of its `signal_struct`. A leader that has ended is not released before the
-/// whole process is.
-#[inline(always)]
-fn adopted(leader: Probed, signal: Probed, counted: Counted, now_ns: u64) -> Tracked {
-    let mut entry = Tracked {
-        start_boottime_ns: leader.get(off!(task_start_boottime)),
-        cpu_ns: counted.released_ns,
-        utime_ns: signal.get(off!(signal_utime)),
-        stime_ns: signal.get(off!(signal_stime)),
-        min_flt: signal.get(off!(signal_min_flt)),
-        maj_flt: signal.get(off!(signal_maj_flt)),
-        nvcsw: signal.get(off!(signal_nvcsw)),
-        nivcsw: signal.get(off!(signal_nivcsw)),
-        read_bytes: signal.get(off!(signal_read_bytes)),
-        write_bytes: signal.get(off!(signal_write_bytes)),
-        threads_made: u64::from(counted.threads),
-        adopted_ns: now_ns,
-        flags: TRACKED_ADOPTED,
-        exec_id: leader.get(off!(task_self_exec_id)),
-        ..Tracked::default()
-    };
-    if leader.get::<u32>(off!(task_exit_state)) != 0 {
-        entry.cpu_ns += leader.get::<u64>(off!(task_sum_exec_runtime));
-        entry.utime_ns += leader.get::<u64>(off!(task_utime));
-        entry.stime_ns += leader.get::<u64>(off!(task_stime));
-        entry.min_flt += leader.get::<u64>(off!(task_min_flt));
-        entry.maj_flt += leader.get::<u64>(off!(task_maj_flt));
-        entry.nvcsw += leader.get::<u64>(off!(task_nvcsw));
-        entry.nivcsw += leader.get::<u64>(off!(task_nivcsw));
-        entry.read_bytes += leader.get::<u64>(off!(task_read_bytes));
-        entry.write_bytes += leader.get::<u64>(off!(task_write_bytes));
-        entry.threads_ended = 1;
-    }
-    // Those that are on their way out may have passed the exit hook already, or not.
-    if u64::from(counted.live) + entry.threads_ended != entry.threads_made {
-        entry.unsure = 1;
-    }
-    entry
 }

@@ -21,6 +21,8 @@
 )]
 
 #[cfg(target_arch = "bpf")]
+mod adopt;
+#[cfg(target_arch = "bpf")]
 mod exec;
 #[cfg(target_arch = "bpf")]
 mod exit;

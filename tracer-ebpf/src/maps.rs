@@ -32,6 +32,22 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(DEFAULT_RING_BYTES, 
 #[map]
 pub(crate) static TRACKED: HashMap<u32, Tracked> = HashMap::with_max_entries(TRACKED_MAX, 0);
 
+/// During an adoption, processes of the tree that have lost their parent before they were found, by tgid
+/// in the initial namespace.
+#[map]
+pub(crate) static ORPHANS: HashMap<u32, Orphan> = HashMap::with_max_entries(512, 0);
+
+/// What is known of a process whose parent has ended.
+#[repr(C)]
+pub(crate) struct Orphan {
+    /// Its start time: its number may be used again.
+    pub(crate) start_boottime_ns: u64,
+    /// Generations below the root.
+    pub(crate) depth: u32,
+    /// Zero.
+    pub(crate) reserved: u32,
+}
+
 /// What was sent and what was lost, by [`loss`].
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(loss::COUNTERS, 0);

@@ -74,6 +74,11 @@ fn main() -> Result<()> {
             ready()?;
             forever()
         }
+        ["group"] => {
+            rustix::process::setpgid(None, None)?;
+            ready()?;
+            forever()
+        }
         ["exit", code] => sys::exit_now(code.parse()?),
         ["nowhere"] => Ok(fatal::read_nowhere()),
         ["beyond"] => Ok(fatal::read_beyond()),

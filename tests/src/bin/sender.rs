@@ -1,11 +1,7 @@
 //! Sends one signal and leaves: `sender HOW PID SIGNAL`, `sender cgroup FOLDER`, or
-//! `sender child-of-pid-namespace PID SIGNAL`, which sends from a pid namespace of its own.
-//!
-//! The last one finds its target by a pidfd that it inherits through fork, for its number means nothing
-//! inside.
+//! `sender cgroup-from-namespace FOLDER`, which writes from a pid namespace of its own.
 
 use anyhow::{Result, bail, ensure};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tracer_tests::truth::Truth;
 use tracer_tests::{fatal, sys};
 
@@ -19,16 +15,11 @@ fn main() -> Result<()> {
         ["cgroup", folder] => {
             std::fs::write(std::path::Path::new(folder).join("cgroup.kill"), "1")?;
         }
-        ["from-namespace", pid, signal] => {
-            let pid = Pid::from_raw(pid.parse()?);
-            let signal = Signal::from_named_raw(signal.parse()?);
-            let (Some(pid), Some(signal)) = (pid, signal) else {
-                bail!("no pid or signal");
-            };
-            let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        ["cgroup-from-namespace", folder] => {
+            let file = std::path::Path::new(folder).join("cgroup.kill");
             sys::unshare(libc::CLONE_NEWPID)?;
-            let child = sys::fork(|| i32::from(pidfd_send_signal(&pidfd, signal).is_err()))?;
-            ensure!(sys::wait4(child)?.status == 0, "the child could not send");
+            let child = sys::fork(|| i32::from(std::fs::write(&file, "1").is_err()))?;
+            ensure!(sys::wait4(child)?.status == 0, "the child could not write");
             truth.note("sender", &child.to_string());
             truth.flush()?;
         }

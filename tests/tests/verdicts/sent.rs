@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use tracer_tests::check::until_noted;
+use tracer_tests::launch::Running;
 use tracer_tests::room::Room;
 use tracer_tests::verdict::{Expected, again_and_again, on, pid};
 use tracer_tests::wait::{PATIENCE, wait_for};
@@ -13,22 +14,17 @@ use super::{run, shell, waiting};
 /// One that leaves at once sends `signal` in this way.
 fn from_sender(how: &str, signal: i32, name: &str) -> Result<()> {
     let room = Room::new()?;
-    let (tracer, target) = waiting(&room, &["wait"])?;
+    // tracer shares a group with what waits; a group of the target's own is what is meant.
+    let act = if how == "killpg" { "group" } else { "wait" };
+    let (tracer, target) = waiting(&room, &[act])?;
     let (to, number) = (target.to_string(), signal.to_string());
-    if how == "killpg" {
-        // tracer shares the group; a group of the target's own is what is meant.
-        rustix::process::setpgid(Some(pid(target)?), None)?;
-    }
     let sender = room.fixture("sender")?.args([how, &to, &number]);
     sender.finish(PATIENCE)?.expect_code(0)?;
     tracer.finish(PATIENCE)?.expect_code(128 + signal)?;
     let session = room.session()?;
     let from = until_noted(&room, "sender")?;
     let words = format!("killed by {name} from sender (pid {from}, \"");
-    let started = match how {
-        "from-namespace" => "started by sender ".to_owned(),
-        _ => format!("started by {} {}", own_comm()?, sys::getpid()),
-    };
+    let started = format!("started by {} {}", own_comm()?, sys::getpid());
     let words = [&words, how, &started, "uid 0", "outside the tree)"];
     Expected::killed(name, "killed", "outside", &words).of(&session)?;
     let killer = &session.summary["verdict"]["killer"];
@@ -58,8 +54,81 @@ fn a_sender_that_is_gone_at_once_is_known_by_every_way_to_send() -> Result<()> {
 
 #[test]
 fn a_sender_in_another_pid_namespace_is_known() -> Result<()> {
-    again_and_again("from a namespace", || {
-        from_sender("from-namespace", libc::SIGKILL, "SIGKILL")
+    again_and_again("from outside into a namespace", || {
+        let room = Room::new()?;
+        let unshare = tracer_tests::need::program("unshare", "util-linux")?;
+        let launch = run(&room)?
+            .args(["--expect", "mortal"])
+            .arg("--")
+            .arg(unshare);
+        let launch = launch.args([
+            "--pid",
+            "--fork",
+            "bash",
+            "-c",
+            "\"$0\" wait & wait; exit 0",
+        ]);
+        let tracer = launch.arg(place::fixture("mortal")?).spawn()?;
+        until_noted(&room, "ready")?;
+        let target = below(&tracer, "mortal")?;
+        let sender = room
+            .fixture("sender")?
+            .args(["kill", &target.to_string(), "15"]);
+        sender.finish(PATIENCE)?.expect_code(0)?;
+        tracer.finish(PATIENCE)?.expect_code(0)?;
+        let from = until_noted(&room, "sender")?;
+        let words = format!("killed by SIGTERM from sender (pid {from}, \"");
+        Expected::killed("SIGTERM", "killed", "outside", &[&words]).of(&room.session()?)
+    })?;
+    again_and_again("from within a namespace", || {
+        let room = Room::new()?;
+        let folder = super::memory::Cgroup::unified(&room)?;
+        let (tracer, target) = waiting(&room, &["wait"])?;
+        folder.join(target)?;
+        let sender = room.fixture("sender")?.arg("cgroup-from-namespace");
+        sender.arg(folder.path()).finish(PATIENCE)?.expect_code(0)?;
+        tracer.finish(PATIENCE)?.expect_code(137)?;
+        let from = until_noted(&room, "sender")?;
+        let words = format!("killed by SIGKILL from sender (pid {from}, \"");
+        let words = [words.as_str(), "started by sender "];
+        Expected::killed("SIGKILL", "killed", "outside", &words).of(&room.session()?)
+    })
+}
+
+#[test]
+fn a_sender_that_a_namespace_hides_is_said_to_be_hidden() -> Result<()> {
+    again_and_again("from outside the observer's namespace", || {
+        let room = Room::new()?;
+        let unshare = tracer_tests::need::program("unshare", "util-linux")?;
+        let launch = room
+            .program(unshare)
+            .args(["--pid", "--fork", "--mount-proc"]);
+        let launch = launch.arg(place::tracer()?).args(["run", "--state-dir"]);
+        let launch = launch
+            .arg(room.state())
+            .args(["-q", "--require-trace", "--"]);
+        let tracer = launch.arg(place::fixture("mortal")?).arg("wait").spawn()?;
+        until_noted(&room, "ready")?;
+        let target = below(&tracer, "mortal")?;
+        let sender = room
+            .fixture("sender")?
+            .args(["kill", &target.to_string(), "9"]);
+        sender.finish(PATIENCE)?.expect_code(0)?;
+        tracer.finish(PATIENCE)?.expect_code(137)?;
+        let session = room.session()?;
+        let words = ["killed by SIGKILL from sender (hidden by a pid namespace, \""];
+        Expected::killed("SIGKILL", "killed", "unknown", &words).of(&session)?;
+        ensure!(session.summary["verdict"]["killer"]["pid"].is_null());
+        Ok(())
+    })
+}
+
+/// The process of that name below a running program.
+fn below(program: &Running, name: &str) -> Result<i32> {
+    wait_for(name, PATIENCE, || {
+        Ok(proc::descendants(program.pid())
+            .into_iter()
+            .find(|&pid| proc::comm(pid).is_ok_and(|comm| comm == name)))
     })
 }
 
@@ -123,19 +192,16 @@ fn killers_of_the_tree_are_placed() -> Result<()> {
     again_and_again("wrapper", || {
         let room = Room::new()?;
         let text = "\"$0\" wait & while ! grep -q ready \"$TRUTH_LOG\" 2>/dev/null; do sleep 0.01; \
-                    done; kill -QUIT $!; wait $!";
-        let session = shell(&room, &["--expect", "mortal"], text, 131)?;
+                    done; kill -USR1 $!; wait $!";
+        let session = shell(&room, &["--expect", "mortal"], text, 138)?;
         let words = ["its wrapper)", "started by tracer "];
-        Expected::killed("SIGQUIT", "killed", "wrapper", &words).of(&session)
+        Expected::killed("SIGUSR1", "killed", "wrapper", &words).of(&session)
     })
 }
 
 #[test]
 fn a_killer_above_is_an_ancestor() -> Result<()> {
     again_and_again("ancestor", || {
-        let room = Room::new()?;
-        let (tracer, target) = waiting(&room, &["wait"])?;
-        let _ = (tracer, target);
         let text = "bash -c 'while :; do sleep 0.1; done' & kill -KILL $!; wait $!; exit 0";
         let room = Room::new()?;
         let session = shell(&room, &[], text, 0)?;
@@ -176,11 +242,7 @@ fn a_wrapper_that_passes_a_signal_on_is_told_with_its_sender() -> Result<()> {
         let launch = launch.arg(place::fixture("mortal")?).arg("wait");
         let tracer = launch.spawn()?;
         until_noted(&room, "ready")?;
-        let root = wait_for("timeout", PATIENCE, || {
-            Ok(proc::descendants(tracer.pid())
-                .into_iter()
-                .find(|&pid| proc::comm(pid).is_ok_and(|comm| comm == "timeout")))
-        })?;
+        let root = below(&tracer, "timeout")?;
         rustix::process::kill_process(pid(root)?, Signal::TERM)?;
         tracer.finish(PATIENCE)?;
         let session = room.session()?;

@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     os::unix::ffi::OsStringExt,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -32,7 +33,6 @@ use crate::{
         },
         recorder::{self, EndInfo, FinishReport, Recorder},
         redact::Redactor,
-        store::{Dir, StoreError},
         summary::{Summarizer, Summary},
     },
     target::Pinned,
@@ -52,7 +52,9 @@ pub(super) struct Session {
     pub(super) store: Store,
     /// Finished sessions to keep; 0 keeps all.
     pub(super) keep: u32,
-    info: SessionInfo,
+    /// Where pins are, where the user said so.
+    pub(super) bpffs: Option<PathBuf>,
+    pub(super) info: SessionInfo,
     redactor: Redactor,
     /// Nobody is to wait for a reader of `--json` any more.
     over: Arc<AtomicBool>,
@@ -124,6 +126,7 @@ impl Session {
             started_root: info.mode == Mode::Run,
             store,
             keep: config.keep,
+            bpffs: config.bpffs.clone(),
             info,
             redactor,
             over: lines.over,
@@ -144,21 +147,6 @@ impl Session {
     /// The ticks `/proc` shows for a start time.
     pub(super) fn ticks(&self, start: BootNs) -> Ticks {
         self.info.tick_rule.ticks(start)
-    }
-
-    /// Its id.
-    pub(super) fn id(&self) -> SessionId {
-        self.info.session_id
-    }
-
-    /// The caller's files that are to be kept with it.
-    pub(super) fn attachments(&self) -> &[Attachment] {
-        &self.info.attachments
-    }
-
-    /// Its directory, for who puts something beside the journal.
-    pub(super) fn directory(&self) -> Result<Dir, StoreError> {
-        self.store.existing_session(&self.info.session_id)
     }
 
     /// Time between snapshots.

@@ -7,8 +7,8 @@ use aya::{
     programs::{Program, ProgramError, links::FdLink},
 };
 use tracer_common::names::{
-    PROG_ADOPT_BORN, PROG_EXEC, PROG_EXIT, PROG_EXIT_AGAIN, PROG_FORK, PROG_FREE, PROG_OOM,
-    PROG_SIGNAL, PROG_WAKEUP_NEW, PROGS_EXEC_AGAIN,
+    PROG_ADOPT_BORN, PROG_ADOPT_ORPHANS, PROG_EXEC, PROG_EXIT, PROG_EXIT_AGAIN, PROG_FORK,
+    PROG_FREE, PROG_OOM, PROG_SIGNAL, PROG_WAKEUP_NEW, PROGS_EXEC_AGAIN,
 };
 
 use super::{
@@ -55,8 +55,11 @@ pub(super) const HOOKS: [Hook; 15] = [
     hook(PROG_OOM, "mark_victim", Need::Optional),
 ];
 
-/// Attached for as long as an adoption takes.
-pub(super) const ADOPTING: Hook = hook(PROG_ADOPT_BORN, "sched_wakeup_new", Need::Optional);
+/// Attached at the first adoption of a process that may have others below it.
+pub(super) const ADOPTING: [Hook; 2] = [
+    hook(PROG_ADOPT_BORN, "sched_wakeup_new", Need::Optional),
+    hook(PROG_ADOPT_ORPHANS, "sched_process_exit", Need::Optional),
+];
 
 /// Programs without a stand-in: what they are skipped for is lost. Signals are generated under a lock
 /// that cannot be preempted on any but a real-time kernel, and victims are chosen one at a time.
@@ -86,7 +89,7 @@ const fn exec_again(index: usize) -> Hook {
 
 impl Hook {
     fn of(program: &str) -> Option<&'static Self> {
-        let mut all = HOOKS.iter().chain([&ADOPTING]);
+        let mut all = HOOKS.iter().chain(&ADOPTING);
         all.find(|hook| hook.program == program)
     }
 }

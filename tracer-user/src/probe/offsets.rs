@@ -92,6 +92,7 @@ const SWITCHES: Need = Need::Should("context switches are missing");
 const IO: Need = Need::Should("block I/O is missing (CONFIG_TASK_IO_ACCOUNTING)");
 const PEAK: Need = Need::Should("peak memory is missing");
 const IMAGE_PEAK: Need = Need::Should("peak memory of the last image alone is missing");
+const ORPHANED: Need = Need::Should("who loses its parent during an attach can be missed");
 const ADOPTED: Need = Need::Should("totals of processes joined while running are incomplete");
 const VICTIM: Need = Need::Should("memory of OOM victims is missing");
 const DISPOSITION: Need = Need::Should("whether a signal was blocked or handled is missing");
@@ -146,6 +147,8 @@ impl Table<'_, '_> {
             task_comm: self.field(task, &["comm"], 16, NAMES),
             task_group_leader: self.field(task, &["group_leader"], 8, IDENTITY),
             task_real_parent: self.field(task, &["real_parent"], 8, IDENTITY),
+            task_children: self.field(task, &["children"], 16, ORPHANED),
+            task_sibling: self.field(task, &["sibling"], 16, ORPHANED),
             task_signal: self.field(task, &["signal"], 8, IDENTITY),
             task_mm: self.field(task, &["mm"], 8, IMAGE),
             task_thread_pid: self.field(task, &["thread_pid"], 8, NAMESPACE),

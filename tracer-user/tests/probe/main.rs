@@ -10,4 +10,5 @@ mod account;
 mod ends;
 mod follow;
 mod names;
+mod orphans;
 mod watch;

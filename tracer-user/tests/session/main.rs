@@ -26,6 +26,7 @@ mod kill;
 mod lease;
 mod made;
 mod mounts;
+mod overview;
 mod recorder;
 mod recover;
 mod recover_gates;

@@ -22,9 +22,12 @@ use anyhow::Context as _;
 use clap::Subcommand;
 
 use super::Failure;
-use crate::session::{
-    SessionId, StateDir, Store,
-    list::reference::{FindError, find},
+use crate::{
+    observe::pins,
+    session::{
+        SessionId, StateDir, Store,
+        list::reference::{FindError, find},
+    },
 };
 
 /// Exit code when what was asked for could not be done, or what was checked is broken.
@@ -39,6 +42,10 @@ pub(super) struct Args {
     /// Look for sessions here [default: /var/lib/tracer for root, $XDG_STATE_HOME/tracer otherwise]
     #[arg(long, value_name = "DIR", global = true)]
     state_dir: Option<PathBuf>,
+
+    /// Look for pins here [default: /sys/fs/bpf/tracer]
+    #[arg(long, value_name = "DIR", global = true)]
+    bpffs: Option<PathBuf>,
 
     /// What to do; `list` unless told
     #[command(subcommand)]
@@ -82,11 +89,12 @@ pub(super) fn main(args: Args) -> Result<u8, Failure> {
     let Some(store) = store else {
         return nothing_there(&verb, &state).map_err(failed);
     };
+    let pins = pins::found(args.bpffs.as_deref(), &store);
     let done = match verb {
-        Verb::List(args) => list::list(&store, args),
+        Verb::List(args) => list::list(&store, args, &pins),
         Verb::Show(args) => show::show(&store, &args),
         Verb::Why(args) => why::why(&store, &args),
-        Verb::Rm(args) => remove::remove(&store, &args),
+        Verb::Rm(args) => remove::remove(&store, &args, &pins),
         Verb::Clear => remove::clear(&store),
         Verb::Rebuild(args) => check::rebuild(&store, &args),
         Verb::Verify(args) => check::verify(&store, &args),

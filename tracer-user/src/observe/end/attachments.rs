@@ -40,7 +40,7 @@ impl Drop for Copying {
 impl Follower<'_> {
     /// Copies the files that `--attach-file` names. Events are taken meanwhile.
     pub(super) async fn attach_files(&mut self) {
-        let mut left = self.session.attachments().to_vec();
+        let mut left = self.session.info.attachments.clone();
         if left.is_empty() {
             return;
         }
@@ -75,10 +75,9 @@ impl Follower<'_> {
     }
 
     fn start_copying(&self, files: Vec<Attachment>) -> Result<Copying, String> {
-        let dir = self
-            .session
-            .directory()
-            .map_err(|error| error.to_string())?;
+        let session = &self.session;
+        let dir = session.store.existing_session(&session.info.session_id);
+        let dir = dir.map_err(|error| error.to_string())?;
         let (sender, results) = mpsc::channel(ATTACHMENTS_MAX);
         let go_on = Arc::new(AtomicBool::new(true));
         let thread = {
