@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     os::unix::ffi::OsStringExt,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -51,6 +52,8 @@ pub(super) struct Session {
     pub(super) store: Store,
     /// Finished sessions to keep; 0 keeps all.
     pub(super) keep: u32,
+    /// Where pins are, where the user said so.
+    pub(super) bpffs: Option<PathBuf>,
     pub(super) info: SessionInfo,
     redactor: Redactor,
     /// Nobody is to wait for a reader of `--json` any more.
@@ -123,6 +126,7 @@ impl Session {
             started_root: info.mode == Mode::Run,
             store,
             keep: config.keep,
+            bpffs: config.bpffs.clone(),
             info,
             redactor,
             over: lines.over,

@@ -74,10 +74,14 @@ impl Kernel {
         })
     }
 
-    /// Starts tracking a process and all that lives below it.
-    pub(super) fn adopt(&mut self, root: Tgid) -> Result<Adoption, ProbeError> {
+    /// Starts tracking a process and all that lives below it. `is_held`: it has done nothing yet.
+    pub(super) fn adopt(&mut self, root: Tgid, is_held: bool) -> Result<Adoption, ProbeError> {
         self.control.set_urgent_exec(true);
-        self.attached.adopt(root)
+        if is_held {
+            self.attached.adopt_held(root)
+        } else {
+            self.attached.adopt(root)
+        }
     }
 
     /// What this kernel cannot tell.

@@ -25,7 +25,7 @@ mod leftovers;
 mod losses;
 mod own;
 mod patience;
-mod pins;
+pub mod pins;
 mod ready;
 pub mod recover;
 mod rescue;

@@ -97,7 +97,7 @@ impl<'a> Follower<'a> {
         let Some(probe) = probe else { return Ok(()) };
         let page_kb = self.sampler.root().host().page_size / 1024;
         let mut kernel = Kernel::new(probe, page_kb)?;
-        let adoption = kernel.adopt(self.session.root_tgid)?;
+        let adoption = kernel.adopt(self.session.root_tgid, self.session.started_root)?;
         self.kernel = Some(kernel);
         self.take_all_events();
         if adoption.adopted == 0 {

@@ -4,7 +4,7 @@
 //! records read back: both give the same summary, to the byte.
 
 mod ending;
-mod evidence;
+pub(in crate::session) mod evidence;
 mod output;
 mod row;
 mod text;
@@ -199,8 +199,7 @@ impl Summarizer {
         match effect {
             Effect::BirthLost => self.births_lost += 1,
             Effect::BirthLate => self.births_lost = self.births_lost.saturating_sub(1),
-            Effect::ExitLost(key) => {
-                self.casebook.exit_lost(key, seq);
+            Effect::ExitLost(_) => {
                 self.reason("process whose exit was lost");
             }
             Effect::Applied | Effect::Duplicate | Effect::Untouched => {}
@@ -211,7 +210,6 @@ impl Summarizer {
         match target {
             TargetBody::Pinned(pinned) => {
                 let key = pinned.process.key;
-                self.casebook.workload(key);
                 self.comm_now = Some(pinned.comm);
                 self.ended_target = self
                     .recent
