@@ -50,6 +50,7 @@ impl Session {
             started_root: info.mode == Mode::Run,
             store,
             keep: config.keep,
+            bpffs: config.bpffs.clone(),
             redactor: Redactor::of(&info),
             info,
             over: Arc::default(),
