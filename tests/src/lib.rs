@@ -21,6 +21,7 @@ pub mod room;
 pub mod session;
 pub mod sys;
 pub mod told;
+pub mod torture;
 pub mod truth;
 pub mod wait;
 
