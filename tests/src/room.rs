@@ -105,7 +105,7 @@ impl Room {
         let launch = self.program(place::tracer()?).args([verb, "--state-dir"]);
         let launch = launch.args([self.state()]);
         Ok(match verb {
-            "run" | "attach" | "recover" => launch.arg("--bpffs").arg(self.pins()),
+            "run" | "attach" | "recover" | "sessions" => launch.arg("--bpffs").arg(self.pins()),
             _ => launch,
         })
     }

@@ -160,7 +160,10 @@ impl Truth {
 pub fn read_truth(path: &Path) -> Result<Vec<(u64, Fact)>> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("read truth log {}", path.display()))?;
-    text.lines()
+    // Who reads while others write may see the first part of a write; what follows is yet to come.
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole
+        .lines()
         .map(|line| parse_fact(line).with_context(|| format!("truth: {line:?}")))
         .collect()
 }

@@ -127,6 +127,13 @@ fn v9_c17_a_session_is_shown_with_its_processes_also_after_its_observer_was_kill
     tracer.signal(Signal::KILL)?;
     ensure!(tracer.finish(PATIENCE)?.signal == Some(9));
     let killed = ids(&room, &["--status", "interrupted"])?.remove(0);
+    // The kernel goes on, and whoever looks is told.
+    let end =
+        sessions(&room, &["list"])?.expect_words(&["the kernel still records for", &killed])?;
+    expect(&text(&end), &["interrupted"])?;
+    sessions(&room, &["rm", "--force", &killed])?
+        .expect_code(1)?
+        .expect_words(&["programs in the kernel"])?;
     let verify = |id: &str| sessions(&room, &["verify", id]);
     expect(
         &text(&verify(&killed)?.expect_code(0)?),
@@ -149,6 +156,8 @@ fn v9_c17_a_session_is_shown_with_its_processes_also_after_its_observer_was_kill
         room.tracer("recover")?.finish(PATIENCE)?.expect_code(0)?;
         Ok((listed(&room, &["--status", "interrupted"])?.is_empty()).then_some(()))
     })?;
+    let end = sessions(&room, &["list"])?.expect_code(0)?;
+    ensure!(!end.stderr.contains("the kernel still"), "{}", end.stderr);
     let crashed = listed(&room, &["--status", "crashed"])?;
     ensure!(
         crashed.len() == 1 && crashed[0]["session_id"] == killed.as_str(),

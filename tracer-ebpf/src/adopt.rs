@@ -39,19 +39,20 @@ const CHILDREN: u32 = 64;
 const EEXIST: i32 = 17;
 
 /// `sched_wakeup_new(child)`: behind every fork, before the child runs, under a lock that cannot be
-/// preempted; so this program is never skipped. Attached for as long as an adoption takes.
+/// preempted; so this program is never skipped. Works while an adoption goes on.
 #[btf_tracepoint(function = "sched_wakeup_new")]
 fn adopt_born(ctx: BtfTracePointContext) -> i32 {
-    if let Some(control) = control() {
+    if let Some(control) = adopting() {
         try_adopt(Probed(ctx.arg(0)), control, true);
     }
     0
 }
 
-/// `sched_process_exit(task)`: whoever has children here leaves them to another process. Attached for as
-/// long as an adoption takes, behind the program that reports the end.
+/// `sched_process_exit(task)`: whoever has children here leaves them to another process. Works while an
+/// adoption goes on, behind the program that reports the end.
 #[btf_tracepoint(function = "sched_process_exit")]
 fn adopt_orphans(ctx: BtfTracePointContext) -> i32 {
+    let Some(control) = adopting() else { return 0 };
     let task = Direct(ctx.arg(0)).probed();
     // As long as a thread lives the children go to it.
     if task.follow(off!(task_signal)).get::<u32>(off!(signal_live)) != 0 {
@@ -59,7 +60,7 @@ fn adopt_orphans(ctx: BtfTracePointContext) -> i32 {
     }
     if off!(task_children) == ABSENT || off!(task_sibling) == ABSENT {
         count(ADOPT_UNSURE);
-    } else if let Some(control) = control() {
+    } else {
         let leader = task.follow(off!(task_group_leader));
         write_down_children(leader, control);
         if leader.address() != task.address() {
@@ -67,6 +68,13 @@ fn adopt_orphans(ctx: BtfTracePointContext) -> i32 {
         }
     }
     0
+}
+
+/// The control block while an adoption goes on.
+#[inline(always)]
+fn adopting() -> Option<*mut Control> {
+    // SAFETY: the one element of CONTROL.
+    control().filter(|&control| unsafe { (&raw const (*control).adopt_tgid).read_volatile() } != 0)
 }
 
 /// Writes down the children of a dying thread of the tree.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::{
     probe::{
         attached::Attached,
-        pin::{self, PinError},
+        pin::{self, Found, PinError},
     },
     session::{SessionId, Store, store::REFUSE_DEFAULT},
 };
@@ -16,6 +16,20 @@ const DEGRADED: &str = "pins";
 /// The directory for pins: `--bpffs`, or the default.
 pub(super) fn place(flag: Option<&Path>) -> Result<PathBuf, PinError> {
     pin::place(flag, std::env::var_os(REFUSE_DEFAULT).is_some())
+}
+
+/// The pins of sessions in this state directory, and those that nobody knows the state directory of.
+/// None where there can be none, or where they are not for this user to see.
+#[must_use]
+pub fn found(flag: Option<&Path>, store: &Store) -> Vec<Found> {
+    let found = place(flag).and_then(|bpffs| pin::list(&bpffs));
+    let ours = |found: &Found| {
+        found
+            .state
+            .as_deref()
+            .is_none_or(|state| state == store.dir().path())
+    };
+    found.unwrap_or_default().into_iter().filter(ours).collect()
 }
 
 /// Pins the probe for a session; what is said, and noted as missing, when that cannot be.

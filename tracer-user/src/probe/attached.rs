@@ -10,39 +10,18 @@ use std::{
 
 use aya::{
     Ebpf,
-    programs::{Program, ProgramError, iter::IterLink, links::FdLink, tp_btf::BtfTracePointLinkId},
+    programs::{Program, ProgramError, iter::IterLink, links::FdLink},
 };
-use tracer_common::{control::Observer, loss, names::PROG_ADOPT};
+use tracer_common::control::Observer;
 
 pub use super::maps::Counters;
 use super::{
-    control::SharedControl,
-    hooks::{ADOPTING, Hook},
-    loader::StartTimes,
-    maps::Maps,
-    missed::recursion_misses,
-    offsets::Degraded,
-    pin::Pins,
-    ring_map::RingMap,
-    support::ProbeError,
+    control::SharedControl, loader::StartTimes, maps::Maps, missed::recursion_misses,
+    offsets::Degraded, pin::Pins, ring_map::RingMap, support::ProbeError,
 };
-use crate::units::{Process, Tgid};
+use crate::units::Process;
 
-/// Most passes of the task iterator for one adoption. Two are the usual number: one that finds all there
-/// are, one that finds nothing more.
-const PASSES_MAX: u32 = 64;
-
-/// What an adoption found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Adoption {
-    /// Times the processes of the system were gone through.
-    pub passes: u32,
-    /// The last pass found nothing new, and whoever was born meanwhile was tracked before it ran:
-    /// everything alive below the root is tracked.
-    pub converged: bool,
-    /// Processes taken in, the root included.
-    pub adopted: u32,
-}
+pub use super::adopt::Adoption;
 
 /// What loading and attaching made.
 pub(super) struct InKernel {
@@ -60,14 +39,14 @@ pub(super) struct InKernel {
 #[derive(Debug)]
 pub struct Attached {
     /// `None` after taking over: the programs are there and nothing more can be loaded.
-    ebpf: Option<Ebpf>,
-    maps: Maps,
+    pub(super) ebpf: Option<Ebpf>,
+    pub(super) maps: Maps,
     /// Of hooks that are not pinned; each keeps its program attached.
     links: Vec<(&'static str, FdLink)>,
     pins: Option<Pins>,
     /// The ring of another observer, as far as it was read.
     ring: Option<RingMap>,
-    control: SharedControl,
+    pub(super) control: SharedControl,
     observer: Observer,
     degraded: Vec<Degraded>,
     times: StartTimes,
@@ -164,88 +143,6 @@ impl Attached {
         self.control.clone()
     }
 
-    /// Starts tracking the process `root`, a tgid in this process's pid namespace, and everything that
-    /// lives below it. Who is born meanwhile is tracked before it runs, so the passes come to an end
-    /// when one finds nothing new. Every process taken in is reported as a fork event.
-    ///
-    /// # Errors
-    /// When the task iterator cannot be run.
-    pub fn adopt(&mut self, root: Tgid) -> Result<Adoption, ProbeError> {
-        if self.ebpf.is_none() {
-            // All below the root is tracked since the first observer began.
-            return Ok(Adoption {
-                converged: true,
-                ..Adoption::default()
-            });
-        }
-        let watching = self.watch_adoption()?;
-        self.control.set_adopt(root.0);
-        let result = self.adopt_passes();
-        self.control.set_adopt(0);
-        let is_watched = watching.len() == ADOPTING.len();
-        let skipped = self.end_watching(watching)?;
-        let mut adoption = result?;
-        adoption.converged &= is_watched && skipped == 0;
-        Ok(adoption)
-    }
-
-    /// Attaches the programs that see who is born and who is left alone below the root. One that this
-    /// kernel refused has been named as lacking.
-    fn watch_adoption(&mut self) -> Result<Vec<(&'static str, BtfTracePointLinkId)>, ProbeError> {
-        let mut links = Vec::new();
-        for Hook { program: name, .. } in ADOPTING {
-            let ebpf = self.ebpf.as_mut();
-            if let Some(Program::BtfTracePoint(program)) =
-                ebpf.and_then(|ebpf| ebpf.program_mut(name))
-                && program.fd().is_ok()
-            {
-                let link = program.attach();
-                let link =
-                    link.map_err(|source| ProbeError::step(format!("attaching {name}"), source))?;
-                links.push((name, link));
-            }
-        }
-        Ok(links)
-    }
-
-    /// Detaches them, and says how often the kernel skipped one.
-    fn end_watching(
-        &mut self,
-        links: Vec<(&'static str, BtfTracePointLinkId)>,
-    ) -> Result<u64, ProbeError> {
-        let mut skipped = 0;
-        for (name, link) in links {
-            skipped += self.skips_of(name)?;
-            let ebpf = self.ebpf.as_mut();
-            if let Some(Program::BtfTracePoint(program)) =
-                ebpf.and_then(|ebpf| ebpf.program_mut(name))
-            {
-                program
-                    .detach(link)
-                    .map_err(|source| ProbeError::step(format!("detaching {name}"), source))?;
-            }
-        }
-        Ok(skipped)
-    }
-
-    fn adopt_passes(&mut self) -> Result<Adoption, ProbeError> {
-        let mut adoption = Adoption::default();
-        let mut buffer = vec![0; 64 << 10];
-        let mut again = self.maps.counter(loss::ADOPT_AGAIN)?;
-        let unsure = self.maps.counter(loss::ADOPT_UNSURE)?;
-        while adoption.passes < PASSES_MAX && !adoption.converged {
-            let Some(ebpf) = &mut self.ebpf else { break };
-            let found = run_iterator(ebpf, PROG_ADOPT, &mut buffer)
-                .map_err(|source| ProbeError::step("going through the processes", source))?;
-            adoption.passes += 1;
-            adoption.adopted += u32::try_from(found / size_of::<u32>()).unwrap_or(u32::MAX);
-            let before = std::mem::replace(&mut again, self.maps.counter(loss::ADOPT_AGAIN)?);
-            adoption.converged = found == 0 && again == before;
-        }
-        adoption.converged &= self.maps.counter(loss::ADOPT_UNSURE)? == unsure;
-        Ok(adoption)
-    }
-
     /// What was sent and lost so far.
     ///
     /// # Errors
@@ -261,8 +158,14 @@ impl Attached {
         })
     }
 
+    /// Whether this program is loaded.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let program = self.ebpf.as_ref().and_then(|ebpf| ebpf.program(name));
+        matches!(program, Some(Program::BtfTracePoint(program)) if program.fd().is_ok())
+    }
+
     /// How often the kernel skipped this program.
-    fn skips_of(&self, name: &str) -> Result<u64, ProbeError> {
+    pub(super) fn skips_of(&self, name: &str) -> Result<u64, ProbeError> {
         let failed =
             |source| ProbeError::step(format!("asking how often {name} was skipped"), source);
         let program = self.ebpf.as_ref().and_then(|ebpf| ebpf.program(name));
@@ -296,22 +199,6 @@ impl Attached {
     }
 }
 
-/// Runs an iterator to its end and returns how many bytes it wrote.
-fn run_iterator(ebpf: &mut Ebpf, name: &str, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut file = open_iterator(ebpf, name).map_err(io::Error::other)?;
-    let mut total = 0;
-    loop {
-        match file.read(buffer) {
-            Ok(0) => return Ok(total),
-            Ok(len) => total += len,
-            // The kernel pauses after a million tasks without output, and wants to be asked again.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 fn attach_iterator(ebpf: &mut Ebpf, name: &str) -> Result<IterLink, ProgramError> {
     let Some(Program::Iter(program)) = ebpf.program_mut(name) else {
         return Err(ProgramError::UnexpectedProgramType);
@@ -320,7 +207,8 @@ fn attach_iterator(ebpf: &mut Ebpf, name: &str) -> Result<IterLink, ProgramError
     program.take_link(link)
 }
 
-fn open_iterator(ebpf: &mut Ebpf, name: &str) -> Result<File, ProgramError> {
+/// Starts an iterator; it runs as its file is read.
+pub(super) fn open_iterator(ebpf: &mut Ebpf, name: &str) -> Result<File, ProgramError> {
     let link = attach_iterator(ebpf, name)?;
     link.into_file().map_err(|error| match error {
         aya::programs::links::LinkError::SyscallError(error) => error.into(),

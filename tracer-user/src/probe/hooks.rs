@@ -55,7 +55,7 @@ pub(super) const HOOKS: [Hook; 15] = [
     hook(PROG_OOM, "mark_victim", Need::Optional),
 ];
 
-/// Attached for as long as an adoption takes.
+/// Attached at the first adoption of a process that may have others below it.
 pub(super) const ADOPTING: [Hook; 2] = [
     hook(PROG_ADOPT_BORN, "sched_wakeup_new", Need::Optional),
     hook(PROG_ADOPT_ORPHANS, "sched_process_exit", Need::Optional),

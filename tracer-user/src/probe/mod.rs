@@ -1,5 +1,6 @@
 //! The kernel side as user space sees it: load it, attach it, read its ring, decode its records.
 
+mod adopt;
 pub mod attached;
 pub mod btf;
 pub mod control;

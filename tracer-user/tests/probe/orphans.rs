@@ -2,112 +2,120 @@
 
 use std::{
     collections::BTreeSet,
-    io::{Read as _, Seek as _, Write as _},
+    fs::File,
+    io::Write as _,
+    path::Path,
+    sync::{Arc, Barrier},
+    thread,
+    time::Duration,
 };
 
 use tracer::{event::EventKind, probe::loader::Settings, units::Tgid};
 
 use crate::watch::{attach, drain, fork, hold, reap, wait_for};
 
-const WORKERS: usize = 2;
-/// Daemons that each worker makes.
-const DAEMONS: usize = 60;
-/// Attaches: each finds some middle ones alive.
-const ROUNDS: usize = 10;
+const WORKERS: usize = 8;
+/// Most daemons that each worker makes.
+const DAEMONS: usize = 500;
+/// Threads that a pass through all tasks meets before it comes to the daemons: it takes longer than a
+/// daemon's parent has to live.
+const IN_BETWEEN: usize = 1500;
+/// How long a daemon's parent lives on.
+const LIFE: Duration = Duration::from_millis(1);
 
 #[test]
 fn a_daemon_whose_parent_ends_during_the_attach_is_not_lost() {
-    let mut in_danger = 0;
-    for _ in 0..ROUNDS {
-        in_danger += join_a_daemon_storm();
-    }
-    assert!(in_danger > 0, "nobody lost its parent: this proves nothing");
-}
-
-/// Attaches to a tree that makes daemons by double fork; their parents end at once, and init is given
-/// them. Returns how many began before the tree was tracked and lost their parent after that.
-fn join_a_daemon_storm() -> usize {
     let mut probe = attach(Settings::default());
     let mut ring = probe.take_ring().unwrap().unwrap();
-    let log = tempfile::tempfile().unwrap();
-    let held = hold(|| {
-        // A group, so that the test can end them all.
-        // SAFETY: no memory involved.
+    let room = tempfile::tempdir().unwrap();
+    let (log, stop) = (room.path().join("log"), room.path().join("stop"));
+    let log_file = File::create_new(&log).unwrap();
+    let root = last_pid();
+    let launcher = hold(|| {
+        // SAFETY: no memory involved; a group, so that the test can end them all.
         unsafe { libc::setpgid(0, 0) };
-        for _ in 0..WORKERS {
-            fork(|| make_daemons(&log));
+        if clone_as(root) {
+            for _ in 0..WORKERS {
+                fork(|| make_daemons(&log_file, &stop));
+            }
         }
         pause()
     });
-    let root = held.release();
-    let written = |log: &std::fs::File| {
-        let mut text = String::new();
-        let mut log = log;
-        log.rewind().unwrap();
-        log.read_to_string(&mut text).unwrap();
-        text
+    let end = Arc::new(Barrier::new(IN_BETWEEN + 1));
+    let threads: Vec<_> = (0..IN_BETWEEN)
+        .map(|_| {
+            let end = Arc::clone(&end);
+            let builder = thread::Builder::new().stack_size(64 << 10);
+            builder.spawn(move || end.wait()).unwrap()
+        })
+        .collect();
+    let group = launcher.release();
+    let lines = || -> Vec<[u64; 3]> {
+        let text = std::fs::read_to_string(&log).unwrap();
+        let numbers = |line: &str| -> Vec<u64> {
+            line.split(' ').map(|word| word.parse().unwrap()).collect()
+        };
+        text.lines()
+            .map(|line| numbers(line).try_into().unwrap())
+            .collect()
     };
-    // The position is shared with those who write, so the log is opened anew to be read.
-    let reader = std::fs::File::open(format!(
-        "/proc/self/fd/{}",
-        std::os::fd::AsRawFd::as_raw_fd(&log)
-    ))
-    .unwrap();
-    wait_for("a few daemons", || written(&reader).lines().count() > 5);
+    wait_for("daemons of all workers", || lines().len() > WORKERS);
     let adoption = probe.adopt(Tgid(root.cast_unsigned())).unwrap();
-    wait_for("all daemons", || {
-        written(&reader).lines().count() == WORKERS * DAEMONS
+    std::fs::write(&stop, "").unwrap();
+    wait_for("all workers to stop", || {
+        let stopped = lines().iter().filter(|line| line[0] == 0).count();
+        stopped == WORKERS
     });
     let mut events = Vec::new();
     drain(&mut ring, &mut events);
+    let tracked = probe.tracked().unwrap();
+    // SAFETY: the group this test made.
+    unsafe { libc::kill(-group, libc::SIGKILL) };
+    reap(group, true);
+    end.wait();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+
+    assert!(adoption.converged, "{adoption:?}");
+    let tracked: BTreeSet<u64> = tracked.iter().map(|one| one.tgid.0.into()).collect();
     let tracked_since = events.iter().find_map(|event| match &event.kind {
         EventKind::Fork(fork) if fork.child.tgid.0 == root.cast_unsigned() => Some(event.t.0),
         _ => None,
     });
     let tracked_since = tracked_since.expect("the root was adopted");
-    let tracked: BTreeSet<i32> = probe
-        .tracked()
-        .unwrap()
-        .into_iter()
-        .map(|process| process.tgid.0.cast_signed())
-        .collect();
-    // SAFETY: the group this test made.
-    unsafe { libc::kill(-root, libc::SIGKILL) };
-    reap(root, true);
-
-    assert!(adoption.converged, "{adoption:?}");
     let mut in_danger = 0;
-    for line in written(&reader).lines() {
-        let mut numbers = line.split(' ').map(|word| word.parse::<u64>().unwrap());
-        let [daemon, born, orphaned] = std::array::from_fn(|_| numbers.next().unwrap());
-        let daemon = i32::try_from(daemon).unwrap();
+    for [daemon, born, orphaned] in lines() {
         if orphaned > tracked_since {
             assert!(
                 tracked.contains(&daemon),
-                "{daemon}, born {born}, lost its parent {} ns after the root was tracked",
+                "{daemon} lost its parent {} ns after the root was tracked: {adoption:?}",
                 orphaned - tracked_since
             );
-            in_danger += usize::from(born < tracked_since);
+            in_danger += u32::from(born < tracked_since);
         }
     }
-    in_danger
+    assert!(in_danger > 0, "nobody lost its parent: this proves nothing");
 }
 
-/// One daemon after the other: "pid, when it was born, when its parent was about to end".
-fn make_daemons(log: &std::fs::File) -> i32 {
+/// One daemon after the other: "pid, when it was born, when its parent was about to end"; zeros when all
+/// are made.
+fn make_daemons(mut log: &File, stop: &Path) -> i32 {
     for _ in 0..DAEMONS {
         let middle = fork(|| {
             let daemon = fork(pause);
             let born = boot_ns();
-            // Not a wait for anything: the life of a process that does something.
-            while boot_ns() < born + 200_000 {}
+            thread::sleep(LIFE);
             let line = format!("{daemon} {born} {}\n", boot_ns());
-            let mut log = log;
             log.write_all(line.as_bytes()).unwrap();
             0
         });
         reap(middle, true);
+        if stop.exists() {
+            break;
+        }
     }
+    log.write_all(b"0 0 0\n").unwrap();
     pause()
 }
 
@@ -120,4 +128,25 @@ fn pause() -> i32 {
 fn boot_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
+/// A free pid above all others: a pass through all tasks finds it after all that descend from it.
+fn last_pid() -> i32 {
+    let max = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap();
+    let max: i32 = max.trim().parse().unwrap();
+    let is_free = |pid: &i32| !Path::new(&format!("/proc/{pid}")).exists();
+    (1..max).rev().find(is_free).unwrap()
+}
+
+/// Forks a child of this pid. True in the child. The caller has one thread.
+fn clone_as(pid: i32) -> bool {
+    // SAFETY: all zeros is a valid value.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.exit_signal = libc::SIGCHLD.cast_unsigned().into();
+    args.set_tid = (&raw const pid) as u64;
+    args.set_tid_size = 1;
+    // SAFETY: a plain fork; the arguments outlive the call.
+    let made = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) };
+    assert!(made >= 0, "clone3: {}", std::io::Error::last_os_error());
+    made == 0
 }

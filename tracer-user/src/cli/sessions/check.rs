@@ -5,7 +5,11 @@ use std::fmt::Write as _;
 use super::{FAILED, hint, many, print, sessions, soon};
 use crate::{
     cli::escape::{paragraph, printable},
-    session::{Store, rebuild::rebuild as rebuild_one, verify::verify as verify_one},
+    session::{
+        Store,
+        rebuild::rebuild as rebuild_one,
+        verify::{Rows, verify_with},
+    },
 };
 
 /// Arguments of `tracer sessions verify`.
@@ -36,9 +40,10 @@ struct Which {
 
 pub(super) fn verify(store: &Store, args: &VerifyArgs) -> anyhow::Result<u8> {
     let ids = many(store, &args.which.sessions, args.which.all)?;
+    let rows = Rows::read(store);
     let mut broken = 0;
     for id in &ids {
-        let verified = verify_one(store, id);
+        let verified = verify_with(store, id, &rows);
         let mut text = String::new();
         for finding in &verified.findings {
             let mark = if finding.broken { "BROKEN" } else { "note" };

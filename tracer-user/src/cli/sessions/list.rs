@@ -12,8 +12,10 @@ use super::{
 };
 use crate::{
     cli::escape::{paragraph, printable},
+    probe::pin::Found,
     session::{
         Store, fence,
+        journal::escape::pretty,
         list::{self, Listed, Listing, STATUSES, filter::Filter, page::Paging},
     },
 };
@@ -85,7 +87,7 @@ fn label(text: &str) -> anyhow::Result<(String, Option<String>)> {
     Ok((key.to_owned(), value))
 }
 
-pub(super) fn list(store: &Store, args: Args) -> anyhow::Result<u8> {
+pub(super) fn list(store: &Store, args: Args, pins: &[Found]) -> anyhow::Result<u8> {
     let fence = match fence::read(store) {
         Ok(fence) => fence.filter(|_| !args.all),
         Err(error) => {
@@ -109,11 +111,17 @@ pub(super) fn list(store: &Store, args: Args) -> anyhow::Result<u8> {
     };
     let listing = list::list(store, &filter, paging, Timestamp::now())?;
     if args.json {
-        print(&as_json(&listing)?)?;
+        print(&as_json(&listing, pins)?)?;
     } else {
         print(table(&listing.sessions).as_bytes())?;
         for line in footer(&listing, &filter, store) {
             hint(&line);
+        }
+        for pin in pins.iter().filter(|pin| !pin.in_use) {
+            hint(&format!(
+                "the kernel still records for {} and nobody reads it: `tracer recover` does, and ends it",
+                printable(&pin.session)
+            ));
         }
     }
     Ok(0)
@@ -131,7 +139,7 @@ pub(super) fn none(args: &Args, place: &str) -> anyhow::Result<u8> {
             page: page.of(0),
             left_out: 0,
         };
-        print(&as_json(&listing)?)?;
+        print(&as_json(&listing, &[])?)?;
     } else {
         hint(&empty(place));
     }
@@ -142,17 +150,18 @@ fn empty(place: &str) -> String {
     format!("no sessions in {place}; `tracer run -- COMMAND` records one")
 }
 
-fn as_json(listing: &Listing) -> anyhow::Result<Vec<u8>> {
+fn as_json(listing: &Listing, pins: &[Found]) -> anyhow::Result<Vec<u8>> {
     let page = listing.page;
-    let mut text = serde_json::to_vec_pretty(&json!({
+    Ok(pretty(&json!({
         "sessions": listing.sessions,
         "page": page.number,
         "pages": page.pages,
         "total": page.total,
         "left_out": listing.left_out,
-    }))?;
-    text.push(b'\n');
-    Ok(text)
+        "pins": pins.iter().map(|pin| json!({
+            "session_id": pin.session, "in_use": pin.in_use,
+        })).collect::<Vec<_>>(),
+    }))?)
 }
 
 fn table(listed: &[Listed]) -> String {

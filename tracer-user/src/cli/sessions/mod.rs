@@ -10,6 +10,7 @@ mod remove;
 mod show;
 mod text;
 mod when;
+mod why;
 
 use std::{
     io::{self, Write as _},
@@ -21,9 +22,12 @@ use anyhow::Context as _;
 use clap::Subcommand;
 
 use super::Failure;
-use crate::session::{
-    SessionId, StateDir, Store,
-    list::reference::{FindError, find},
+use crate::{
+    observe::pins,
+    session::{
+        SessionId, StateDir, Store,
+        list::reference::{FindError, find},
+    },
 };
 
 /// Exit code when what was asked for could not be done, or what was checked is broken.
@@ -39,6 +43,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", global = true)]
     state_dir: Option<PathBuf>,
 
+    /// Look for pins here [default: /sys/fs/bpf/tracer]
+    #[arg(long, value_name = "DIR", global = true)]
+    bpffs: Option<PathBuf>,
+
     /// What to do; `list` unless told
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -50,6 +58,8 @@ enum Verb {
     List(list::Args),
     /// Show one session: how it ended, what it cost, what ran
     Show(show::Args),
+    /// Say how each process of a session ended, and why
+    Why(why::Args),
     /// Remove sessions
     Rm(remove::Args),
     /// Leave out of listings what has ended until now; nothing is removed
@@ -79,10 +89,12 @@ pub(super) fn main(args: Args) -> Result<u8, Failure> {
     let Some(store) = store else {
         return nothing_there(&verb, &state).map_err(failed);
     };
+    let pins = pins::found(args.bpffs.as_deref(), &store);
     let done = match verb {
-        Verb::List(args) => list::list(&store, args),
+        Verb::List(args) => list::list(&store, args, &pins),
         Verb::Show(args) => show::show(&store, &args),
-        Verb::Rm(args) => remove::remove(&store, &args),
+        Verb::Why(args) => why::why(&store, &args),
+        Verb::Rm(args) => remove::remove(&store, &args, &pins),
         Verb::Clear => remove::clear(&store),
         Verb::Rebuild(args) => check::rebuild(&store, &args),
         Verb::Verify(args) => check::verify(&store, &args),

@@ -5,8 +5,9 @@ use jiff::Timestamp;
 use super::{FAILED, hint, many, print, sessions, soon};
 use crate::{
     cli::escape::paragraph,
+    probe::pin::Found,
     session::{
-        Store, fence,
+        SessionId, Store, fence,
         remove::{Which, remove as remove_one},
         retain::forget,
     },
@@ -24,18 +25,19 @@ pub(super) struct Args {
     force: bool,
 }
 
-pub(super) fn remove(store: &Store, args: &Args) -> anyhow::Result<u8> {
+pub(super) fn remove(store: &Store, args: &Args, pins: &[Found]) -> anyhow::Result<u8> {
     let which = if args.force {
         Which::NotRunning
     } else {
         Which::Finished
     };
+    let is_pinned = |id: &SessionId| pins.iter().any(|pin| pin.session == id.as_str());
     // All names are checked before anything goes.
     let ids = many(store, &args.sessions, false)?;
     let mut removed = Vec::new();
     let mut code = 0;
     for id in ids {
-        match remove_one(store, &id, which, |_| false) {
+        match remove_one(store, &id, which, is_pinned) {
             Ok(()) => removed.push(id),
             Err(error) => {
                 let error = anyhow::Error::from(error);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::observe::follower::Follower;
+use crate::observe::{follower::Follower, pins};
 use crate::session::retain::retain;
 
 /// How long the user waits for it: there is a next time.
@@ -12,11 +12,13 @@ impl Follower<'_> {
     /// Removes the finished sessions that are too many by `--keep`, never this one.
     pub(super) fn make_room(&mut self) {
         let session = &self.session;
+        // What the kernel may still hold of a session, nobody has read yet.
+        let pinned = pins::found(session.bpffs.as_deref(), &session.store);
         let retained = retain(
             &session.store,
             session.keep as usize,
             Some(&session.info.session_id),
-            |_| false,
+            |id| pinned.iter().any(|pin| pin.session == id.as_str()),
             Instant::now() + PATIENCE,
         );
         let problem = match retained {

@@ -1,6 +1,7 @@
 //! The files beside the journals: names, modes, and that what is derived is what the journals give.
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::{self, BufReader, Read, Write},
 };
@@ -9,6 +10,7 @@ use rustix::{
     fs::{self, AtFlags, FileType, OFlags},
     io::Errno,
 };
+use serde_json::Value;
 
 use super::rules::{Finding, Passed};
 use crate::session::{
@@ -18,6 +20,7 @@ use crate::session::{
     dir::Dir,
     enrollment::{ENROLLMENT_MAX, Enrollment},
     index,
+    journal::escape::pretty,
     publish::is_temporary,
     remove::is_ours,
     settle::write_trace,
@@ -25,6 +28,20 @@ use crate::session::{
     store::{ATTACHMENTS, ENROLLMENT, INDEX, PROC_TRACE, SUMMARY, StoreError},
     summary::{Summarizer, Summary},
 };
+
+/// The rows of the index, the last one of each session; nothing when it cannot be read.
+#[derive(Debug)]
+pub struct Rows(Option<HashMap<String, Value>>);
+
+impl Rows {
+    /// Reads the index.
+    #[must_use]
+    pub fn read(store: &Store) -> Self {
+        let id = |row: &Value| row["session_id"].as_str().unwrap_or_default().to_owned();
+        let read = index::read(store).ok();
+        Self(read.map(|(rows, _)| rows.into_iter().map(|row| (id(&row), row)).collect()))
+    }
+}
 
 /// Everything is a file of ours that nobody else can read.
 pub(super) fn check_names(dir: &Dir, held: bool, findings: &mut Vec<Finding>) {
@@ -126,11 +143,21 @@ pub(super) fn check_attachments(dir: &Dir, passed: &Passed, findings: &mut Vec<F
 
 /// The files of a session that has ended, and its row in the index.
 pub(super) fn check_derived(
-    store: &Store,
     dir: &Dir,
     summary: &Summary,
+    rows: &Rows,
     findings: &mut Vec<Finding>,
 ) {
+    // Another version may draw other conclusions from the same record, and nothing says by which one
+    // the files were made.
+    let version = &summary.observer.version;
+    let differs = |name: &str, what: &str| {
+        if version == env!("CARGO_PKG_VERSION") {
+            Finding::broken(name, what)
+        } else {
+            Finding::noted(name, format!("{what} (tracer {version} recorded it)"))
+        }
+    };
     let mut compare = |name: &str, write: &dyn Fn(&mut dyn Write) -> io::Result<()>| {
         let found = match dir.open_plain(name, OFlags::RDONLY) {
             Ok(file) => same(file, write),
@@ -144,28 +171,24 @@ pub(super) fn check_derived(
             Ok(None) => {}
             Ok(Some(at)) => {
                 let what = format!("not what the journal gives, from byte {at} on; rebuild it");
-                findings.push(Finding::broken(name, what));
+                findings.push(differs(name, &what));
             }
             Err(error) => findings.push(Finding::broken(name, error.to_string())),
         }
     };
-    compare(SUMMARY, &|mut out| {
-        serde_json::to_writer_pretty(&mut out, summary)?;
-        out.write_all(b"\n")
-    });
+    compare(SUMMARY, &|out| out.write_all(&pretty(summary)?));
     compare(PROC_TRACE, &|out| write_trace(dir, out));
 
-    let Ok((rows, _)) = index::read(store) else {
+    let Some(rows) = &rows.0 else {
         findings.push(Finding::noted(INDEX, "it cannot be read"));
         return;
     };
-    let own = |row: &&serde_json::Value| row["session_id"] == summary.session_id.as_str();
-    match rows.iter().rev().find(own) {
+    match rows.get(&summary.session_id) {
         None => findings.push(Finding::noted(INDEX, "no row; rebuild the session")),
         Some(row) if *row == Summarizer::index_row(summary) => {}
         Some(_) => {
             let what = "the row is not what the journal gives; rebuild the session";
-            findings.push(Finding::broken(INDEX, what));
+            findings.push(differs(INDEX, what));
         }
     }
 }

@@ -7,8 +7,8 @@
 mod files;
 pub mod rules;
 
-pub use self::rules::Finding;
 use self::rules::{Passed, Rules};
+pub use self::{files::Rows, rules::Finding};
 use crate::session::{
     SessionId, Store,
     derive::Fold,
@@ -43,6 +43,12 @@ impl Verified {
 /// Checks a session.
 #[must_use]
 pub fn verify(store: &Store, id: &SessionId) -> Verified {
+    verify_with(store, id, &Rows::read(store))
+}
+
+/// [`verify`] for many sessions: the index is read once.
+#[must_use]
+pub fn verify_with(store: &Store, id: &SessionId, rows: &Rows) -> Verified {
     let mut verified = Verified {
         status: "corrupt",
         findings: Vec::new(),
@@ -88,7 +94,7 @@ pub fn verify(store: &Store, id: &SessionId) -> Verified {
         _ if examined.held => {}
         (true, Some(summary)) => {
             count(&summary, &passed, findings);
-            files::check_derived(store, &dir, &summary, findings);
+            files::check_derived(&dir, &summary, rows, findings);
         }
         (true, None) => {}
         (false, _) => findings.push(Finding::noted(
