@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::chance::Chance;
 use crate::sys::calls::Kind;
+use crate::wait::PATIENCE;
 
 /// What one whole run of a program comes to: how long a range moments are chosen from.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +33,12 @@ impl Moment {
         Self(vec!["after".to_owned(), time.as_micros().to_string()])
     }
 
+    /// As [`Self::never`], with the program left to itself, as fast as it is.
+    #[must_use]
+    pub fn too_late() -> Self {
+        Self::after(PATIENCE)
+    }
+
     /// Any: each kind of call as likely as each other, or the time.
     pub fn any(chance: &mut Chance, measured: &Measured) -> Self {
         let kinds: Vec<(Kind, u64)> = measured.calls.iter().map(|(&k, &n)| (k, n)).collect();
@@ -49,7 +56,15 @@ impl Moment {
         }
     }
 
-    fn at(kind: Kind, number: u64, behind: bool) -> Self {
+    /// While it writes: an observer has begun then, and most likely not ended.
+    pub fn any_write(chance: &mut Chance, measured: &Measured) -> Self {
+        let writes = measured.calls.get(&Kind::Write).copied().unwrap_or(0);
+        Self::at(Kind::Write, chance.between(2, writes), chance.one_in(2))
+    }
+
+    /// At one of the program's calls.
+    #[must_use]
+    pub fn at(kind: Kind, number: u64, behind: bool) -> Self {
         let side = if behind { "behind" } else { "before" };
         let words = ["at", kind.name(), &number.to_string(), side];
         Self(words.map(str::to_owned).to_vec())

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -13,6 +12,7 @@ use super::moment::{Measured, Moment};
 use super::stage::Stage;
 use crate::place;
 use crate::room::Room;
+use crate::sys::calls::Kind;
 
 /// What is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,11 +126,10 @@ impl Known {
     /// Something does not work even when it is left alone.
     pub fn gather() -> Result<Self> {
         let mut stage = Stage::new()?;
-        let mut run = Measured::default();
-        for _ in 0..OLDER {
-            let _none_yet = std::fs::remove_file(stage.room.truth_path());
-            let args = run_args(&stage, 0, Storm::MEASURED)?;
-            run = stage.kill(&args, &Moment::never())?;
+        let args = run_args(&stage, 0, Storm::MEASURED)?;
+        let mut run = stage.kill(&args, &Moment::never())?;
+        for _ in 1..OLDER {
+            run.lifetime = stage.kill(&args, &Moment::too_late())?.lifetime;
         }
         let template = Files::read(&stage.room.state())?;
         let ids = template.names("sessions".as_ref());
@@ -153,8 +152,11 @@ impl Known {
         known.remove = stage.kill(&args, &Moment::never())?;
         let mut stage = Stage::new()?;
         let args = run_args(&stage, 0, Storm::MEASURED)?;
-        stage.kill(&args, &Moment::after(known.run.lifetime / 2))?;
+        let writes = known.run.calls.get(&Kind::Write).copied().unwrap_or(0);
+        stage.kill(&args, &Moment::at(Kind::Write, writes / 2, true))?;
         known.recover = stage.kill(&recover_args(&stage), &Moment::never())?;
+        let ended = known.recover.calls.contains_key(&Kind::Rename);
+        ensure!(ended, "nothing to recover: {:?}", stage.log);
         Ok(known)
     }
 
@@ -201,9 +203,7 @@ impl Known {
             Scene::Recover => {
                 let storm = Storm::any(chance);
                 let args = run_args(stage, 0, storm)?;
-                let whole = u64::try_from(self.run.lifetime.as_micros())?;
-                let time = chance.between(whole / 4, whole);
-                stage.kill(&args, &Moment::after(Duration::from_micros(time)))?;
+                stage.kill(&args, &Moment::any_write(chance, &self.run))?;
                 stage.note_pins()?;
                 for _ in 0..chance.between(1, 3) {
                     let moment = Moment::any(chance, &self.recover);
