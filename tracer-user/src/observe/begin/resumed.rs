@@ -13,7 +13,6 @@ use crate::{
         epochs::Standing,
         journal::info::{Mode, SessionInfo},
         recorder::{self, Recorder},
-        redact::Redactor,
         store::ClaimedSession,
         summary::Summarizer,
     },
@@ -50,7 +49,7 @@ impl Session {
             started_root: info.mode == Mode::Run,
             store,
             keep: config.keep,
-            redactor: Redactor::of(&info),
+            bpffs: config.bpffs.clone(),
             info,
             over: Arc::default(),
         })
