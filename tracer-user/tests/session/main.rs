@@ -37,4 +37,5 @@ mod sessions;
 mod status;
 mod strays;
 mod support;
+mod tidied;
 mod verify;
