@@ -112,7 +112,7 @@ pub fn read_kernel(btf: &Btf<'_>) -> Result<KernelFacts, MissingField> {
     if let Some(stopped) = btf.stopped_at() {
         table.lose("BTF", &format!("what follows is missing: {stopped}"));
     }
-    let offsets = distances(table.offsets());
+    let offsets = distances(&table.offsets());
     let hooks = table.hooks();
     match table.missing {
         Some(missing) => Err(missing),
@@ -126,7 +126,7 @@ pub fn read_kernel(btf: &Btf<'_>) -> Result<KernelFacts, MissingField> {
 
 /// Finds out which fields the programs can read together: each reading costs as much as the rest of a
 /// field's way to user space.
-fn distances(known: Offsets) -> Offsets {
+fn distances(known: &Offsets) -> Offsets {
     let has = |first: u32, others: &[(u32, u32)]| {
         let is_there = |&(field, behind)| first.checked_add(behind) == Some(field);
         u32::from(others.iter().all(is_there))
@@ -143,7 +143,7 @@ fn distances(known: Offsets) -> Offsets {
         ),
         cred_is_near_comm: has(known.task_cred, &[(known.task_comm, 16)]),
         ending_is_close: has(known.signal_group_exit_code, &[(known.signal_flags, 20)]),
-        ..known
+        ..*known
     }
 }
 

@@ -15,6 +15,7 @@ pub mod fence;
 pub mod follow;
 pub mod id;
 pub mod index;
+pub mod inquest;
 pub mod journal;
 pub mod lease;
 pub mod list;

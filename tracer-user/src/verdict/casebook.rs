@@ -69,6 +69,15 @@ pub struct Casebook {
 }
 
 impl Casebook {
+    /// With all that is known of what came after, from an earlier reading of the same records.
+    #[must_use]
+    pub fn knowing(aftermath: Aftermath) -> Self {
+        Self {
+            aftermath,
+            ..Self::default()
+        }
+    }
+
     /// Who observes: what that process sends it only passes on.
     pub fn observer(&mut self, pid: u32) {
         self.observer = Some(Tgid(pid));
@@ -121,20 +130,23 @@ impl Casebook {
     }
 
     /// A process is gone without an exit record.
-    pub fn exit_lost(&mut self, key: ProcKey, seq: u64) {
+    fn lose(&mut self, key: ProcKey) {
         self.cases.remove(&key);
         self.images.forget(key);
-        self.lineage.ended(key, seq);
-        if self.by_pid.get(&key.init) == Some(&key) {
-            self.by_pid.remove(&key.init);
-        }
+        self.lineage.lost(key);
     }
 
     fn fork(&mut self, t: BootNs, fork: &Fork) {
         let key = fork.child.key;
         self.lineage.born(key, fork.creator.key);
         self.images.fork(fork.child, fork.creator.key, fork.comm);
-        self.by_pid.insert(fork.child.tgid.0, key);
+        // A pid is given anew only when its process has ended, so that end was lost.
+        if let Some(old) = self.by_pid.insert(fork.child.tgid.0, key)
+            && old != key
+            && fork.child.tgid.0 != 0
+        {
+            self.lose(old);
+        }
         if !fork.adopted
             && let Some(creator) = self.cases.get_mut(&fork.creator.key)
         {
@@ -149,10 +161,7 @@ impl Casebook {
         let by_pid = &mut self.by_pid;
         self.cases.entry(process.key).or_insert_with(|| {
             by_pid.insert(process.tgid.0, process.key);
-            Case {
-                since: t,
-                ..Case::default()
-            }
+            unborn(t)
         })
     }
 
@@ -320,10 +329,7 @@ impl Casebook {
 
     fn exit(&mut self, seq: u64, t: BootNs, exit: &Exit, ticks: &impl Fn(BootNs) -> Ticks) -> Dead {
         let key = exit.process.key;
-        let mut case = self.cases.remove(&key).unwrap_or_else(|| Case {
-            since: t,
-            ..Case::default()
-        });
+        let mut case = self.cases.remove(&key).unwrap_or_else(|| unborn(t));
         self.images.forget(key);
         if self.by_pid.get(&exit.process.tgid.0) == Some(&key) {
             self.by_pid.remove(&exit.process.tgid.0);
@@ -387,6 +393,15 @@ impl Casebook {
             }
             case.ends.push(Arc::new(dead.clone()));
         }
+    }
+}
+
+/// A process whose fork was not seen: who knows what it had got before.
+fn unborn(t: BootNs) -> Case {
+    Case {
+        adopted: true,
+        since: t,
+        ..Case::default()
     }
 }
 

@@ -12,6 +12,9 @@ use crate::units::ProcKey;
 /// The dead that are kept whole for a while: what they cause comes after their own end.
 const FRESH_MAX: usize = 256;
 
+/// Stands for the record of an end that was lost.
+const NO_RECORD: u64 = u64::MAX;
+
 /// One process.
 #[derive(Debug, Clone, Default)]
 struct Kin {
@@ -60,10 +63,15 @@ impl Lineage {
         }
     }
 
+    /// A process is gone, and no record tells of its end.
+    pub fn lost(&mut self, key: ProcKey) {
+        self.ended(key, NO_RECORD);
+    }
+
     /// The record of a process's end, while that is remembered.
     #[must_use]
     pub fn end_of(&self, key: ProcKey) -> Option<u64> {
-        self.kin.get(&key)?.ended
+        self.kin.get(&key)?.ended.filter(|&seq| seq != NO_RECORD)
     }
 
     /// Who made a process, or who made that one, if it is forgotten.

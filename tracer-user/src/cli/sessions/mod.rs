@@ -10,6 +10,7 @@ mod remove;
 mod show;
 mod text;
 mod when;
+mod why;
 
 use std::{
     io::{self, Write as _},
@@ -57,6 +58,8 @@ enum Verb {
     List(list::Args),
     /// Show one session: how it ended, what it cost, what ran
     Show(show::Args),
+    /// Say how each process of a session ended, and why
+    Why(why::Args),
     /// Remove sessions
     Rm(remove::Args),
     /// Leave out of listings what has ended until now; nothing is removed
@@ -90,6 +93,7 @@ pub(super) fn main(args: Args) -> Result<u8, Failure> {
     let done = match verb {
         Verb::List(args) => list::list(&store, args, &pins),
         Verb::Show(args) => show::show(&store, &args),
+        Verb::Why(args) => why::why(&store, &args),
         Verb::Rm(args) => remove::remove(&store, &args, &pins),
         Verb::Clear => remove::clear(&store),
         Verb::Rebuild(args) => check::rebuild(&store, &args),

@@ -6,19 +6,25 @@ use serde_json::{Map, Value};
 use crate::{
     session::journal::{
         notes::topic,
-        record::{Body, Note},
+        record::{Body, Note, TargetBody},
     },
     units::BootNs,
     verdict::{
         Casebook, Killer, Relation,
-        aftermath::{About, CorePlace, CoreSeen, OomScene, Scope},
+        aftermath::{About, Aftermath, CorePlace, CoreSeen, OomScene, Scope},
         casebook::Forwarded,
     },
 };
 
 /// Hands a record on to the casebook, unless it is an event.
 pub(super) fn outside(casebook: &mut Casebook, seq: u64, t: BootNs, body: &Body) {
-    let unseen = &mut casebook.aftermath.unseen;
+    after(&mut casebook.aftermath, seq, t, body);
+    before(casebook, seq, body);
+}
+
+/// Takes what explains ends that came before it.
+pub(in crate::session) fn after(aftermath: &mut Aftermath, seq: u64, t: BootNs, body: &Body) {
+    let unseen = &mut aftermath.unseen;
     match body {
         Body::Tick(_) => unseen.tick(t),
         Body::Snapshot { .. } => {}
@@ -29,23 +35,35 @@ pub(super) fn outside(casebook: &mut Casebook, seq: u64, t: BootNs, body: &Body)
         }
         Body::Note(note) => {
             unseen.other();
-            self::note(casebook, seq, note);
+            self::note(aftermath, seq, note);
         }
         _ => unseen.other(),
     }
 }
 
-fn note(casebook: &mut Casebook, seq: u64, note: &Note) {
-    let data = &note.data;
-    match note.topic.as_str() {
-        topic::FORWARDED => {
-            if let Some(forwarded) = forwarded(seq, data) {
+/// Takes what explains signals that come after it.
+pub(in crate::session) fn before(casebook: &mut Casebook, seq: u64, body: &Body) {
+    match body {
+        Body::Note(note) if note.topic == topic::FORWARDED => {
+            if let Some(forwarded) = forwarded(seq, &note.data) {
                 casebook.forwarded(forwarded);
             }
         }
+        Body::Target(target) => {
+            if let TargetBody::Pinned(pinned) = target.as_ref() {
+                casebook.workload(pinned.process.key);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn note(aftermath: &mut Aftermath, seq: u64, note: &Note) {
+    let data = &note.data;
+    match note.topic.as_str() {
         topic::OOM_SCENE => {
             if let Some(about) = about(data) {
-                casebook.aftermath.oom(about, oom_scene(seq, data));
+                aftermath.oom(about, oom_scene(seq, data));
             }
         }
         topic::CORE => {
@@ -55,7 +73,7 @@ fn note(casebook: &mut Casebook, seq: u64, note: &Note) {
                     (None, Some(program)) => CorePlace::Piped(program),
                     (None, None) => CorePlace::Unknown,
                 };
-                casebook.aftermath.core(about, CoreSeen { seq, place });
+                aftermath.core(about, CoreSeen { seq, place });
             }
         }
         _ => {}

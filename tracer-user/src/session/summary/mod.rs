@@ -4,7 +4,7 @@
 //! records read back: both give the same summary, to the byte.
 
 mod ending;
-mod evidence;
+pub(in crate::session) mod evidence;
 mod output;
 mod row;
 mod text;
@@ -20,7 +20,7 @@ use super::{
     derive::Fold,
     journal::{
         info::SessionInfo,
-        notes::{Recovered, UNWATCHED, topic},
+        notes::{Recovered, UNSAMPLED, UNWATCHED, topic},
         record::{Body, Note, Pinned, TargetBody},
     },
 };
@@ -158,6 +158,8 @@ impl Summarizer {
                 *lost = lost.saturating_add(*count);
             }
             Body::Gap(gap) if gap.reason == UNWATCHED => self.unwatched += 1,
+            // Rows only; how many there are is no matter of completeness.
+            Body::Gap(gap) if gap.reason == UNSAMPLED => {}
             Body::Gap(gap) => {
                 let lost = self
                     .lost
@@ -199,8 +201,7 @@ impl Summarizer {
         match effect {
             Effect::BirthLost => self.births_lost += 1,
             Effect::BirthLate => self.births_lost = self.births_lost.saturating_sub(1),
-            Effect::ExitLost(key) => {
-                self.casebook.exit_lost(key, seq);
+            Effect::ExitLost(_) => {
                 self.reason("process whose exit was lost");
             }
             Effect::Applied | Effect::Duplicate | Effect::Untouched => {}
@@ -211,7 +212,6 @@ impl Summarizer {
         match target {
             TargetBody::Pinned(pinned) => {
                 let key = pinned.process.key;
-                self.casebook.workload(key);
                 self.comm_now = Some(pinned.comm);
                 self.ended_target = self
                     .recent
