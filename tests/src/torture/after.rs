@@ -172,7 +172,11 @@ fn expect_clean(files: &Files, room: &Room) -> Result<()> {
     for id in &ids {
         ensure!(!id.starts_with('.'), "left among the sessions: {id}");
         let mut names = files.names(&Path::new("sessions").join(id));
-        names.retain(|name| !(name.starts_with("journal.") && name.ends_with(".jsonl")));
+        let is_journal = |name: &str| {
+            let epoch = name.strip_prefix("journal.");
+            epoch.is_some_and(|epoch| epoch.strip_suffix(".jsonl").is_some())
+        };
+        names.retain(|name| !is_journal(name));
         for made in ["proc_trace.jsonl", "summary.json", "lease"] {
             ensure!(names.iter().any(|name| name == made), "{id} lacks {made}");
             names.retain(|name| name != made);

@@ -3,6 +3,8 @@
 //! What a signal means is in how it came to be: who can have sent one with such a code, into such a
 //! queue, at such a moment. `docs/verdicts.md` has the same rules as a table.
 
+use std::fmt::Write as _;
+
 use super::{
     Cause, Confidence, Killer,
     evidence::{Dead, How, SI_KERNEL, SignalSeen},
@@ -113,12 +115,13 @@ fn sent(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
         seen.killer.clone(),
     );
     if let Some(behind) = &seen.behind {
-        why.what.push_str(&format!(
+        let _ = write!(
+            why.what,
             ", which had got {} from {} {} before",
             signals::name(behind.signal),
             who(&behind.killer),
             length(seen.t.since(behind.t)),
-        ));
+        );
         why.evidence.push(behind.seq);
     }
     why
