@@ -14,7 +14,10 @@ use super::{Failure, escape::printable, options::KEEP, show::Screen};
 use crate::{
     config::{RecoverConfig, ResumeConfig, Show},
     observe::{self, Audience as _},
-    session::recover::{Found, Outcome, Report},
+    session::{
+        journal::escape::put_json,
+        recover::{Found, Outcome, Report},
+    },
 };
 
 /// Something could not be done.
@@ -68,7 +71,7 @@ pub(super) fn main(args: Args) -> Result<u8, Failure> {
     };
     let report = observe::recover::recover(&config).map_err(|error| Failure::new(FAILED, error))?;
     let text = if as_json {
-        format!("{}\n", object(&report))
+        escaped(&object(&report))
     } else {
         lines(&report)
     };
@@ -103,6 +106,14 @@ fn go_on(config: &ResumeConfig, report: &Report) -> Result<u8, Failure> {
     ending
         .map(|ending| ending.exit_code)
         .map_err(|error| Failure::new(FAILED, error))
+}
+
+/// One line of JSON, in which nothing a file calls itself reaches a terminal raw.
+fn escaped(object: &Value) -> String {
+    let mut line = Vec::new();
+    let _an_object = put_json(&mut line, object);
+    line.push(b'\n');
+    String::from_utf8_lossy(&line).into_owned()
 }
 
 fn object(report: &Report) -> Value {

@@ -13,7 +13,6 @@ use crate::{
         epochs::Standing,
         journal::info::{Mode, SessionInfo},
         recorder::{self, Recorder},
-        redact::Redactor,
         store::ClaimedSession,
         summary::Summarizer,
     },
@@ -51,7 +50,6 @@ impl Session {
             store,
             keep: config.keep,
             bpffs: config.bpffs.clone(),
-            redactor: Redactor::of(&info),
             info,
             over: Arc::default(),
         })
