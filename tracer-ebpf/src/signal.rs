@@ -159,7 +159,9 @@ unsafe fn fill(event: *mut SignalEvent, flags: u16, sender: Probed, control: *co
     unsafe {
         (*event).header = header(KIND_SIGNAL, flags);
         (*event).sender = Sight::of(sender).named(&*control);
-        comm_into(&raw mut (*event).sender_comm, sender);
+        // Threads may have names of their own; people know the process's.
+        let leader = sender.follow(off!(task_group_leader));
+        comm_into(&raw mut (*event).sender_comm, leader);
         (*event).sender_uid = sender.follow(off!(task_cred)).get(off!(cred_uid));
     }
 }
@@ -170,9 +172,11 @@ unsafe fn fill(event: *mut SignalEvent, flags: u16, sender: Probed, control: *co
 /// `more` is part of a record of ours, `control` a map value.
 #[inline(always)]
 unsafe fn tell_more(more: *mut SignalSender, sender: Probed, control: *const Control) {
+    // The parent is the thread that forked.
     let parent = sender
         .follow(off!(task_group_leader))
-        .follow(off!(task_real_parent));
+        .follow(off!(task_real_parent))
+        .follow(off!(task_group_leader));
     let mm = sender.follow(off!(task_mm));
     let start: u64 = mm.get(off!(mm_arg_start));
     let end: u64 = mm.get(off!(mm_arg_end));
