@@ -61,6 +61,12 @@ impl Stage {
         self.room.path("told.jsonl")
     }
 
+    /// The file that the caller wants kept.
+    #[must_use]
+    pub fn attached_path(&self) -> PathBuf {
+        self.room.path("attached")
+    }
+
     /// Starts tracer with these arguments, to be killed at `moment`.
     ///
     /// # Errors
