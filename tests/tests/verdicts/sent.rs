@@ -243,6 +243,10 @@ fn a_wrapper_that_passes_a_signal_on_is_told_with_its_sender() -> Result<()> {
         let tracer = launch.spawn()?;
         until_noted(&room, "ready")?;
         let root = below(&tracer, "timeout")?;
+        // From its fork on it takes a moment until it knows whom to pass signals on to.
+        wait_for("timeout to wait", PATIENCE, || {
+            Ok((proc::state(root) == Some('S')).then_some(()))
+        })?;
         rustix::process::kill_process(pid(root)?, Signal::TERM)?;
         tracer.finish(PATIENCE)?;
         let session = room.session()?;
