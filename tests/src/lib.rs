@@ -22,7 +22,9 @@ pub mod room;
 pub mod session;
 pub mod sys;
 pub mod told;
+pub mod torture;
 pub mod truth;
+pub mod unattended;
 pub mod verdict;
 pub mod wait;
 

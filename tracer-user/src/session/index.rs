@@ -19,6 +19,7 @@ use rustix::{
 use serde_json::Value;
 
 use crate::session::{
+    journal::escape::put_json,
     publish::{Existing, publish, unfinished},
     store::{INDEX, Store, StoreError},
 };
@@ -34,7 +35,8 @@ const ROW_MAX: u64 = 1 << 20;
 /// What the system says; `TimedOut` when another process kept the lock until `deadline`.
 pub fn append(store: &Store, row: &Value, deadline: Instant) -> io::Result<()> {
     let mut file = locked(store, deadline)?;
-    let mut line = serde_json::to_vec(row)?;
+    let mut line = Vec::new();
+    put_json(&mut line, row).ok_or(io::ErrorKind::InvalidData)?;
     line.push(b'\n');
     if ends_torn(&file)? {
         line.insert(0, b'\n');

@@ -20,7 +20,7 @@ use super::{
     derive::Fold,
     journal::{
         info::SessionInfo,
-        notes::{Recovered, UNWATCHED, topic},
+        notes::{Recovered, UNSAMPLED, UNWATCHED, topic},
         record::{Body, Note, Pinned, TargetBody},
     },
 };
@@ -163,6 +163,8 @@ impl Summarizer {
                 *lost = lost.saturating_add(*count);
             }
             Body::Gap(gap) if gap.reason == UNWATCHED => self.unwatched += 1,
+            // Rows only; how many there are is no matter of completeness.
+            Body::Gap(gap) if gap.reason == UNSAMPLED => {}
             Body::Gap(gap) => {
                 let lost = self
                     .lost
