@@ -229,7 +229,7 @@ fn c5_n1_killed_or_crashing_at_every_step_of_the_end_there_is_one_ending_and_it_
             ensure!(std::fs::read(folder.join("summary.json"))? == before);
             steps += 1;
         }
-        ensure!(steps >= 8, "only {steps} steps");
+        ensure!(steps >= 12, "only {steps} steps");
         ensure!(
             (1..steps).contains(&ended_before),
             "{ended_before} of {steps} had their end"

@@ -1,5 +1,6 @@
 //! The beginning of a session: who observes whom, where and since when, on disk before anything runs.
 
+mod resumed;
 mod setup;
 
 use std::{

@@ -74,6 +74,21 @@ impl Kernel {
         })
     }
 
+    /// Goes on reading where another observer stopped; `told`: the losses that the journals know of.
+    pub(super) fn resume(
+        attached: Attached,
+        units: DecodeUnits,
+        told: Told,
+    ) -> Result<Self, ProbeError> {
+        let kernel = Self::new(attached, units.page_kb)?;
+        Ok(Self {
+            told,
+            // What the other has read was not marked by anybody.
+            marked: usize::MAX,
+            ..kernel
+        })
+    }
+
     /// Starts tracking a process and all that lives below it. `is_held`: it has done nothing yet.
     pub(super) fn adopt(&mut self, root: Tgid, is_held: bool) -> Result<Adoption, ProbeError> {
         self.control.set_urgent_exec(true);

@@ -5,7 +5,7 @@
 
 use super::{
     Cause, Confidence, Killer,
-    evidence::{Dead, How, SignalSeen},
+    evidence::{Dead, How, SI_KERNEL, SignalSeen},
     signals,
     words::{fault, length, who},
 };
@@ -88,8 +88,8 @@ fn timer(by: &str) -> Why {
 
 /// A process sent it.
 fn sent(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
-    if let Some(note) = seen.passed_on {
-        return passed_on(seen, by).resting_on([note]);
+    if let Some((note, code)) = seen.passed_on {
+        return passed_on(seen, code, by).resting_on([note]);
     }
     let from = who(&seen.killer);
     // Whoever has ended sends nothing any more; the kernel does, to those who asked for it.
@@ -125,8 +125,8 @@ fn sent(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
 }
 
 /// The observer got it and passed it on.
-fn passed_on(seen: &SignalSeen, by: &str) -> Why {
-    if seen.code != super::evidence::SI_KERNEL {
+fn passed_on(seen: &SignalSeen, code: i32, by: &str) -> Why {
+    if code != SI_KERNEL {
         let what = format!("{by} from {}, passed on by tracer", who(&seen.killer));
         return Why::certain(Cause::Killed, what, seen.killer.clone());
     }

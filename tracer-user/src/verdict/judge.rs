@@ -30,6 +30,8 @@ pub enum End<'a> {
     StillRunning,
     /// Its end was not seen, and why.
     NotSeen(&'static str),
+    /// Its end was not seen, and something was lost since it was last seen to live.
+    Unsure,
 }
 
 /// Judges one process. `name` is what people call it, for the sentence.
@@ -43,6 +45,12 @@ pub fn judge(name: &str, end: End<'_>, after: &Aftermath) -> Verdict {
         End::NotSeen(why) => open(
             Outcome::Unknown,
             format!("how {name} ended is unknown: {why}"),
+        ),
+        End::Unsure => open(
+            Outcome::Unknown,
+            format!(
+                "whether {name} still runs is unknown: events were lost, its end perhaps among them"
+            ),
         ),
         End::Waited(seq, status) => waited(name, seq, status),
         End::Seen(dead) => match dead.status.signal() {

@@ -7,7 +7,8 @@
 mod arbitrary;
 mod attachments;
 mod bytes;
-mod cost;
+mod cases_figures;
+mod cases_lives;
 mod crash;
 mod crash_gates;
 mod crashed;
@@ -37,4 +38,5 @@ mod sessions;
 mod status;
 mod strays;
 mod support;
+mod tidied;
 mod verify;

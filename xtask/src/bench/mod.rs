@@ -1,13 +1,13 @@
-//! `cargo xtask bench events`: what watching processes costs, beside the alternatives.
+//! `cargo xtask bench`: what watching processes costs beside the alternatives, and what the record costs.
 //!
-//! Every figure is relative: each run under an observer stands between two runs without one, the
-//! observers take turns, and what is printed is a median with its range. An absolute time alone says
-//! more about the machine than about the program.
+//! What counts is relative: what is compared takes turns, and what is printed is a median with its range.
+//! An absolute time alone says more about the machine than about the program.
 
 mod events;
 mod figures;
 mod measure;
 mod observer;
+mod record;
 mod report;
 mod tally;
 mod workload;
@@ -29,6 +29,8 @@ pub(crate) struct Args {
 enum What {
     /// A storm of fork, exec and exit; time from exec to pin; start-up.
     Events(Options),
+    /// The record: appending, ending, reading back, recovering, verifying, listing.
+    Record(record::Options),
 }
 
 /// How children are made.
@@ -74,17 +76,25 @@ struct Options {
 
 /// Measures and prints.
 pub(crate) fn main(args: &Args) -> Result<()> {
-    let What::Events(options) = &args.what;
-    ensure!(
-        program::is_root(),
-        "bench events needs root, for every observer: build as yourself with \
-         `cargo build --release`, then `sudo -E env PATH=\"$PATH\" cargo xtask bench events`"
-    );
-    let text = events::measure(options)?;
-    say(&text);
-    if options.write {
+    match &args.what {
+        What::Events(options) => {
+            ensure!(
+                program::is_root(),
+                "bench events needs root, for every observer: build as yourself with \
+                 `cargo build --release`, then `sudo -E env PATH=\"$PATH\" cargo xtask bench events`"
+            );
+            tell("events", &events::measure(options)?, options.write)
+        }
+        What::Record(options) => tell("record", &record::measure(options)?, options.write),
+    }
+}
+
+/// Prints the tables and, if that is wanted, puts them into docs/performance.md.
+fn tell(bench: &str, text: &str, write: bool) -> Result<()> {
+    say(text);
+    if write {
         let file = program::root().join("docs/performance.md");
-        report::put(&file, &text).with_context(|| format!("writing {}", file.display()))?;
+        report::put(&file, bench, text).with_context(|| format!("writing {}", file.display()))?;
         say(format!("written to {}", file.display()));
     }
     Ok(())

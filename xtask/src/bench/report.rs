@@ -13,8 +13,13 @@ use super::measure::Cost;
 use super::tally::Tally;
 use crate::program;
 
-const BEGIN: &str = "<!-- bench events: begin; written by `cargo xtask bench events --write` -->";
-const END: &str = "<!-- bench events: end -->";
+/// What a bench's tables stand between.
+fn marks(bench: &str) -> (String, String) {
+    (
+        format!("<!-- bench {bench}: begin; written by `cargo xtask bench {bench} --write` -->"),
+        format!("<!-- bench {bench}: end -->"),
+    )
+}
 
 /// One observer's figures.
 #[derive(Debug, Default)]
@@ -218,7 +223,7 @@ pub(super) fn text(tables: &Tables) -> String {
 }
 
 /// Date, kernel and machine, in one line.
-fn setting() -> String {
+pub(super) fn setting() -> String {
     let read = |program: &str, args: &[&str]| {
         let said = program::read(Command::new(program).args(args)).unwrap_or_default();
         said.trim().to_owned()
@@ -236,21 +241,22 @@ fn setting() -> String {
     )
 }
 
-/// Puts the tables between their marks; a file without marks gets them at its end.
-pub(super) fn put(file: &Path, tables: &str) -> Result<()> {
+/// Puts a bench's tables between its marks; a file without them gets them at its end.
+pub(super) fn put(file: &Path, bench: &str, tables: &str) -> Result<()> {
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder)?;
     }
     let old = fs::read_to_string(file).unwrap_or_else(|_| "# Performance\n".to_owned());
-    fs::write(file, splice(&old, tables))?;
+    fs::write(file, splice(&old, bench, tables))?;
     Ok(())
 }
 
-fn splice(old: &str, tables: &str) -> String {
-    let block = format!("{BEGIN}\n\n{}\n\n{END}", tables.trim());
-    match (old.find(BEGIN), old.find(END)) {
+fn splice(old: &str, bench: &str, tables: &str) -> String {
+    let (begin_mark, end_mark) = marks(bench);
+    let block = format!("{begin_mark}\n\n{}\n\n{end_mark}", tables.trim());
+    match (old.find(&begin_mark), old.find(&end_mark)) {
         (Some(begin), Some(end)) if begin < end => {
-            format!("{}{block}{}", &old[..begin], &old[end + END.len()..])
+            format!("{}{block}{}", &old[..begin], &old[end + end_mark.len()..])
         }
         _ => format!("{}\n\n{block}\n", old.trim_end()),
     }
@@ -264,14 +270,16 @@ mod tests {
 
     #[test]
     fn new_tables_replace_the_old_ones_and_nothing_else() {
-        let first = splice("# Performance\n\nWhy.\n", "| a |");
-        let second = splice(&format!("{first}\nAfter.\n"), "| b |");
+        let first = splice("# Performance\n\nWhy.\n", "events", "| a |");
+        let first = splice(&first, "record", "| other |");
+        let second = splice(&format!("{first}\nAfter.\n"), "events", "| b |");
         assert!(
             second.starts_with("# Performance\n\nWhy.\n\n<!--"),
             "{second}"
         );
         assert!(second.ends_with("-->\n\nAfter.\n"), "{second}");
         assert!(second.contains("| b |") && !second.contains("| a |"));
+        assert!(second.contains("| other |"), "{second}");
     }
 
     #[test]
