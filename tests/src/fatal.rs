@@ -91,16 +91,17 @@ pub fn breakpoint() {
 /// # Errors
 /// As `prctl(2)`.
 pub fn forbidden_call() -> io::Result<()> {
-    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    let code = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let code = |bits: u32| u16::try_from(bits).map_err(io::Error::other);
+    let load = code(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS)?;
+    let equal = code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K)?;
+    let ret = code(libc::BPF_RET | libc::BPF_K)?;
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let forbidden = u32::try_from(libc::SYS_getppid).map_err(io::Error::other)?;
     let filter = [
-        code(LOAD, 0, 0, 0),
-        code(EQUAL, 0, 1, forbidden),
-        code(RETURN, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
-        code(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+        step(load, 0, 0, 0),
+        step(equal, 0, 1, forbidden),
+        step(ret, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
+        step(ret, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
     let program = libc::sock_fprog {
         len: 4,
@@ -272,9 +273,7 @@ pub fn sharer() -> io::Result<i32> {
 
 /// Takes memory, page by page, and keeps it: `mib` MiB, or until the kernel ends it.
 pub fn hold_memory(mib: usize) {
-    let mut held = Vec::new();
     for _ in 0..mib {
-        held.push(vec![1_u8; 1 << 20]);
+        std::hint::black_box(vec![1_u8; 1 << 20].leak());
     }
-    std::hint::black_box(&held);
 }

@@ -59,9 +59,6 @@ fn on_signal(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn try_signal(ctx: &BtfTracePointContext) -> Option<()> {
-    let target = Direct(ctx.arg(2));
-    let tgid: u32 = target.get(off!(task_tgid));
-    let entry = TRACKED.get_ptr_mut(tgid)?;
     let signal: i32 = ctx.arg(0);
     // Not a typed pointer: it may be one of two small numbers.
     let info: u64 = ctx.arg(1);
@@ -75,6 +72,9 @@ fn try_signal(ctx: &BtfTracePointContext) -> Option<()> {
     if signal == SIGCHLD && code > 0 {
         return None;
     }
+    let target = Direct(ctx.arg(2));
+    let tgid: u32 = target.get(off!(task_tgid));
+    let entry = TRACKED.get_ptr_mut(tgid)?;
     let control = control()?;
     // The helper that gives a typed pointer came with 5.11; signals are rare enough to do without.
     // SAFETY: a helper without arguments.

@@ -54,12 +54,10 @@ fn a_core_is_told_with_where_it_went_when_that_can_be_known() -> Result<()> {
                 let room = Room::new()?;
                 let folder = room.path("here");
                 std::fs::create_dir(&folder)?;
-                let text = format!(
-                    "cd '{}'; ulimit -c {limit}; exec \"$0\" {act}",
-                    folder.display()
-                );
+                let text = format!("ulimit -c {limit}; exec \"$0\" {act}");
                 let launch = run(&room)?.command(["bash", "-c", &text]);
-                let launch = launch.arg(tracer_tests::place::fixture("mortal")?);
+                let mut launch = launch.arg(tracer_tests::place::fixture("mortal")?);
+                launch.raw().current_dir(&folder);
                 launch.finish(PATIENCE)?.expect_code(128 + number)?;
                 let session = room.session()?;
                 let said = format!("{signal} in mortal");

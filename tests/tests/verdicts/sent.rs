@@ -204,7 +204,7 @@ fn a_killer_above_is_an_ancestor() -> Result<()> {
     again_and_again("ancestor", || {
         let text = "bash -c 'while :; do sleep 0.1; done' & kill -KILL $!; wait $!; exit 0";
         let room = Room::new()?;
-        let session = shell(&room, &[], text, 0)?;
+        let session = shell(&room, &["--expect", "bash"], text, 0)?;
         let killed = session
             .of_kind("exit")
             .find(|exit| exit.text("signal") == "SIGKILL")
@@ -243,6 +243,10 @@ fn a_wrapper_that_passes_a_signal_on_is_told_with_its_sender() -> Result<()> {
         let tracer = launch.spawn()?;
         until_noted(&room, "ready")?;
         let root = below(&tracer, "timeout")?;
+        // From its fork on it takes a moment until it knows whom to pass signals on to.
+        wait_for("timeout to wait", PATIENCE, || {
+            Ok((proc::state(root) == Some('S')).then_some(()))
+        })?;
         rustix::process::kill_process(pid(root)?, Signal::TERM)?;
         tracer.finish(PATIENCE)?;
         let session = room.session()?;

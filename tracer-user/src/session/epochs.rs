@@ -15,7 +15,7 @@ use crate::{
         derive::Fold,
         dir::Dir,
         journal::{
-            info::SessionInfo,
+            info::{FORMAT, SessionInfo},
             reader::{Entry, JournalReader, ReadStats},
             record::{Body, Counts},
         },
@@ -44,6 +44,14 @@ pub enum EpochsError {
         /// What the system said.
         #[source]
         source: io::Error,
+    },
+    /// A later tracer wrote it: this one might take it for something else than it is.
+    #[error("{} is of format {format}, this tracer reads formats up to {FORMAT}: use a later one", path.display())]
+    Format {
+        /// Which journal.
+        path: PathBuf,
+        /// The format it says.
+        format: u64,
     },
 }
 
@@ -281,7 +289,7 @@ impl Epochs<'_> {
     /// The next record of the journal at hand; `None` at its end.
     ///
     /// # Errors
-    /// [`EpochsError::Read`].
+    /// [`EpochsError::Read`] and [`EpochsError::Format`].
     pub fn next_entry(&mut self) -> Result<Option<Entry>, EpochsError> {
         match self
             .current
@@ -289,10 +297,31 @@ impl Epochs<'_> {
             .map(|epoch| epoch.journal.next_entry())
         {
             None => Ok(None),
-            Some(Ok(entry)) => Ok(entry),
+            Some(Ok(entry)) => {
+                let later = entry.as_ref().and_then(|entry| later_format(&entry.body));
+                later.map_or(Ok(entry), |format| Err(self.format_error(format)))
+            }
             Some(Err(source)) => Err(self.read_error(source)),
         }
     }
+
+    fn format_error(&self, format: u64) -> EpochsError {
+        let number = self.current.as_ref().map_or(0, |epoch| epoch.number);
+        EpochsError::Format {
+            path: self.dir.path().join(journal_name(number)),
+            format,
+        }
+    }
+}
+
+/// The format that a `session` record of a later tracer says. What else such a record says is not ours
+/// to read.
+fn later_format(body: &Body) -> Option<u64> {
+    match body {
+        Body::Unknown { kind, value } if kind == "session" => value.get("format")?.as_u64(),
+        _ => None,
+    }
+    .filter(|&format| format > FORMAT.into())
 }
 
 #[cfg(test)]

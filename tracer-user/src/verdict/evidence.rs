@@ -44,8 +44,8 @@ pub struct SignalSeen {
     pub behind: Option<Box<Behind>>,
     /// The sender's last signal was that its own timer had run out: that record.
     pub alarm: Option<u64>,
-    /// The observer only passed it on: the note that says so.
-    pub passed_on: Option<u64>,
+    /// The observer only passed it on: the note that says so, and the code that it had got it with.
+    pub passed_on: Option<(u64, i32)>,
     /// The kernel continued the process right after it, as it does when a terminal goes away.
     pub continued: bool,
     /// The target was stopped.

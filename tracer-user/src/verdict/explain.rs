@@ -3,9 +3,11 @@
 //! What a signal means is in how it came to be: who can have sent one with such a code, into such a
 //! queue, at such a moment. `docs/verdicts.md` has the same rules as a table.
 
+use std::fmt::Write as _;
+
 use super::{
     Cause, Confidence, Killer,
-    evidence::{Dead, How, SignalSeen},
+    evidence::{Dead, How, SI_KERNEL, SignalSeen},
     signals,
     words::{fault, length, who},
 };
@@ -88,8 +90,8 @@ fn timer(by: &str) -> Why {
 
 /// A process sent it.
 fn sent(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
-    if let Some(note) = seen.passed_on {
-        return passed_on(seen, by).resting_on([note]);
+    if let Some((note, code)) = seen.passed_on {
+        return passed_on(seen, code, by).resting_on([note]);
     }
     let from = who(&seen.killer);
     // Whoever has ended sends nothing any more; the kernel does, to those who asked for it.
@@ -113,20 +115,21 @@ fn sent(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
         seen.killer.clone(),
     );
     if let Some(behind) = &seen.behind {
-        why.what.push_str(&format!(
+        let _ = write!(
+            why.what,
             ", which had got {} from {} {} before",
             signals::name(behind.signal),
             who(&behind.killer),
             length(seen.t.since(behind.t)),
-        ));
+        );
         why.evidence.push(behind.seq);
     }
     why
 }
 
 /// The observer got it and passed it on.
-fn passed_on(seen: &SignalSeen, by: &str) -> Why {
-    if seen.code != super::evidence::SI_KERNEL {
+fn passed_on(seen: &SignalSeen, code: i32, by: &str) -> Why {
+    if code != SI_KERNEL {
         let what = format!("{by} from {}, passed on by tracer", who(&seen.killer));
         return Why::certain(Cause::Killed, what, seen.killer.clone());
     }

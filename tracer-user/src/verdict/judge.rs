@@ -1,5 +1,7 @@
 //! From a wait status and its evidence to a verdict.
 
+use std::fmt::Write as _;
+
 use super::{
     Cause, Confidence, Origin, Outcome, Passing, Verdict,
     aftermath::{Aftermath, CorePlace},
@@ -30,6 +32,8 @@ pub enum End<'a> {
     StillRunning,
     /// Its end was not seen, and why.
     NotSeen(&'static str),
+    /// Its end was not seen, and something was lost since it was last seen to live.
+    Unsure,
 }
 
 /// Judges one process. `name` is what people call it, for the sentence.
@@ -43,6 +47,12 @@ pub fn judge(name: &str, end: End<'_>, after: &Aftermath) -> Verdict {
         End::NotSeen(why) => open(
             Outcome::Unknown,
             format!("how {name} ended is unknown: {why}"),
+        ),
+        End::Unsure => open(
+            Outcome::Unknown,
+            format!(
+                "whether {name} still runs is unknown: events were lost, its end perhaps among them"
+            ),
         ),
         End::Waited(seq, status) => waited(name, seq, status),
         End::Seen(dead) => match dead.status.signal() {
@@ -149,12 +159,13 @@ fn exited(name: &str, dead: &Dead, after: &Aftermath) -> Verdict {
     } else if let Some(signal) = passing::stands_for(dead.status) {
         by_choice(&mut why, dead, signal, code, after);
     } else if let Some(seen) = lately(dead) {
-        why.what.push_str(&format!(
+        let _ = write!(
+            why.what,
             "; it had got {} from {} {} before",
             signals::name(seen.signal),
             who(&seen.killer),
             length(dead.t.since(seen.t)),
-        ));
+        );
         why.evidence.push(seen.seq);
     }
     add_stops(&mut why, dead);
@@ -267,10 +278,11 @@ fn signaled(name: &str, dead: &Dead, signal: i32, after: &Aftermath) -> Verdict 
         if !found.sure {
             lower(&mut why);
             if let Some(rival) = found.rival {
-                why.what.push_str(&format!(
+                let _ = write!(
+                    why.what,
                     ", or from {}: both were waiting",
                     who(&rival.killer)
-                ));
+                );
                 why.evidence.push(rival.seq);
             }
         }
@@ -301,8 +313,7 @@ fn signaled(name: &str, dead: &Dead, signal: i32, after: &Aftermath) -> Verdict 
 fn mirror(why: &mut Why, passed: &Passed, after: &Aftermath) -> Origin {
     let real = &passed.real;
     let below = judge(&real.name(), End::Seen(real), after);
-    why.what
-        .push_str(&format!("; as had ended {}", below.sentence));
+    let _ = write!(why.what, "; as had ended {}", below.sentence);
     why.evidence.extend(below.evidence);
     to_origin(passed)
 }
@@ -334,8 +345,7 @@ fn without_signal(dead: &Dead, signal: i32, core: &str, after: &Aftermath) -> Wh
 fn doubt(why: &mut Why, from: BootNs, to: BootNs, what: &str, after: &Aftermath) {
     if let Some(span) = after.unseen.between(from, to) {
         lower(why);
-        why.what
-            .push_str(&format!("; {}, {what}", lost(span.count)));
+        let _ = write!(why.what, "; {}, {what}", lost(span.count));
         why.evidence.push(span.seq);
     }
 }
@@ -362,8 +372,12 @@ fn add_core(why: &mut Why, dead: &Dead, after: &Aftermath) {
         return;
     };
     match &core.place {
-        CorePlace::File(file) => why.what.push_str(&format!("; the core is in {file}")),
-        CorePlace::Piped(to) => why.what.push_str(&format!("; the core went to {to}")),
+        CorePlace::File(file) => {
+            let _ = write!(why.what, "; the core is in {file}");
+        }
+        CorePlace::Piped(to) => {
+            let _ = write!(why.what, "; the core went to {to}");
+        }
         CorePlace::Unknown => return,
     }
     why.evidence.push(core.seq);
@@ -376,8 +390,7 @@ fn stopped_us(dead: &Dead) -> u64 {
 fn add_stops(why: &mut Why, dead: &Dead) {
     let total = dead.case.stops.total_ns(dead.t);
     if total >= STOP_NS {
-        why.what
-            .push_str(&format!("; it had been stopped for {}", length(total)));
+        let _ = write!(why.what, "; it had been stopped for {}", length(total));
     }
 }
 

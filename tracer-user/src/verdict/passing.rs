@@ -12,6 +12,7 @@ use super::{
     evidence::{Case, Dead, Passed, Passer},
     pending::culprit,
 };
+use crate::units::ProcKey;
 
 /// Most processes named between the real place and the top.
 const VIA_MAX: usize = 16;
@@ -31,18 +32,24 @@ pub fn number(status: WaitStatus) -> Option<i32> {
     status.signal().or(stands_for(status))
 }
 
-/// Where an ending comes from, if a child ended the same way.
+/// Where the ending of `process` comes from, if a child ended the same way.
 #[must_use]
-pub fn passed(status: WaitStatus, case: &Case) -> Option<Passed> {
+pub fn passed(process: ProcKey, status: WaitStatus, case: &Case) -> Option<Passed> {
     let signal = number(status)?;
     if status.signal().is_some() && !culprit(case, signal)?.seen.is_own() {
         return None;
     }
-    let end = case
-        .ends
-        .iter()
-        .rev()
-        .find(|end| number(end.status) == Some(signal))?;
+    let fits = |end: &&Arc<Dead>| number(end.status) == Some(signal);
+    // Whoever kills its own child has another reason to end as it does, if there is another.
+    let by_itself = |end: &Arc<Dead>| {
+        let found = culprit(&end.case, signal);
+        found.is_some_and(|found| found.seen.sender.key == process)
+    };
+    let mut ends = case.ends.iter().rev().filter(fits);
+    let end = ends
+        .clone()
+        .find(|end| !by_itself(end))
+        .or_else(|| ends.next())?;
     let last = case.last_end == Some(end.seq);
     let Some(below) = &end.passed else {
         return Some(Passed {

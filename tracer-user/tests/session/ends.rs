@@ -1,8 +1,11 @@
 //! The end of a session, asked for once, often, or by many at a time.
 
+use std::time::{Duration, Instant};
+
 use tracer::session::{
     journal::record::Body,
     recorder::{EndOutcome, Recorder},
+    status::{Status, examine},
 };
 
 use crate::support::*;
@@ -89,4 +92,45 @@ fn r3_the_path_is_the_same_before_during_and_after() {
     drop(recorder);
     let (again, _) = reopen(&store, &info);
     assert_eq!(again.path(), before);
+}
+
+#[test]
+fn n5_an_end_that_comes_after_its_deadline_is_one_end_and_told_as_it_is() {
+    for step in 0..3 {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = store_in(dir.path());
+        let disk = crate::faulty::Disk::default();
+        let info = info(&store);
+        let recorder = Recorder::create_with(&store, info.clone(), Seen::default(), disk.options());
+        let recorder = recorder.expect("made");
+        recorder.accept(fork(1));
+        assert!(recorder.flush(soon()).complete);
+        // Held before its append, before its sync, or not at all.
+        if step < 2 {
+            disk.set(|fault| fault.hold_after = Some(fault.effects + step));
+        }
+        let report = recorder.finish(end("done"), Instant::now() + Duration::from_millis(300));
+        match (step, &report.end) {
+            (0, EndOutcome::NotWritten(_)) | (1, EndOutcome::Written) => assert!(report.timed_out),
+            (2, EndOutcome::Durable) => {}
+            _ => panic!("step {step}: {report:?}"),
+        }
+        disk.set(|fault| fault.hold_after = None);
+        let mut last = None;
+        wait_for("the late end", || {
+            let report = recorder.finish(end("once more"), soon());
+            let done = !report.timed_out;
+            last = Some(report);
+            done
+        });
+        let told = last.expect("a report").end;
+        let dir = store.existing_session(&info.session_id).expect("there");
+        let ended = matches!(examine(&dir).status, Status::Ended(_));
+        let says = matches!(told, EndOutcome::Durable | EndOutcome::Written);
+        assert_eq!(says, ended, "step {step}: {told:?}");
+        let (entries, stats) = read_journal(recorder.path());
+        let ends = entries.iter().filter(|entry| entry.body.is_terminal());
+        assert_eq!(ends.count(), usize::from(ended));
+        assert!(stats.is_clean(), "{stats:?}");
+    }
 }

@@ -7,7 +7,8 @@
 mod arbitrary;
 mod attachments;
 mod bytes;
-mod cost;
+mod cases_figures;
+mod cases_lives;
 mod crash;
 mod crash_gates;
 mod crashed;

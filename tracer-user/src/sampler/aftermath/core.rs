@@ -3,6 +3,8 @@
 //! Source: core(5). A pattern that asks for what is not known any more (the user, the image's path) is
 //! not guessed at.
 
+use std::fmt::Write as _;
+
 use std::{
     fs,
     os::unix::fs::MetadataExt,
@@ -93,7 +95,7 @@ fn expand(pattern: &str, uses_pid: bool, facts: &CoreFacts<'_>, time_s: u64) -> 
         }
     }
     if uses_pid && !has_pid {
-        name.push_str(&format!(".{}", facts.pid_inner));
+        let _ = write!(name, ".{}", facts.pid_inner);
     }
     Some(name)
 }

@@ -192,7 +192,10 @@ fn from_summary(listed: &mut Listed, dir: &Dir) -> Result<(), String> {
 
 /// Takes what is known of a session from its beginning.
 fn from_journal(listed: &mut Listed, dir: &Dir) -> Option<SessionInfo> {
-    let info = epochs::session_info(dir).ok().flatten();
+    let info = epochs::session_info(dir).unwrap_or_else(|error| {
+        listed.problem = Some(status::told(&error));
+        None
+    });
     if let Some(info) = &info {
         listed.started = Some(info.clock.wall);
         listed.command = quote(&info.command);

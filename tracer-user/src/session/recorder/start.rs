@@ -120,8 +120,9 @@ impl<F: Fold> Owner<F> {
             Err(source) => {
                 if is_new {
                     let _kept = birth::abandon(&owner.store, &owner.dir, &id);
-                } else if !owner.writer.is_clear() {
-                    // It says nothing, and who tries again must not pile up such files.
+                } else if !owner.writer.is_clear() || owner.shared.is_abandoned() {
+                    // It says nothing that anyone was told of, and who tries again must not pile up such
+                    // files.
                     let _kept = owner.dir.remove(&name);
                 }
                 // Another observer's session got the name first.
@@ -135,11 +136,14 @@ impl<F: Fold> Owner<F> {
 
     /// Puts the first record on disk and shows a new session to the world.
     fn write_first(&mut self, new: Option<&SessionId>) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
         while !self.writer.is_clear() {
-            self.write_once()?;
+            if !self.write_if(&mut || !shared.is_abandoned())? {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
         }
         self.writer.sync()?;
-        if self.shared.is_abandoned() {
+        if shared.is_abandoned() {
             return Err(io::ErrorKind::TimedOut.into());
         }
         if let Some(id) = new {

@@ -16,7 +16,8 @@ use crate::{
         SessionId,
         dir::Dir,
         enrollment::{ENROLLMENT_MAX, Enrollment},
-        epochs,
+        epochs::{self, EpochsError},
+        journal::info::SessionInfo,
         status::Examined,
         store::{ENROLLMENT, PROC_TRACE, SUMMARY, StoreError},
     },
@@ -51,7 +52,11 @@ pub(super) fn facts(
     } else {
         Observer::Gone
     };
-    let whose = Whose::of(*id, session_record(dir), enrollment(dir));
+    let whose = match epochs::session_info(dir) {
+        // The enrollment would say whose it is; its records would be misread all the same.
+        Err(error @ EpochsError::Format { .. }) => Err(told(&error)),
+        session => Whose::of(*id, session_record(session), enrollment(dir)),
+    };
     let facts = Facts {
         observer,
         enrolled: enrolled(&whose),
@@ -72,8 +77,8 @@ pub(super) fn enrolled(whose: &Result<Whose, String>) -> Result<Enrolled, String
     }
 }
 
-fn session_record(dir: &Dir) -> Result<crate::session::journal::info::SessionInfo, String> {
-    match epochs::session_info(dir) {
+fn session_record(found: Result<Option<SessionInfo>, EpochsError>) -> Result<SessionInfo, String> {
+    match found {
         Ok(Some(info)) => Ok(info),
         Ok(None) => Err("its journal has no readable session record".to_owned()),
         Err(error) => Err(told(&error)),

@@ -166,7 +166,13 @@ pub(super) fn verdict(fold: &Summarizer, ended: Option<&Ended>) -> Verdict {
         } else {
             "its observer had crashed before"
         }),
-        (None, None, Some(_)) => End::StillRunning,
+        (None, None, Some(node)) => {
+            let lived = fold.target_lived.max(node.since);
+            match after.unseen.between(lived, fold.last) {
+                Some(_) => End::Unsure,
+                None => End::StillRunning,
+            }
+        }
         (None, None, None) => End::NotSeen("its exit event was lost"),
     };
     judge(&format!("{comm} (pid {})", subject.tgid), end, after)
