@@ -136,10 +136,6 @@ fn expect_clean(files: &Files, room: &Room) -> Result<()> {
     for id in &ids {
         ensure!(!id.starts_with('.'), "left among the sessions: {id}");
         let mut names = files.names(&Path::new("sessions").join(id));
-        let is_journal = |name: &str| {
-            let epoch = name.strip_prefix("journal.");
-            epoch.is_some_and(|epoch| epoch.strip_suffix(".jsonl").is_some())
-        };
         names.retain(|name| !is_journal(name));
         for made in ["proc_trace.jsonl", "summary.json", "lease", "attachments"] {
             ensure!(names.iter().any(|name| name == made), "{id} lacks {made}");
@@ -192,6 +188,14 @@ fn expect_template(files: &Files, known: &Known, played: &Played) -> Result<()> 
         "gone are {gone:?}, which may be {may_be_gone:?}"
     );
     Ok(())
+}
+
+/// `journal.<epoch>.jsonl`.
+fn is_journal(name: &str) -> bool {
+    let epoch = name
+        .strip_prefix("journal.")
+        .and_then(|rest| rest.strip_suffix(".jsonl"));
+    epoch.is_some_and(|epoch| epoch.parse::<u32>().is_ok())
 }
 
 fn expect_verified(room: &Room) -> Result<()> {
@@ -284,15 +288,14 @@ fn expect_kept(session: &Session, found: &Found, files: &Files, id: &str) -> Res
     let mut epochs = 0;
     for name in found.files.names(&own) {
         let path = own.join(&name);
-        let keeps = name.starts_with("journal.") || name == "enrollment.json";
-        if keeps && !name.starts_with('.') {
+        if is_journal(&name) || name == "enrollment.json" {
             let same = found.files.bytes(&path) == files.bytes(&path);
             ensure!(same, "{name} has changed");
-            epochs += usize::from(name.starts_with("journal."));
+            epochs += usize::from(is_journal(&name));
         }
     }
     let names = files.names(&own);
-    let now = names.iter().filter(|name| name.starts_with("journal."));
+    let now = names.iter().filter(|name| is_journal(name));
     let more = now.count() - epochs;
     ensure!(
         more == usize::from(found.end(id).is_none()),
