@@ -199,14 +199,14 @@ fn fuzz(
         runs: 0,
         kept: 0,
     };
-    let mut prints = HashSet::new();
+    let mut fingerprints = HashSet::new();
     let mut pool: Vec<Vec<u8>> = Vec::new();
     let mut random = Random::new(seed);
     let mut left = corpus.into_iter();
     loop {
         let next = left.next();
-        let from_corpus = next.is_some();
-        if !from_corpus && (tally.runs >= runs || Instant::now() >= until) {
+        let given = next.is_some();
+        if !given && (tally.runs >= runs || Instant::now() >= until) {
             return Ok(tally);
         }
         let input = next.unwrap_or_else(|| {
@@ -219,9 +219,9 @@ fn fuzz(
             .clone_from(&input);
         match panic::catch_unwind(|| target(&input)) {
             Ok(print) => {
-                let new = prints.insert(print);
-                if from_corpus || (new && pool.len() < POOL_MAX) {
-                    tally.kept += usize::from(!from_corpus);
+                let new = fingerprints.insert(print);
+                if given || (new && pool.len() < POOL_MAX) {
+                    tally.kept += usize::from(!given);
                     pool.push(input);
                 }
             }
@@ -232,6 +232,6 @@ fn fuzz(
                 return Err(Bad { input, why });
             }
         }
-        tally.runs += u64::from(!from_corpus);
+        tally.runs += u64::from(!given);
     }
 }

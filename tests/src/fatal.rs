@@ -91,8 +91,11 @@ pub fn breakpoint() {
 /// # Errors
 /// As `prctl(2)`.
 pub fn forbidden_call() -> io::Result<()> {
+    #[expect(clippy::cast_possible_truncation, reason = "codes of 16 bits")]
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    #[expect(clippy::cast_possible_truncation, reason = "codes of 16 bits")]
     const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    #[expect(clippy::cast_possible_truncation, reason = "codes of 16 bits")]
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
     let code = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let forbidden = u32::try_from(libc::SYS_getppid).map_err(io::Error::other)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
-use tracer_tests::check::until_noted;
+use tracer_tests::check::{recorded_with, until_noted};
 use tracer_tests::journal::read_growing;
 use tracer_tests::room::Room;
 use tracer_tests::session::{Session, read_json_lines};
@@ -35,6 +35,32 @@ fn the_index_has_one_row_a_session_and_none_is_torn_by_twenty_at_once() -> Resul
         ensure!(ids.contains(&session.summary["session_id"].to_string()));
     }
     Ok(())
+}
+
+#[test]
+fn r10_ten_trees_recorded_at_once_are_each_the_truth_and_nobody_elses() -> Result<()> {
+    let trees: [(&str, &[&str]); 5] = [
+        ("storm", &["fork", "2", "60"]),
+        ("storm", &["vfork", "3", "30"]),
+        ("family", &["double-fork"]),
+        ("family", &["threads"]),
+        ("family", &["vfork", "posix-spawn"]),
+    ];
+    let one = |(fixture, args): (&str, &[&str])| -> Result<usize> {
+        // Forks with their creators and parents, execs and exits are compared, and nothing may be left over.
+        let run = recorded_with(fixture, args, &[], Duration::from_secs(120))?;
+        Ok(run.session.journal.len())
+    };
+    std::thread::scope(|scope| {
+        let running = trees.map(|tree| [(); 2].map(|()| scope.spawn(move || one(tree))));
+        let ended = running.into_iter().flatten().map(|run| match run.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        let records = ended.collect::<Result<Vec<_>>>()?;
+        ensure!(records.iter().all(|&records| records > 5), "{records:?}");
+        Ok(())
+    })
 }
 
 #[test]

@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::files::Files;
-use super::scene::{Known, Played, Storm};
+use super::found::{Found, State};
+use super::scene::{ATTACHED, ATTACHED_NAME, Known, Played, Storm};
 use super::stage::Stage;
 use crate::check::expect_order;
 use crate::facts::Facts;
-use crate::journal::{Record, read_so_far};
 use crate::launch::{Finished, Running};
 use crate::room::Room;
 use crate::session::{Session, read_json_lines};
@@ -22,52 +22,15 @@ use crate::wait::PATIENCE;
 /// Recoverers at once.
 const RECOVERERS: usize = 4;
 
-/// Everything that was killed is dead, and nobody has recovered yet.
-struct Found {
-    files: Files,
-    /// Each session's records so far.
-    records: BTreeMap<String, Vec<Record>>,
-    /// The lines that `--json` told.
-    told: Vec<Value>,
-}
-
-impl Found {
-    fn look(stage: &Stage) -> Result<Self> {
-        let mut records = BTreeMap::new();
-        for folder in stage.room.session_folders()? {
-            let id = folder.file_name().context("no name")?;
-            records.insert(id.to_string_lossy().into_owned(), read_so_far(&folder)?);
-        }
-        let mut told = Vec::new();
-        if let Ok(bytes) = std::fs::read(stage.told_path()) {
-            // A line that is cut off was not told.
-            let whole = bytes.iter().rposition(|&byte| byte == b'\n').unwrap_or(0);
-            for line in bytes[..whole].split(|&byte| byte == b'\n') {
-                if !line.is_empty() {
-                    told.push(serde_json::from_slice(line)?);
-                }
-            }
-        }
-        Ok(Self {
-            files: Files::read(&stage.room.state())?,
-            records,
-            told,
-        })
-    }
-
-    /// The first terminal record of a session.
-    fn end(&self, id: &str) -> Option<&Record> {
-        let terminal = |record: &&Record| ["end", "crash"].contains(&record.kind.as_str());
-        self.records.get(id)?.iter().find(terminal)
-    }
-
-    /// How `sessions list` and the summary must call it when all is done.
-    fn subtype(&self, id: &str) -> &'static str {
-        match self.end(id) {
-            Some(end) if end.value["observer_ending"] == "completed" => "success",
-            _ => "crashed",
-        }
-    }
+/// What was looked at after a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Checked {
+    /// How its session was found.
+    pub state: State,
+    /// Records that could be read or were told before anybody recovered.
+    pub acknowledged: u64,
+    /// Processes that the command says it made.
+    pub processes: u64,
 }
 
 /// Starts a recovery and reads its report.
@@ -87,7 +50,7 @@ fn report(end: Finished) -> Result<Value> {
 ///
 /// # Errors
 /// Says what does not hold.
-pub fn expect_all_well(stage: &mut Stage, known: &Known, played: &Played) -> Result<()> {
+pub fn expect_all_well(stage: &mut Stage, known: &Known, played: &Played) -> Result<Checked> {
     stage.note_pins()?;
     let found = Found::look(stage)?;
     expect_statuses(&stage.room, |id| match found.end(id) {
@@ -166,19 +129,25 @@ fn expect_once(found: &Found, reports: &[Value]) -> Result<()> {
 /// Nothing is there that does not belong there, and one row stands for each session.
 fn expect_clean(files: &Files, room: &Room) -> Result<()> {
     let mut top = files.names(Path::new(""));
-    top.retain(|name| !["sessions", "sessions.jsonl"].contains(&name.as_str()));
+    let ours = ["sessions", "sessions.jsonl", "fence.json"];
+    top.retain(|name| !ours.contains(&name.as_str()));
     ensure!(top.is_empty(), "left in the state directory: {top:?}");
     let ids = files.names(Path::new("sessions"));
     for id in &ids {
         ensure!(!id.starts_with('.'), "left among the sessions: {id}");
         let mut names = files.names(&Path::new("sessions").join(id));
-        names.retain(|name| !(name.starts_with("journal.") && name.ends_with(".jsonl")));
-        for made in ["proc_trace.jsonl", "summary.json", "lease"] {
+        names.retain(|name| !is_journal(name));
+        for made in ["proc_trace.jsonl", "summary.json", "lease", "attachments"] {
             ensure!(names.iter().any(|name| name == made), "{id} lacks {made}");
             names.retain(|name| name != made);
         }
         names.retain(|name| name != "enrollment.json");
         ensure!(names.is_empty(), "left in {id}: {names:?}");
+        let copies = Path::new("sessions").join(id).join("attachments");
+        let names = files.names(&copies);
+        ensure!(names == [ATTACHED_NAME], "{id} has attached {names:?}");
+        let copy = files.bytes(&copies.join(ATTACHED_NAME));
+        ensure!(copy == Some(ATTACHED), "{id}: not what was attached");
     }
     let index = room.state().join("sessions.jsonl");
     let rows = if index.exists() {
@@ -221,6 +190,14 @@ fn expect_template(files: &Files, known: &Known, played: &Played) -> Result<()> 
     Ok(())
 }
 
+/// `journal.<epoch>.jsonl`.
+fn is_journal(name: &str) -> bool {
+    let epoch = name
+        .strip_prefix("journal.")
+        .and_then(|rest| rest.strip_suffix(".jsonl"));
+    epoch.is_some_and(|epoch| epoch.parse::<u32>().is_ok())
+}
+
 fn expect_verified(room: &Room) -> Result<()> {
     if room.session_folders()?.is_empty() {
         return Ok(());
@@ -247,11 +224,17 @@ fn expect_subject(
     files: &Files,
     known: &Known,
     played: &Played,
-) -> Result<()> {
+) -> Result<Checked> {
     let truth = if stage.room.truth_path().exists() {
         stage.room.truth()?
     } else {
         Vec::new()
+    };
+    let records = found.records.values().map(|records| records.len() as u64);
+    let mut checked = Checked {
+        state: State::None,
+        acknowledged: records.sum(),
+        processes: 0,
     };
     let folders = stage.room.session_folders()?;
     let mut own = folders.iter().filter(|folder| {
@@ -261,7 +244,7 @@ fn expect_subject(
     let Some(folder) = own.next() else {
         ensure!(truth.is_empty(), "the command ran, and there is no session");
         ensure!(found.told.is_empty(), "told and gone: {:?}", found.told);
-        return Ok(());
+        return Ok(checked);
     };
     ensure!(own.next().is_none(), "two sessions of one run: {folders:?}");
     let session = Session::read(folder)?;
@@ -271,22 +254,32 @@ fn expect_subject(
     let terminal = session.count("end") + session.count("crash");
     ensure!(terminal == 1, "{terminal} terminal records");
     let summary = &session.summary;
+    let end = found.end(&id);
     ensure!(
         summary["subtype"] == found.subtype(&id),
-        "{:?}: {summary:#}",
-        found.end(&id)
+        "{end:?}: {summary:#}"
     );
-    if found.end(&id).is_none() {
+    if end.is_none() {
         ensure!(summary["termination_reason"] == "CRASHED", "{summary:#}");
     }
+    let summary = Path::new("sessions").join(&*id).join("summary.json");
+    checked.state = match end {
+        Some(_) if found.files.bytes(&summary).is_some() => State::Whole,
+        Some(_) => State::Ended,
+        None if truth.is_empty() => State::Waiting,
+        None => State::Interrupted,
+    };
     match played.storm {
-        Some(storm) if !truth.is_empty() => expect_truth(stage, &session, &truth, storm),
+        Some(storm) if !truth.is_empty() => {
+            expect_truth(stage, &session, &truth, storm)?;
+            checked.processes = storm.processes();
+        }
         _ => {
             let facts = session.facts()?;
             ensure!(facts.sizes() == [0; 3], "no command, and yet: {facts:?}");
-            Ok(())
         }
     }
+    Ok(checked)
 }
 
 /// Whatever was acknowledged is there as it was.
@@ -295,15 +288,14 @@ fn expect_kept(session: &Session, found: &Found, files: &Files, id: &str) -> Res
     let mut epochs = 0;
     for name in found.files.names(&own) {
         let path = own.join(&name);
-        let keeps = name.starts_with("journal.") || name == "enrollment.json";
-        if keeps && !name.starts_with('.') {
+        if is_journal(&name) || name == "enrollment.json" {
             let same = found.files.bytes(&path) == files.bytes(&path);
             ensure!(same, "{name} has changed");
-            epochs += usize::from(name.starts_with("journal."));
+            epochs += usize::from(is_journal(&name));
         }
     }
     let names = files.names(&own);
-    let now = names.iter().filter(|name| name.starts_with("journal."));
+    let now = names.iter().filter(|name| is_journal(name));
     let more = now.count() - epochs;
     ensure!(
         more == usize::from(found.end(id).is_none()),

@@ -9,6 +9,7 @@
 pub mod after;
 pub mod chance;
 pub mod files;
+pub mod found;
 pub mod moment;
 pub mod scene;
 pub mod stage;
@@ -19,6 +20,7 @@ use std::ops::Range;
 use anyhow::{Context as _, Result};
 
 use self::chance::Chance;
+use self::found::State;
 use self::scene::{Known, Scene};
 
 /// What a number of runs came to.
@@ -28,6 +30,12 @@ pub struct Told {
     pub runs: u64,
     /// Programs that were killed, by scene; one that ended before its moment came is none.
     pub killed: BTreeMap<Scene, u64>,
+    /// How the sessions were found.
+    pub found: BTreeMap<State, u64>,
+    /// Records that were acknowledged before a recovery, and so were looked for after it.
+    pub acknowledged: u64,
+    /// Processes that commands say they made, and so were looked for.
+    pub processes: u64,
     /// What did not hold, after which run, and where its room is kept.
     pub failures: Vec<String>,
 }
@@ -53,16 +61,37 @@ pub fn torture(seed: u64, runs: Range<u64>, mut say: impl FnMut(&str)) -> Result
         *told.killed.entry(scene).or_default() += killed.count() as u64;
         told.runs += 1;
         let line = format!("run {run}: {scene:?}: {}", stage.log.join("; "));
-        say(&line);
-        if let Err(error) = held {
-            let kept = stage.room.keep();
-            let failure = format!("seed {seed}, {line}\n{error:#}\nkept in {}", kept.display());
-            say(&failure);
-            told.failures.push(failure);
-            if told.failures.len() == ENOUGH {
-                break;
+        match held {
+            Ok(checked) => {
+                say(&format!("{line}: {:?}", checked.state));
+                if matches!(scene, Scene::Run | Scene::Recover | Scene::Retention) {
+                    *told.found.entry(checked.state).or_default() += 1;
+                }
+                told.acknowledged += checked.acknowledged;
+                told.processes += checked.processes;
             }
+            Err(error) => {
+                let kept = stage.room.keep();
+                let kept = kept.display();
+                let failure = format!("seed {seed}, {line}\n{error:#}\nkept in {kept}");
+                say(&failure);
+                told.failures.push(failure);
+            }
+        }
+        if told.failures.len() == ENOUGH {
+            break;
         }
     }
     Ok(told)
+}
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} runs; programs killed: {:?}; sessions found: {:?}; {} records that were acknowledged, \
+             {} processes of the commands",
+            self.runs, self.killed, self.found, self.acknowledged, self.processes
+        )
+    }
 }

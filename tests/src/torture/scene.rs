@@ -27,6 +27,8 @@ pub enum Scene {
     Rebuild,
     /// `tracer sessions rm`.
     Remove,
+    /// `tracer sessions clear`.
+    Clear,
 }
 
 impl Scene {
@@ -34,7 +36,7 @@ impl Scene {
     const OFTEN: [Self; 20] = {
         let mut scenes = [Self::Run; 20];
         scenes[0] = Self::Remove;
-        scenes[1] = Self::Rebuild;
+        scenes[1] = Self::Clear;
         scenes[2] = Self::Rebuild;
         scenes[3] = Self::Retention;
         scenes[4] = Self::Retention;
@@ -112,8 +114,13 @@ pub struct Known {
     recover: Measured,
     rebuild: Measured,
     remove: Measured,
+    clear: Measured,
 }
 
+/// The caller's file, and its name in the session.
+pub const ATTACHED: &[u8] = &[b'x'; 100_000];
+/// See [`ATTACHED`].
+pub const ATTACHED_NAME: &str = "audit.log";
 /// Sessions in the template.
 const OLDER: usize = 4;
 /// How many of all sessions retention keeps.
@@ -142,14 +149,18 @@ impl Known {
             recover: Measured::default(),
             rebuild: Measured::default(),
             remove: Measured::default(),
+            clear: Measured::default(),
         };
         let mut stage = known.furnished()?;
         let args = run_args(&stage, KEEP, Storm::MEASURED)?;
         known.retention = stage.kill(&args, &Moment::never())?;
         let mut stage = known.furnished()?;
-        known.rebuild = stage.kill(&rebuild_args(&stage), &Moment::never())?;
-        let args = remove_args(&stage, &known.ids[0]);
+        let args = sessions_args(&stage, ["rebuild", "--all"]);
+        known.rebuild = stage.kill(&args, &Moment::never())?;
+        let args = sessions_args(&stage, ["rm", &known.ids[0]]);
         known.remove = stage.kill(&args, &Moment::never())?;
+        let args = sessions_args(&stage, ["clear"]);
+        known.clear = stage.kill(&args, &Moment::never())?;
         let mut stage = Stage::new()?;
         let args = run_args(&stage, 0, Storm::MEASURED)?;
         let writes = known.run.calls.get(&Kind::Write).copied().unwrap_or(0);
@@ -174,7 +185,7 @@ impl Known {
     pub fn stage(&self, scene: Scene) -> Result<Stage> {
         match scene {
             Scene::Run | Scene::Recover => Stage::new(),
-            Scene::Retention | Scene::Rebuild | Scene::Remove => self.furnished(),
+            Scene::Retention | Scene::Rebuild | Scene::Remove | Scene::Clear => self.furnished(),
         }
     }
 
@@ -233,7 +244,7 @@ impl Known {
             Scene::Rebuild => {
                 for _ in 0..chance.between(1, 2) {
                     let moment = Moment::any(chance, &self.rebuild);
-                    stage.kill(&rebuild_args(stage), &moment)?;
+                    stage.kill(&sessions_args(stage, ["rebuild", "--all"]), &moment)?;
                 }
                 Ok(Played {
                     storm: None,
@@ -243,10 +254,18 @@ impl Known {
             Scene::Remove => {
                 let id = chance.pick(&self.ids).context("no sessions")?;
                 let moment = Moment::any(chance, &self.remove);
-                stage.kill(&remove_args(stage, id), &moment)?;
+                stage.kill(&sessions_args(stage, ["rm", id]), &moment)?;
                 Ok(Played {
                     storm: None,
                     gone: Some(vec![BTreeSet::new(), BTreeSet::from([id.clone()])]),
+                })
+            }
+            Scene::Clear => {
+                let moment = Moment::any(chance, &self.clear);
+                stage.kill(&sessions_args(stage, ["clear"]), &moment)?;
+                Ok(Played {
+                    storm: None,
+                    gone: Some(vec![BTreeSet::new()]),
                 })
             }
         }
@@ -270,6 +289,10 @@ fn run_args(stage: &Stage, keep: usize, storm: Storm) -> Result<Vec<OsString>> {
     args.extend(state(&stage.room));
     args.extend(bpffs(&stage.room));
     args.push(format!("--keep={keep}").into());
+    std::fs::write(stage.attached_path(), ATTACHED)?;
+    let mut attach = OsString::from(format!("--attach-file={ATTACHED_NAME}="));
+    attach.push(stage.attached_path());
+    args.push(attach);
     let mut json = OsString::from("--json=");
     json.push(stage.told_path());
     args.push(json);
@@ -290,14 +313,9 @@ fn recover_args(stage: &Stage) -> Vec<OsString> {
     args
 }
 
-fn rebuild_args(stage: &Stage) -> Vec<OsString> {
-    let mut args = words(["sessions", "rebuild", "--all"]);
-    args.extend(state(&stage.room));
-    args
-}
-
-fn remove_args(stage: &Stage, id: &str) -> Vec<OsString> {
-    let mut args = words(["sessions", "rm", id]);
+fn sessions_args<const N: usize>(stage: &Stage, verb: [&str; N]) -> Vec<OsString> {
+    let mut args = words(["sessions"]);
+    args.extend(words(verb));
     args.extend(state(&stage.room));
     args
 }

@@ -61,6 +61,12 @@ impl Stage {
         self.room.path("told.jsonl")
     }
 
+    /// The file that the caller wants kept.
+    #[must_use]
+    pub fn attached_path(&self) -> PathBuf {
+        self.room.path("attached")
+    }
+
     /// Starts tracer with these arguments, to be killed at `moment`.
     ///
     /// # Errors
@@ -98,12 +104,11 @@ impl Stage {
         let [dead, over] = lines.as_slice() else {
             anyhow::bail!("{name}: the killer says {lines:?}; {}", end.stderr);
         };
-        match dead["place"].as_str() {
-            Some(place) => self.log.push(format!("{name}: killed {place}")),
-            None => {
-                self.log.push(format!("{name}: ended by itself"));
-                ensure!(dead["status"] == 0, "{name}: {dead}; {}", end.stderr);
-            }
+        if let Some(place) = dead["place"].as_str() {
+            self.log.push(format!("{name}: killed {place}"));
+        } else {
+            self.log.push(format!("{name}: ended by itself"));
+            ensure!(dead["status"] == 0, "{name}: {dead}; {}", end.stderr);
         }
         let programs = dead["programs"].as_array().into_iter().flatten();
         self.programs.extend(programs.filter_map(Value::as_u64));

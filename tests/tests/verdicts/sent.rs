@@ -204,7 +204,7 @@ fn a_killer_above_is_an_ancestor() -> Result<()> {
     again_and_again("ancestor", || {
         let text = "bash -c 'while :; do sleep 0.1; done' & kill -KILL $!; wait $!; exit 0";
         let room = Room::new()?;
-        let session = shell(&room, &[], text, 0)?;
+        let session = shell(&room, &["--expect", "bash"], text, 0)?;
         let killed = session
             .of_kind("exit")
             .find(|exit| exit.text("signal") == "SIGKILL")

@@ -23,6 +23,9 @@ pub(crate) fn measure(plan: &Plan) {
         costs.push(watch.stop());
     }
     let took = all.stop();
+    let watch = Watch::start();
+    std::hint::black_box(story.records(STRETCH));
+    figure("flow.making", watch.stop().cpu / float(STRETCH) * 1e9);
     let journal = recorder.path().join("journal.0.jsonl");
     let bytes = journal.metadata().expect("there").len();
     drop(recorder);

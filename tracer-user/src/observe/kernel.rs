@@ -133,6 +133,7 @@ impl Kernel {
                 Ok(event) => events.push(event),
                 Err(_) => *undecodable += 1,
             });
+        self.relieve();
         drained.more
     }
 
@@ -153,16 +154,21 @@ impl Kernel {
     /// So many records are in the journal's file: what they came from may go. An observer that is
     /// killed between writing and this leaves events that are in ring and journal; recovery knows
     /// them by their time and process.
-    ///
+    pub(super) fn written(&mut self, written: u64) {
+        while let Some(mark) = self.marks.front().filter(|mark| mark.accepted <= written) {
+            self.ring.release(mark.position);
+            self.marks.pop_front();
+        }
+    }
+
     /// Keeping must not cost new events their room: what takes more than half of the ring goes
     /// although it is still on its way to the file. Killed now, we lose it, and the kernel side's
     /// count of what it sent says how much.
-    pub(super) fn written(&mut self, written: u64) {
-        while let Some(mark) = self.marks.front()
-            && (mark.accepted <= written || self.ring.is_crowded())
-        {
-            self.ring.release(mark.position);
-            self.marks.pop_front();
+    fn relieve(&mut self) {
+        while self.is_pinned() && self.ring.is_crowded() {
+            let oldest = self.marks.pop_front().map(|mark| mark.position);
+            self.ring
+                .release(oldest.unwrap_or_else(|| self.ring.position()));
         }
     }
 

@@ -221,7 +221,7 @@ fn l7_the_same_exec_and_the_same_note_again_are_records_of_their_own_in_order() 
         assert_eq!((entry.t, &entry.body), (record.t, &record.body));
     }
     let summary = crashed::json(&recorder.path().join("summary.json"));
-    assert_eq!(summary["command"], r"sh -c 'exit \xff'");
+    assert_eq!(summary["command"], "sh -c 'exit \u{fffd}'");
     assert_eq!(summary["completeness"]["execs"], 5);
     let Body::Session(first) = &entries[0].body else {
         panic!("it begins with its session");

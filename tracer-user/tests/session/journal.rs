@@ -248,6 +248,27 @@ fn json_with_a_right_checksum_as_deep_as_the_line_is_long_is_only_a_bad_line() {
     assert_eq!(reader.stats().first_bad, Some(BadLine::Json));
 }
 
+#[test]
+fn r6_what_is_no_text_is_no_record_although_its_checksum_is_right() {
+    let row =
+        b"{\"seq\":0,\"t_boot_ns\":1,\"kind\":\"snapshot\",\"event\":\"snapshot\",\"later\":\"?\"";
+    for (byte, text) in [(b'x', true), (b'\xff', false)] {
+        let mut line: Vec<u8> = row.to_vec();
+        let at = line.iter().position(|&byte| byte == b'?').expect("there");
+        line[at] = byte;
+        let crc = crc(&line);
+        line.extend_from_slice(format!(",\"crc\":\"{crc:08x}\"}}\n").as_bytes());
+        let mut reader = JournalReader::new(line.as_slice());
+        // Of a key that nobody reads, at that.
+        assert_eq!(reader.next_entry().expect("memory").is_some(), text);
+        let bad = (!text).then_some(BadLine::Json);
+        assert_eq!(reader.stats().first_bad, bad);
+        let mut trace = Vec::new();
+        write_proc_trace(line.as_slice(), &mut trace).expect("memory");
+        assert_eq!(trace.is_empty(), !text, "and no row of the trace");
+    }
+}
+
 /// CRC-32 (IEEE 802.3), bit by bit: not the code under test.
 fn crc(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, &byte| {

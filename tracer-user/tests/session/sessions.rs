@@ -103,6 +103,22 @@ fn a_session_says_what_it_came_to() {
 }
 
 #[test]
+fn v2_a_session_has_one_title_from_its_beginning_to_its_end() {
+    let (_dir, store) = made();
+    let info = info_at(&store, at("2026-11-01T00:00:00Z"));
+    let recorder = going_on(&store, &info);
+    let title = |store: &Store| one(store, &info.session_id).command;
+    let running = title(&store);
+    assert_eq!(running, "sh -c 'exit \u{fffd}'");
+    finish(&recorder, 1);
+    assert_eq!(title(&store), running, "from its summary");
+    std::fs::remove_file(recorder.path().join("summary.json")).expect("there");
+    assert_eq!(title(&store), running, "from its journal again");
+    let left = interrupted(&store, "2026-11-02T00:00:00Z");
+    assert_eq!(one(&store, &left).command, running);
+}
+
+#[test]
 fn v7_what_is_damaged_is_listed_with_the_reason() {
     let (_dir, store) = made();
     let named = |n: u32| -> SessionId {
@@ -217,7 +233,7 @@ fn a_fence_hides_what_ended_before_it_and_nothing_else() {
     let left = interrupted(&store, "2026-11-03T00:00:00Z");
     let later = ended(&store, "2026-11-07T00:00:00Z", 1);
     assert_eq!(fence::read(&store).expect("readable"), None);
-    fence::put(&store, at("2026-11-04T00:00:00Z")).expect("written");
+    fence::put(&store, at("2026-11-04T00:00:00Z"), soon()).expect("written");
     let filter = Filter {
         fence: fence::read(&store).expect("readable"),
         ..Filter::default()

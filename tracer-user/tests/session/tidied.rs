@@ -20,6 +20,7 @@ fn c19_a_recovery_leaves_nothing_of_what_the_killed_had_in_hand() {
         whole.join(".summary.json.0123456789abcdef.tmp"),
         whole.join(".proc_trace.jsonl.0123456789abcdef.tmp"),
         state.join(".sessions.jsonl.0123456789abcdef.tmp"),
+        state.join(".fence.json.0123456789abcdef.tmp"),
     ] {
         std::fs::write(stray, "half").expect("written");
     }

@@ -1,8 +1,10 @@
 //! `cargo xtask tidy`: the house rules that no compiler checks.
 //!
-//! Direction of imports, owners of foreign crates, purity, length, names, manifests. The tables are in
-//! [`house`], the checks in [`rules`] are pure, and this file only reads the sources and prints.
+//! Direction of imports, owners of foreign crates, purity, length, names, manifests, and that the map of
+//! cases names tests that exist. The tables are in [`house`], the checks in [`rules`] and [`cases`] are
+//! pure, and this file only reads the sources and prints.
 
+mod cases;
 mod house;
 mod lex;
 mod manifest;
@@ -67,6 +69,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     found.extend(manifests.iter().flat_map(manifest::check_member));
     found.extend(sources.iter().flat_map(rules::check_file));
     found.extend(rules::check_tables(&sources));
+    found.extend(cases::check(&read(root, &root.join(cases::MAP))?, &sources));
 
     for violation in &found {
         let Violation { file, line, what } = violation;

@@ -31,10 +31,13 @@ use crate::{
 /// line is not a JSON object.
 #[must_use]
 pub fn decode_body(kind: &str, line: &[u8]) -> Option<Body> {
+    // Once for the whole line: several times faster than string by string, and strings nobody asks for
+    // are looked at as well.
+    let line = std::str::from_utf8(line).ok()?;
     decode_known(kind, line).or_else(|| decode_unknown(kind, line))
 }
 
-fn decode_known(kind: &str, line: &[u8]) -> Option<Body> {
+fn decode_known(kind: &str, line: &str) -> Option<Body> {
     Some(match kind {
         "fork" => Body::Event(EventKind::Fork(parse::<ForkKeys<'_>>(line)?.fork()?)),
         "exec" => Body::Event(EventKind::Exec(Box::new(
@@ -90,7 +93,7 @@ fn decode_known(kind: &str, line: &[u8]) -> Option<Body> {
     })
 }
 
-fn decode_unknown(kind: &str, line: &[u8]) -> Option<Body> {
+fn decode_unknown(kind: &str, line: &str) -> Option<Body> {
     let mut value: Map<String, Value> = parse(line)?;
     for key in ["seq", "t_boot_ns", "kind", "crc"] {
         value.remove(key);
@@ -101,8 +104,8 @@ fn decode_unknown(kind: &str, line: &[u8]) -> Option<Body> {
     })
 }
 
-fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Option<T> {
-    serde_json::from_slice(line).ok()
+fn parse<'a, T: Deserialize<'a>>(line: &'a str) -> Option<T> {
+    serde_json::from_str(line).ok()
 }
 
 type Text<'a> = Cow<'a, str>;

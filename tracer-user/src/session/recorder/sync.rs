@@ -77,6 +77,7 @@ pub(super) fn spawn(
 
 /// In a model a panic is a failure, wherever it happens.
 #[cfg(test)]
+#[expect(clippy::unnecessary_wraps, reason = "stands in for one that can fail")]
 pub(super) fn contain<R>(
     work: impl FnOnce() -> R,
 ) -> Result<R, crate::session::crash::panics::Panicked> {

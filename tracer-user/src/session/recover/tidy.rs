@@ -39,7 +39,7 @@ pub(super) fn session(store: &Store, id: &SessionId) {
     }
 }
 
-/// Rows that are there twice or have no session, and indexes on their way.
+/// Rows that are there twice or have no session, and files beside the index on their way.
 pub(super) fn index(store: &Store) {
     // Looking for sessions makes no files.
     if store.dir().has(INDEX) {

@@ -100,6 +100,7 @@ const FLOW: &[Shown] = &[
     shown("flow.mb", "journal", "MB/s", 0),
     shown("flow.bytes", "a record in the journal", "bytes", 0),
     shown("flow.cpu", "CPU an event, both threads", "ns", 0),
+    shown("flow.making", "of that, making it up", "ns", 0),
     shown("flow.first", "the same, first 100,000", "ns", 0),
     shown("flow.last", "the same, last 100,000", "ns", 0),
     shown("flow.ratio", "last over first, CPU", "×", 2).at_most(1.1),

@@ -87,7 +87,7 @@ struct RootKeys<'a> {
 }
 
 /// The record, unless it is of a later format or not one at all.
-pub(super) fn decode(line: &[u8]) -> Option<SessionInfo> {
+pub(super) fn decode(line: &str) -> Option<SessionInfo> {
     let keys: SessionKeys<'_> = parse(line)?;
     if keys.format > FORMAT {
         return None;
