@@ -9,6 +9,10 @@
 //! * `cargo xtask fuzz [--seconds N] [TARGET…]`: any stable compiler, mutations without coverage; CI
 //!   does it for a few seconds a target.
 //! * `cargo +nightly fuzz run --features libfuzzer TARGET`: libFuzzer, for hours.
+#![expect(
+    clippy::expect_used,
+    reason = "a target that panics is how a fuzzer is told"
+)]
 
 #![expect(
     clippy::expect_used,

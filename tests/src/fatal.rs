@@ -91,17 +91,19 @@ pub fn breakpoint() {
 /// # Errors
 /// As `prctl(2)`.
 pub fn forbidden_call() -> io::Result<()> {
-    let code = |bits: u32| u16::try_from(bits).map_err(io::Error::other);
-    let load = code(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS)?;
-    let equal = code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K)?;
-    let ret = code(libc::BPF_RET | libc::BPF_K)?;
-    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    #[expect(clippy::cast_possible_truncation, reason = "codes of 16 bits")]
+    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    #[expect(clippy::cast_possible_truncation, reason = "codes of 16 bits")]
+    const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    #[expect(clippy::cast_possible_truncation, reason = "codes of 16 bits")]
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    let code = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let forbidden = u32::try_from(libc::SYS_getppid).map_err(io::Error::other)?;
     let filter = [
-        step(load, 0, 0, 0),
-        step(equal, 0, 1, forbidden),
-        step(ret, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
-        step(ret, 0, 0, libc::SECCOMP_RET_ALLOW),
+        code(LOAD, 0, 0, 0),
+        code(EQUAL, 0, 1, forbidden),
+        code(RETURN, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
+        code(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
     let program = libc::sock_fprog {
         len: 4,

@@ -54,6 +54,29 @@ fn a_code_that_was_passed_up_leads_to_the_place() -> Result<()> {
 }
 
 #[test]
+fn what_python_makes_of_a_childs_end_leads_there_too() -> Result<()> {
+    let python = tracer_tests::need::program("python3", "python3")?;
+    again_and_again("sys.exit(-9)", || {
+        let room = Room::new()?;
+        let text = "import subprocess, sys; \
+                    sys.exit(subprocess.call(['bash', '-c', 'kill -9 $$']))";
+        let launch = run(&room)?
+            .args(["--expect", "bash"])
+            .arg("--")
+            .arg(&python);
+        launch
+            .args(["-c", text])
+            .finish(PATIENCE)?
+            .expect_code(247)?;
+        let session = room.session()?;
+        let words = ["247 came from bash (pid ", "killed by SIGKILL from itself"];
+        let verdict = on(&room, &session, session.root()?)?;
+        let expected = Expected::killed("", "error_exit", "self", &words).likely();
+        expected.check(&verdict, &session)
+    })
+}
+
+#[test]
 fn three_wrappers_lead_to_the_one_place() -> Result<()> {
     again_and_again("env, sh and timeout around it", || {
         let room = Room::new()?;

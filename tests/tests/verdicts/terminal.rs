@@ -90,9 +90,7 @@ fn who_holds_the_master_and_closes_it_is_named() -> Result<()> {
         let session = room.session()?;
         let closed = format!("(pid {},", std::process::id());
         let words = ["its terminal went away: ", closed.as_str(), "closed it"];
-        Expected::killed("SIGHUP", "hangup", "ancestor", &words)
-            .of(&session)
-            .or_else(|_| Expected::killed("SIGHUP", "hangup", "outside", &words).of(&session))
+        Expected::killed("SIGHUP", "hangup", "outside", &words).of(&session)
     })
 }
 

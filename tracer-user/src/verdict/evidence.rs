@@ -18,6 +18,10 @@ pub const SI_KERNEL: i32 = 0x80;
 pub const SI_TIMER: i32 = -2;
 
 /// A lethal signal that was generated for a process and not refused.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and any of them may come together"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignalSeen {
     /// Its record.

@@ -3,8 +3,6 @@
 //! What a signal means is in how it came to be: who can have sent one with such a code, into such a
 //! queue, at such a moment. `docs/verdicts.md` has the same rules as a table.
 
-use std::fmt::Write as _;
-
 use super::{
     Cause, Confidence, Killer,
     evidence::{Dead, How, SI_KERNEL, SignalSeen},
@@ -19,6 +17,9 @@ const SIGKILL: i32 = 9;
 const SIGPIPE: i32 = 13;
 const SIGXCPU: i32 = 24;
 const SIGXFSZ: i32 = 25;
+
+/// A second of CPU time, µs.
+const SECOND_US: u64 = 1_000_000;
 
 /// A cause, with what it rests on.
 #[derive(Debug)]
@@ -40,6 +41,11 @@ impl Why {
             killer: Some(killer),
             evidence: Vec::new(),
         }
+    }
+
+    /// Adds to the sentence.
+    pub(super) fn add(&mut self, text: &str) {
+        self.what.push_str(text);
     }
 
     fn likely(self) -> Self {
@@ -115,13 +121,12 @@ fn sent(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
         seen.killer.clone(),
     );
     if let Some(behind) = &seen.behind {
-        let _ = write!(
-            why.what,
+        why.add(&format!(
             ", which had got {} from {} {} before",
             signals::name(behind.signal),
             who(&behind.killer),
             length(seen.t.since(behind.t)),
-        );
+        ));
         why.evidence.push(behind.seq);
     }
     why
@@ -189,6 +194,11 @@ fn by_kernel(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
         SIGINT | SIGQUIT => interrupt(seen),
         SIGHUP => hangup(seen),
         SIGKILL => kill(dead, seen, by),
+        // That limit counts whole seconds, the one on real-time scheduling microseconds.
+        SIGXCPU if dead.cpu_us < SECOND_US / 2 => killed(format!(
+            "{by}: it reached its limit on CPU time without a pause (RLIMIT_RTTIME)"
+        ))
+        .likely(),
         SIGXCPU => killed(format!(
             "{by}: it reached its limit on CPU time (RLIMIT_CPU)"
         )),
@@ -249,7 +259,7 @@ fn kill(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
         return why.likely().resting_on(seen.sender_ended);
     }
     // The kernel counts towards the limit in ticks, so that the exact time is only near it.
-    let used_up = |limit: u64| seen.is_own() && dead.cpu_us >= limit.saturating_mul(500_000);
+    let used_up = |limit: u64| seen.is_own() && dead.cpu_us >= limit.saturating_mul(SECOND_US / 2);
     if let Some(limit) = seen.scene.cpu_limit_s.filter(|&limit| used_up(limit)) {
         let what = format!("{by}: it reached its limit of {limit} s of CPU time (RLIMIT_CPU)");
         let why = Why::certain(Cause::Killed, what, Killer::kernel());

@@ -1,7 +1,5 @@
 //! From a wait status and its evidence to a verdict.
 
-use std::fmt::Write as _;
-
 use super::{
     Cause, Confidence, Origin, Outcome, Passing, Verdict,
     aftermath::{Aftermath, CorePlace},
@@ -159,13 +157,12 @@ fn exited(name: &str, dead: &Dead, after: &Aftermath) -> Verdict {
     } else if let Some(signal) = passing::stands_for(dead.status) {
         by_choice(&mut why, dead, signal, code, after);
     } else if let Some(seen) = lately(dead) {
-        let _ = write!(
-            why.what,
+        why.add(&format!(
             "; it had got {} from {} {} before",
             signals::name(seen.signal),
             who(&seen.killer),
             length(dead.t.since(seen.t)),
-        );
+        ));
         why.evidence.push(seen.seq);
     }
     add_stops(&mut why, dead);
@@ -278,11 +275,10 @@ fn signaled(name: &str, dead: &Dead, signal: i32, after: &Aftermath) -> Verdict 
         if !found.sure {
             lower(&mut why);
             if let Some(rival) = found.rival {
-                let _ = write!(
-                    why.what,
+                why.add(&format!(
                     ", or from {}: both were waiting",
                     who(&rival.killer)
-                );
+                ));
                 why.evidence.push(rival.seq);
             }
         }
@@ -313,7 +309,7 @@ fn signaled(name: &str, dead: &Dead, signal: i32, after: &Aftermath) -> Verdict 
 fn mirror(why: &mut Why, passed: &Passed, after: &Aftermath) -> Origin {
     let real = &passed.real;
     let below = judge(&real.name(), End::Seen(real), after);
-    let _ = write!(why.what, "; as had ended {}", below.sentence);
+    why.add(&format!("; as had ended {}", below.sentence));
     why.evidence.extend(below.evidence);
     to_origin(passed)
 }
@@ -345,7 +341,7 @@ fn without_signal(dead: &Dead, signal: i32, core: &str, after: &Aftermath) -> Wh
 fn doubt(why: &mut Why, from: BootNs, to: BootNs, what: &str, after: &Aftermath) {
     if let Some(span) = after.unseen.between(from, to) {
         lower(why);
-        let _ = write!(why.what, "; {}, {what}", lost(span.count));
+        why.add(&format!("; {}, {what}", lost(span.count)));
         why.evidence.push(span.seq);
     }
 }
@@ -372,12 +368,8 @@ fn add_core(why: &mut Why, dead: &Dead, after: &Aftermath) {
         return;
     };
     match &core.place {
-        CorePlace::File(file) => {
-            let _ = write!(why.what, "; the core is in {file}");
-        }
-        CorePlace::Piped(to) => {
-            let _ = write!(why.what, "; the core went to {to}");
-        }
+        CorePlace::File(file) => why.add(&format!("; the core is in {file}")),
+        CorePlace::Piped(to) => why.add(&format!("; the core went to {to}")),
         CorePlace::Unknown => return,
     }
     why.evidence.push(core.seq);
@@ -390,7 +382,7 @@ fn stopped_us(dead: &Dead) -> u64 {
 fn add_stops(why: &mut Why, dead: &Dead) {
     let total = dead.case.stops.total_ns(dead.t);
     if total >= STOP_NS {
-        let _ = write!(why.what, "; it had been stopped for {}", length(total));
+        why.add(&format!("; it had been stopped for {}", length(total)));
     }
 }
 

@@ -1,8 +1,9 @@
 //! Endings that are passed up: 128 + n where a child died of n, and wrappers that end themselves as
 //! their child did.
 //!
-//! A shell whose last command was ended by signal n exits 128 + n; `script -e`, `env`, supervisors and
-//! shells around it repeat that number. Others (`timeout`, `sudo`, `bash` for SIGINT) send themselves
+//! A shell whose last command was ended by signal n exits 128 + n, a Python program that hands its
+//! child's status to `sys.exit` 256 - n; `script -e`, `env`, supervisors and shells around it repeat
+//! that number. Others (`timeout`, `sudo`, `bash` for SIGINT) send themselves
 //! the signal. Either way the interesting place is further down.
 
 use std::sync::Arc;
@@ -26,10 +27,15 @@ pub fn stands_for(status: WaitStatus) -> Option<i32> {
         .map(|code| code - 128)
 }
 
-/// The signal that ended a process or that its exit code may stand for.
+/// The signal that ended a process or that its exit code may stand for: also 256 - n, which is what is
+/// left of the -n that Python has for a child's end.
 #[must_use]
 pub fn number(status: WaitStatus) -> Option<i32> {
-    status.signal().or(stands_for(status))
+    let negative = || {
+        let code = status.exit_code()?;
+        (193..=255).contains(&code).then(|| 256 - code)
+    };
+    status.signal().or(stands_for(status)).or_else(negative)
 }
 
 /// Where the ending of `process` comes from, if a child ended the same way.

@@ -147,7 +147,7 @@ mod tests {
         async fn time_passes_when_told() {}
         proptest! {
             #[test]
-            fn l1_anything_goes(
+            fn l1_anything_goes_in(
                 x in 0..1,
             ) {}
         }
@@ -177,7 +177,7 @@ mod tests {
     const GOOD: [(&str, &str); 5] = [
         ("C1", "`c1_n3_a_crash_is_a_crash`, and `cargo xtask bench`"),
         ("N3", "`c1_n3_a_crash_is_a_crash`"),
-        ("L1", "`l1_anything_goes`, `a_second_one_like_it`"),
+        ("L1", "`l1_anything_goes_in`, `a_second_one_like_it`"),
         ("R1", "`r1_a_program_of_its_own`"),
         ("R2", "`time_passes_when_told` with `tokio_time`"),
     ];

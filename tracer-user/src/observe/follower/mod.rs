@@ -58,7 +58,6 @@ pub(super) struct Follower<'a> {
     /// once.
     sender: Option<(ProcKey, Vec<u8>)>,
     scenes: Scenes,
-    lost_some: bool,
 }
 
 impl<'a> Follower<'a> {
@@ -99,7 +98,6 @@ impl<'a> Follower<'a> {
             root_signals: Vec::new(),
             sender: None,
             scenes: Scenes::default(),
-            lost_some: false,
         }
     }
 

@@ -111,7 +111,7 @@ impl Follower<'_> {
 
     /// Looks once more at a workload whose end may be among what was lost.
     pub(in crate::observe) fn last_look(&mut self) {
-        if !self.lost_some || self.target_ended {
+        if !self.scenes.lost_some || self.target_ended {
             return;
         }
         let Some(target) = self.target else { return };
@@ -135,7 +135,7 @@ impl Follower<'_> {
             .as_mut()
             .map(Kernel::new_losses)
             .unwrap_or_default();
-        self.lost_some |= !losses.is_empty();
+        self.scenes.lost_some |= !losses.is_empty();
         for (reason, count) in losses {
             self.records.push(Record {
                 t: now,

@@ -36,6 +36,8 @@ pub(super) struct Scenes {
     folders: Vec<PathBuf>,
     /// The target is about to end by a signal.
     doomed: bool,
+    /// Something was lost, the target's end perhaps.
+    pub(super) lost_some: bool,
 }
 
 impl Scenes {

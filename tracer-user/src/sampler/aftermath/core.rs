@@ -3,8 +3,6 @@
 //! Source: core(5). A pattern that asks for what is not known any more (the user, the image's path) is
 //! not guessed at.
 
-use std::fmt::Write as _;
-
 use std::{
     fs,
     os::unix::fs::MetadataExt,
@@ -95,7 +93,8 @@ fn expand(pattern: &str, uses_pid: bool, facts: &CoreFacts<'_>, time_s: u64) -> 
         }
     }
     if uses_pid && !has_pid {
-        let _ = write!(name, ".{}", facts.pid_inner);
+        name.push('.');
+        name.push_str(&facts.pid_inner.to_string());
     }
     Some(name)
 }

@@ -58,7 +58,7 @@ fn status() -> impl Strategy<Value = u32> {
     prop_oneof![
         (0_u32..256).prop_map(|code| code << 8),
         prop::sample::select(vec![137_u32, 143, 139]).prop_map(|code| code << 8),
-        number().prop_map(|signal| signal.unsigned_abs()),
+        number().prop_map(i32::unsigned_abs),
         number().prop_map(|signal| signal.unsigned_abs() | 0x80),
     ]
 }
