@@ -11,6 +11,7 @@ use crate::fingerprint;
 ///
 /// # Panics
 /// When that is not the same.
+#[must_use]
 pub fn target(data: &[u8]) -> u64 {
     let sealed = read(data);
     // Behind the checksum, where no mutation would ever get.

@@ -15,6 +15,7 @@ use crate::{about, fingerprint, journal::written_and_read};
 ///
 /// # Panics
 /// When the journal says something else than the kernel did.
+#[must_use]
 pub fn target(data: &[u8]) -> u64 {
     let mut event = match decode(data, DecodeUnits { page_kb: 4 }) {
         Ok(event) => event,

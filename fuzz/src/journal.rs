@@ -17,6 +17,7 @@ use crate::{about, fingerprint};
 ///
 /// # Panics
 /// When a reader contradicts itself, or a record is not what was written.
+#[must_use]
 pub fn target(data: &[u8]) -> u64 {
     let (_, raw) = read(data);
     let sealed = seal(data);

@@ -9,6 +9,20 @@
 //! * `cargo xtask fuzz [--seconds N] [TARGET…]`: any stable compiler, mutations without coverage; CI
 //!   does it for a few seconds a target.
 //! * `cargo +nightly fuzz run --features libfuzzer TARGET`: libFuzzer, for hours.
+#![expect(
+    clippy::expect_used,
+    reason = "a target that panics is how a fuzzer is told"
+)]
+
+#![expect(
+    clippy::expect_used,
+    reason = "a panic is how a target says what it found"
+)]
+#![expect(
+    clippy::must_use_candidate,
+    clippy::naive_bytecount,
+    reason = "targets are run for what they find, and inputs are small"
+)]
 
 pub mod enrollment;
 pub mod event;

@@ -8,6 +8,7 @@ use crate::{about, fingerprint};
 ///
 /// # Panics
 /// When an argument comes or goes, the count is wrong, or redacting again finds more.
+#[must_use]
 pub fn target(data: &[u8]) -> u64 {
     let nuls = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == 0).count();
     let mut once = data.to_vec();

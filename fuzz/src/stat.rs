@@ -8,6 +8,7 @@ use crate::fingerprint;
 ///
 /// # Panics
 /// When a name that was read is longer than the kernel's.
+#[must_use]
 pub fn target(data: &[u8]) -> u64 {
     let stat = ProcStat::parse(data);
     let statm = ProcStatm::parse(data);

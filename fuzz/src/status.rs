@@ -10,6 +10,7 @@ use tracer::procfs::{
 use crate::{about, fingerprint};
 
 /// Parses it as each of them.
+#[must_use]
 pub fn target(data: &[u8]) -> u64 {
     let status = ProcStatus::parse(data);
     let mut inodes = Vec::new();

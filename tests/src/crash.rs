@@ -54,6 +54,14 @@ pub fn kill(pid: i32, signal: Signal) -> Result<()> {
 /// It does not go.
 pub fn end(pid: i32) -> Result<()> {
     kill(pid, Signal::KILL)?;
+    until_gone(pid)
+}
+
+/// Waits until a process has ended.
+///
+/// # Errors
+/// It lives on.
+pub fn until_gone(pid: i32) -> Result<()> {
     wait_for("the target to be gone", PATIENCE, || {
         Ok(matches!(proc::state(pid), None | Some('Z')).then_some(()))
     })

@@ -124,6 +124,22 @@ pub fn read_epochs(folder: &Path) -> Result<Vec<Record>> {
     Ok(records)
 }
 
+/// Reads the whole lines that the journals of a session have so far, whoever was killed over them.
+///
+/// # Errors
+/// A whole line is broken.
+pub fn read_so_far(folder: &Path) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    for epoch in 0_u32.. {
+        let path = folder.join(format!("journal.{epoch}.jsonl"));
+        if !path.exists() {
+            break;
+        }
+        records.extend(read_growing(&path)?);
+    }
+    Ok(records)
+}
+
 /// Reads what a journal that is still being written has so far: whole lines only.
 ///
 /// # Errors

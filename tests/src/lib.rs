@@ -9,6 +9,7 @@ pub mod check;
 pub mod crash;
 pub mod exec;
 pub mod facts;
+pub mod fatal;
 pub mod hold;
 pub mod journal;
 pub mod launch;
@@ -21,7 +22,10 @@ pub mod room;
 pub mod session;
 pub mod sys;
 pub mod told;
+pub mod torture;
 pub mod truth;
+pub mod unattended;
+pub mod verdict;
 pub mod wait;
 
 /// One line on stderr, for fixtures; a closed stderr is not their concern.

@@ -60,6 +60,14 @@ impl Pty {
             .spawn()
     }
 
+    /// The path of the slave.
+    ///
+    /// # Errors
+    /// As `ptsname(3)`.
+    pub fn slave_name(&self) -> Result<String> {
+        Ok(ptsname(&self.master, Vec::new())?.into_string()?)
+    }
+
     /// Changes the size; the kernel sends SIGWINCH to the foreground group.
     ///
     /// # Errors

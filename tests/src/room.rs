@@ -51,6 +51,12 @@ impl Room {
         })
     }
 
+    /// Leaves the files for a person to look at; where they are. What was pinned goes.
+    #[must_use]
+    pub fn keep(self) -> PathBuf {
+        self.folder.keep()
+    }
+
     /// A file of the room.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {

@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::ptr;
 
 mod births;
+pub mod calls;
 
 pub use births::{clone, fork, fork_as};
 

@@ -8,7 +8,8 @@ use tracer_tests::room::Room;
 use tracer_tests::wait::PATIENCE;
 
 /// How each of the five is to be told: by the observer's ending and cause, the verdict's outcome and
-/// cause, subtype, and completeness.
+/// cause, subtype, and completeness. The kernel goes on recording for an observer that is gone, so that the
+/// end of its target is known and nothing is missing.
 const ENDINGS: [(&str, [&str; 6]); 5] = [
     (
         "clean",
@@ -46,12 +47,7 @@ const ENDINGS: [(&str, [&str; 6]); 5] = [
     (
         "crash",
         [
-            "crashed",
-            "SIGSEGV",
-            "unknown",
-            "unknown",
-            "crashed",
-            "incomplete",
+            "crashed", "SIGSEGV", "signaled", "killed", "crashed", "complete",
         ],
     ),
     (
@@ -59,10 +55,10 @@ const ENDINGS: [(&str, [&str; 6]); 5] = [
         [
             "crashed",
             "the observer was killed, or crashed without a word",
-            "unknown",
-            "unknown",
+            "signaled",
+            "killed",
             "crashed",
-            "incomplete",
+            "complete",
         ],
     ),
 ];

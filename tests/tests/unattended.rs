@@ -1,165 +1,17 @@
 //! Nobody observes: tracer is killed with SIGKILL, its command goes on, and recovery tells the rest.
 
-use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use rustix::process::Signal;
 use serde_json::Value;
-use tracer_tests::check::{expect_order, until_armed};
 use tracer_tests::facts::Facts;
-use tracer_tests::launch::Running;
 use tracer_tests::place;
 use tracer_tests::room::Room;
-use tracer_tests::session::{Session, lost_total};
+use tracer_tests::session::Session;
 use tracer_tests::sys;
-use tracer_tests::wait::{PATIENCE, readable, stretched, wait_for};
-
-/// A command under tracer that waits for a line before it does its work.
-struct Watched {
-    room: Room,
-    tracer: Option<Running>,
-    folder: PathBuf,
-    root: i32,
-    go: PathBuf,
-}
-
-impl Watched {
-    fn start(script: &str, options: &[&str]) -> Result<Self> {
-        let room = Room::new()?;
-        let go = room.path("go");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &go,
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::RWXU,
-            0,
-        )?;
-        let script = format!("read go < {}; {script}", place::text(&go)?);
-        let tracer = room
-            .run()?
-            .args(["-q", "--require-trace"])
-            .args(options)
-            .command(["sh", "-c", &script])
-            .spawn()?;
-        let (folder, _) = until_armed(&room, &tracer)?;
-        let records = tracer_tests::journal::read_growing(&folder.join("journal.0.jsonl"))?;
-        let pid = records[0].value["root"]["pid"].as_i64().context("root")?;
-        Ok(Self {
-            room,
-            tracer: Some(tracer),
-            folder,
-            root: i32::try_from(pid)?,
-            go,
-        })
-    }
-
-    fn pidfd(&self) -> Result<std::os::fd::OwnedFd> {
-        let root = Pid::from_raw(self.root).context("pid 0")?;
-        Ok(pidfd_open(root, PidfdFlags::empty())?)
-    }
-
-    /// Kills tracer as nothing can be caught.
-    fn kill(&mut self) -> Result<()> {
-        let tracer = self.tracer.take().context("killed already")?;
-        tracer.signal(Signal::KILL)?;
-        let ended = tracer.finish(PATIENCE)?;
-        ensure!(ended.signal == Some(9), "{ended:?}");
-        Ok(())
-    }
-
-    /// Lets the command begin.
-    fn go(&self) -> Result<()> {
-        // The command opens the other end first or we wait for it: both are alive.
-        Ok(std::fs::write(&self.go, "go\n")?)
-    }
-
-    /// Waits for the command's end.
-    fn until_over(&self, pidfd: &std::os::fd::OwnedFd) -> Result<()> {
-        let over = readable(pidfd, stretched(PATIENCE))?;
-        ensure!(over, "the command {} is still running", self.root);
-        Ok(())
-    }
-
-    fn recover(&self) -> Result<Value> {
-        let launch = self.room.tracer("recover")?.arg("--json");
-        let done = launch.finish(PATIENCE)?.expect_code(0)?;
-        Ok(serde_json::from_slice(&done.stdout)?)
-    }
-
-    /// Recovers the session and reads it.
-    fn recovered(&self) -> Result<Session> {
-        let report = self.recover()?;
-        ensure!(report["counts"]["recovered"] == 1, "{report}");
-        self.nothing_is_left()?;
-        Session::read(&self.folder)
-    }
-
-    fn nothing_is_left(&self) -> Result<()> {
-        let left: Vec<_> = std::fs::read_dir(self.room.pins())?.collect();
-        ensure!(left.is_empty(), "pins are left: {left:?}");
-        Ok(())
-    }
-
-    /// The programs of the session's pinned links.
-    fn programs(&self) -> Result<Vec<u32>> {
-        let mut programs = Vec::new();
-        for session in std::fs::read_dir(self.room.pins())? {
-            for file in std::fs::read_dir(session?.path())? {
-                let path = file?.path();
-                let name = path.file_name().context("name")?.to_string_lossy();
-                if name.starts_with("on_") {
-                    let path = CString::new(path.as_os_str().as_bytes())?;
-                    programs.push(sys::program_of_link(&path)?);
-                }
-            }
-        }
-        ensure!(programs.len() >= 3, "{programs:?}");
-        Ok(programs)
-    }
-}
-
-fn until_gone(programs: &[u32]) -> Result<()> {
-    wait_for("the programs to be gone", PATIENCE, || {
-        for &program in programs {
-            if sys::program_exists(program)? {
-                return Ok(None);
-            }
-        }
-        Ok(Some(()))
-    })
-}
-
-/// Every event is there, once and in order, although nobody observed.
-fn expect_whole(session: &Session) -> Result<()> {
-    let account = &session.summary["completeness"];
-    ensure!(lost_total(account) == 0, "lost is not empty: {account}");
-    ensure!(
-        session.count("loss") + session.count("gap") == 0,
-        "{account}"
-    );
-    ensure!(account["alive"] == 0, "{account}");
-    for (kind, key) in [("fork", "forks"), ("exec", "execs"), ("exit", "exits")] {
-        ensure!(account[key] == session.count(kind), "{key}: {account}");
-    }
-    ensure!(account["forks"] == account["exits"], "{account}");
-    // Rows could not be taken, and the line at hand may be torn; nothing else is missing.
-    let may = ["the observer crashed", "1 × line cut off by the crash"];
-    for reason in account["reasons"].as_array().context("reasons")? {
-        ensure!(may.iter().any(|known| reason == known), "{account}");
-    }
-    let mut seen = std::collections::HashSet::new();
-    for record in &session.journal {
-        if ["fork", "exec", "exit", "signal", "oom"].contains(&record.kind.as_str()) {
-            let pid = record.small("pid")?;
-            let sign = (record.t, &record.kind, pid, record.value["signal"].clone());
-            ensure!(seen.insert(sign), "twice: {}", record.value);
-        }
-    }
-    expect_order(session)
-}
+use tracer_tests::unattended::{Watched, expect_whole, until_gone};
+use tracer_tests::wait::{PATIENCE, wait_for};
 
 #[test]
 fn c4_what_runs_while_tracer_is_dead_is_told_by_recovery_as_if_it_had_lived() -> Result<()> {

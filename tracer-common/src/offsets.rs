@@ -163,6 +163,13 @@ offsets! {
     /// `k_sigaction.sa.sa_handler`, 8 bytes.
     sigaction_handler,
 
+    /// 1 when `task_struct` keeps `pid`, `tgid`, `real_parent`, `group_leader` and `thread_pid` at the
+    /// distances that the programs know, so that one reading gives them all.
+    names_are_close,
+    /// 1 when `task_struct.comm` begins 16 bytes behind `cred`.
+    cred_is_near_comm,
+    /// 1 when `signal_struct.flags` is 20 bytes behind `group_exit_code`.
+    ending_is_close,
     /// 1 when `sched_process_exit` says whether the group is dead (since 6.16), else 0.
     exit_has_group_dead,
     /// 1 when `mark_victim` passes a task, 0 when it passes only a pid.

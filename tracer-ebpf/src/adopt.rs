@@ -135,7 +135,7 @@ pub(crate) fn try_adopt(task: Probed, control: *mut Control, is_born: bool) -> O
     // Any thread speaks for its process: by the time its leader is looked at, another thread may have
     // taken its place by exec, and would be looked at under the number it had before.
     let leader = task.follow(off!(task_group_leader));
-    let sight = Sight::of_leader(leader);
+    let sight = Sight::of(leader);
     let parent = Sight::of(leader.follow(off!(task_real_parent)));
     // SAFETY: a helper without arguments. Taken first: who was made later than this is not counted.
     let now_ns = unsafe { bpf_ktime_get_boot_ns() };

@@ -23,7 +23,7 @@ use tracer_common::{
 use crate::{
     maps::{EVENTS, EXEC_SCRATCH, FILENAME_BUF, TRACKED},
     process::tracked_ref,
-    read::{Direct, Object, at_most, comm_into, off},
+    read::{Direct, Object, at_most, cred_and_comm_into, off, together},
     send::{RECORD_HEADER, control, count, count_by, header, wake_flags, wake_if_idle},
 };
 
@@ -79,13 +79,18 @@ fn try_exec<const SCRATCH: u32>(ctx: &BtfTracePointContext) -> Option<()> {
     let record = EXEC_SCRATCH.get_ptr_mut(SCRATCH)?;
     let bprm = Direct(ctx.arg(2));
     let mm = task.probed().follow(off!(task_mm));
-    let argv_start: u64 = mm.get(off!(mm_arg_start));
-    let argv_end: u64 = mm.get(off!(mm_arg_end));
+    let (argv_start, argv_end): (u64, u64) =
+        if off!(mm_arg_end) == off!(mm_arg_start).wrapping_add(8) {
+            // SAFETY: integers only.
+            let [start, end]: [u64; 2] = unsafe { together(mm, off!(mm_arg_start)) };
+            (start, end)
+        } else {
+            (mm.get(off!(mm_arg_start)), mm.get(off!(mm_arg_end)))
+        };
     let maxrss = task
         .probed()
         .follow(off!(task_signal))
         .get(off!(signal_maxrss));
-    let euid = task.probed().follow(off!(task_cred)).get(off!(cred_euid));
     let tid = task.get(off!(task_pid));
     let argc = bprm.get(off!(bprm_argc));
     let filename: u64 = bprm.get(off!(bprm_filename));
@@ -139,12 +144,12 @@ fn try_exec<const SCRATCH: u32>(ctx: &BtfTracePointContext) -> Option<()> {
         let event = &raw mut (*record).event;
         (*event).header = header(KIND_EXEC, flags);
         (*event).process = tracked_ref(&*entry, tgid, tid);
-        comm_into(&raw mut (*event).comm, task);
+        let cred = cred_and_comm_into(&raw mut (*event).comm, task.probed());
         (*event).argv_total = argv_total;
         (*event).old_tid_init = ctx.arg(1);
         (*event).exec_no = (*entry).execs;
         (*event).argc = argc;
-        (*event).euid = euid;
+        (*event).euid = cred.get(off!(cred_euid));
         (*event).filename_len = filename_len as u16;
         (*event).argv_len = argv_len as u16;
         (*event).reserved = 0;

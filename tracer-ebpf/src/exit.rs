@@ -17,8 +17,8 @@ use tracer_common::{
 use crate::{
     exec::count_missed,
     maps::TRACKED,
-    process::{Sight, image_peak, tracked_ref},
-    read::{Direct, Object, Probed, atomic_add, comm_into, off},
+    process::{Names, Sight, image_peak, tracked_ref},
+    read::{Direct, Object, Probed, atomic_add, comm_into, off, together},
     send::{control, count, header, reserve, submit, watched},
 };
 
@@ -147,18 +147,21 @@ fn report(
     source: Source,
 ) -> Option<()> {
     let signal = task.follow(off!(task_signal));
+    let names = Names::of(task);
+    let (tid, group_leader) = (names.pid, Probed(names.group_leader));
     let (leader, parent, image_rss) = match source {
         Source::Hook => {
-            let leader = task.follow(off!(task_group_leader));
-            let parent = Sight::of(leader.follow(off!(task_real_parent)));
-            (leader, Some(parent), image_peak(task))
+            let is_leader = group_leader.address() == task.address();
+            let parent = match is_leader {
+                true => names.real_parent,
+                false => group_leader.get(off!(task_real_parent)),
+            };
+            let parent = Sight::of_likely_leader(Probed(parent));
+            (group_leader, Some(parent), image_peak(task))
         }
         Source::Freed => (task, None, 0),
     };
-    let tid = task.get(off!(task_pid));
-    let exec_id: u32 = leader.get(off!(task_self_exec_id));
-    let signal_flags: u32 = signal.get(off!(signal_flags));
-    let group_status: u32 = signal.get(off!(signal_group_exit_code));
+    let (group_status, signal_flags) = ending(signal);
     let leader_status: u32 = leader.get(off!(task_exit_code));
     let maxrss: u64 = signal.get(off!(signal_maxrss));
     let status = if signal_flags & SIGNAL_GROUP_EXIT != 0 {
@@ -178,7 +181,10 @@ fn report(
         flags |= FLAG_TOTALS_PARTIAL;
         count(TOTALS_PARTIAL);
     }
-    count_missed(exec_id.wrapping_sub(last.exec_id));
+    if off!(programs_can_be_skipped) == 1 {
+        let exec_id: u32 = leader.get(off!(task_self_exec_id));
+        count_missed(exec_id.wrapping_sub(last.exec_id));
+    }
 
     let mut record = reserve::<ExitEvent>(KIND_EXIT)?;
     let event = record.as_mut_ptr();
@@ -209,6 +215,27 @@ fn report(
     }
     submit(record, KIND_EXIT, control, watched(control, tgid));
     Some(())
+}
+
+/// Status and flags of a group's end.
+#[inline(always)]
+fn ending(signal: Probed) -> (u32, u32) {
+    /// As since Linux 5.10 at the latest.
+    #[repr(C)]
+    struct Ending {
+        group_exit_code: u32,
+        between: [u32; 4],
+        flags: u32,
+    }
+    if off!(ending_is_close) == 1 {
+        // SAFETY: integers only.
+        let ending: Ending = unsafe { together(signal, off!(signal_group_exit_code)) };
+        return (ending.group_exit_code, ending.flags);
+    }
+    (
+        signal.get(off!(signal_group_exit_code)),
+        signal.get(off!(signal_flags)),
+    )
 }
 
 /// The hook's second argument, a bool, on kernels that pass it.

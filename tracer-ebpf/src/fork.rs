@@ -12,14 +12,13 @@ use aya_ebpf::{
 use tracer_common::{
     control::{TRACKED_SHARES_MM, Tracked},
     event::{EventHeader, ForkEvent, KIND_FORK},
-    ids::ProcRef,
     loss::{MAP_FULL, THREADS},
 };
 
 use crate::{
     maps::TRACKED,
-    process::{Sight, tracked_ref},
-    read::{Direct, Object, Probed, atomic_add, comm_into, off},
+    process::{Names, Sight, tracked_ref},
+    read::{Direct, Object, Probed, atomic_add, cred_and_comm_into, off},
     send::{control, count, header, reserve, submit},
 };
 
@@ -100,7 +99,9 @@ fn try_fork(
 
     // SAFETY: map values; the entry stays, for its process is running this.
     let (creator_entry, control_now) = unsafe { (&*entry, &*control) };
-    let child_ref = Sight::of_leader(child).named(control_now);
+    let names = Names::of(child.probed());
+    let parent = Probed(names.real_parent);
+    let child_ref = Sight::of_leader(child, &names).named(control_now);
     let tracked = Tracked {
         start_boottime_ns: child_ref.start_boottime_ns,
         threads_made: 1,
@@ -133,12 +134,8 @@ fn try_fork(
     }
 
     let creator_ref = tracked_ref(creator_entry, creator_tgid, creator_tid);
-    let parent = child.probed().follow(off!(task_real_parent));
-    let parent_ref = if parent.get::<u32>(off!(task_tgid)) == creator_tgid {
-        ProcRef {
-            tid_init: parent.get(off!(task_pid)),
-            ..creator_ref
-        }
+    let parent_ref = if parent.address() == creator.address() {
+        creator_ref
     } else {
         Sight::of(parent).named(control_now)
     };
@@ -184,8 +181,8 @@ pub(crate) unsafe fn fill(
     // SAFETY: the caller's promise.
     unsafe {
         (*event).header = header;
-        comm_into(&raw mut (*event).comm, child);
+        let cred = cred_and_comm_into(&raw mut (*event).comm, child.probed());
         (*event).depth = depth;
-        (*event).uid = child.probed().follow(off!(task_cred)).get(off!(cred_uid));
+        (*event).uid = cred.get(off!(cred_uid));
     }
 }

@@ -10,7 +10,7 @@ use tracer_common::event::{FLAG_OOM_FIGURES, KIND_OOM, OomEvent};
 
 use crate::{
     maps::TRACKED,
-    process::{RSS_ANON, RSS_FILE, RSS_SHMEM, Sight, rss_counter, tracked_ref},
+    process::{Sight, resident, tracked_ref},
     read::{Direct, Object, Probed, comm_into, off},
     send::{control, header, reserve, submit},
 };
@@ -38,7 +38,7 @@ fn try_task(ctx: &BtfTracePointContext) -> Option<()> {
     } else {
         FLAG_OOM_FIGURES
     };
-    let mm = mm.address();
+    let [file, anon, shmem] = resident(mm);
     let adj: i16 = victim
         .follow(off!(task_signal))
         .get(off!(signal_oom_score_adj));
@@ -53,9 +53,9 @@ fn try_task(ctx: &BtfTracePointContext) -> Option<()> {
         (*event).trigger = Sight::of(Probed(bpf_get_current_task())).named(&*control);
         comm_into(&raw mut (*event).comm, victim);
         (*event).total_vm_pages = total_vm;
-        (*event).anon_rss_pages = rss_counter(mm, RSS_ANON);
-        (*event).file_rss_pages = rss_counter(mm, RSS_FILE);
-        (*event).shmem_rss_pages = rss_counter(mm, RSS_SHMEM);
+        (*event).anon_rss_pages = anon;
+        (*event).file_rss_pages = file;
+        (*event).shmem_rss_pages = shmem;
         (*event).oom_score_adj = i32::from(adj);
         (*event).reserved = 0;
     }

@@ -105,6 +105,25 @@ impl Object for Probed {
     }
 }
 
+/// Several fields that lie as in `T`, in one reading.
+///
+/// # Safety
+/// Any bytes are a `T`.
+#[inline(always)]
+pub(crate) unsafe fn together<T>(object: Probed, first: u32) -> T {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the destination is a `T` of ours; the helper writes all of it (zeros on a fault), and the
+    // caller promises that it is one then.
+    unsafe {
+        bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            (object.0 + u64::from(first)) as *const c_void,
+        );
+        value.assume_init()
+    }
+}
+
 /// Copies a task's name to `to`. A byte array cannot be loaded directly.
 ///
 /// # Safety
@@ -125,6 +144,32 @@ pub(crate) unsafe fn comm_into(to: *mut [u8; COMM_LEN], task: impl Object) {
             (task.address() + u64::from(offset)) as *const c_void,
         );
     }
+}
+
+/// A task's credentials; its name goes to `to`.
+///
+/// # Safety
+/// `to` is writable.
+#[inline(always)]
+pub(crate) unsafe fn cred_and_comm_into(to: *mut [u8; COMM_LEN], task: Probed) -> Probed {
+    /// As since Linux 5.3: between the two is a pointer to a key.
+    #[repr(C)]
+    struct CredAndComm {
+        cred: u64,
+        key: u64,
+        comm: [u64; COMM_LEN / 8],
+    }
+    if off!(cred_is_near_comm) == 1 {
+        // SAFETY: integers only; the caller's promise.
+        unsafe {
+            let both: CredAndComm = together(task, off!(task_cred));
+            to.cast::<[u64; COMM_LEN / 8]>().write(both.comm);
+            return Probed(both.cred);
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { comm_into(to, task) };
+    task.follow(off!(task_cred))
 }
 
 /// The smaller of `value` and `MAX`, in a form no optimiser can take from the verifier's sight.

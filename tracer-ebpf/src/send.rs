@@ -5,7 +5,7 @@
 //! ring fills, and for what somebody waits for.
 
 use aya_ebpf::{
-    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_PROD_POS},
     helpers::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
     maps::ring_buf::RingBufEntry,
 };
@@ -94,20 +94,18 @@ pub(crate) fn wake_flags(len: u64, urgent: bool) -> u64 {
     }
 }
 
-/// Whether this record carried the ring's fill over 1/8, or over the next 1/64 beyond that. Waking at
-/// every record of a filling ring would cost most when there is least time.
+/// Whether the ring is more than 1/8 full, asked once for each 1/64 that is written. Waking at every
+/// record of a filling ring would cost most when there is least time.
 #[inline(always)]
 fn crossed(len: u64) -> bool {
     let ring = u64::from(frozen(&RING_BYTES));
     let threshold = ring / u64::from(WAKE_AT_PART);
-    let fill = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA));
-    if fill < threshold {
-        return false;
-    }
-    // Two fills lie in different steps exactly when they differ in a bit from the step's up.
+    // Two positions lie in different steps exactly when they differ in a bit from the step's up. The
+    // producers' own position is at hand; how full the ring is depends on the reader's, which is not.
     let step = threshold / 8;
-    let before = fill.wrapping_sub(len);
-    before < threshold || (fill ^ before) >= step
+    let position = EVENTS.query(u64::from(BPF_RB_PROD_POS));
+    (position ^ position.wrapping_sub(len)) >= step
+        && EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) >= threshold
 }
 
 /// Wakes the reader if it sleeps, once for each time it went to sleep. `flags` are those the record

@@ -59,9 +59,6 @@ fn on_signal(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn try_signal(ctx: &BtfTracePointContext) -> Option<()> {
-    let target = Direct(ctx.arg(2));
-    let tgid: u32 = target.get(off!(task_tgid));
-    let entry = TRACKED.get_ptr_mut(tgid)?;
     let signal: i32 = ctx.arg(0);
     // Not a typed pointer: it may be one of two small numbers.
     let info: u64 = ctx.arg(1);
@@ -75,6 +72,9 @@ fn try_signal(ctx: &BtfTracePointContext) -> Option<()> {
     if signal == SIGCHLD && code > 0 {
         return None;
     }
+    let target = Direct(ctx.arg(2));
+    let tgid: u32 = target.get(off!(task_tgid));
+    let entry = TRACKED.get_ptr_mut(tgid)?;
     let control = control()?;
     // The helper that gives a typed pointer came with 5.11; signals are rare enough to do without.
     // SAFETY: a helper without arguments.
@@ -159,7 +159,9 @@ unsafe fn fill(event: *mut SignalEvent, flags: u16, sender: Probed, control: *co
     unsafe {
         (*event).header = header(KIND_SIGNAL, flags);
         (*event).sender = Sight::of(sender).named(&*control);
-        comm_into(&raw mut (*event).sender_comm, sender);
+        // Threads may have names of their own; people know the process's.
+        let leader = sender.follow(off!(task_group_leader));
+        comm_into(&raw mut (*event).sender_comm, leader);
         (*event).sender_uid = sender.follow(off!(task_cred)).get(off!(cred_uid));
     }
 }
@@ -170,9 +172,11 @@ unsafe fn fill(event: *mut SignalEvent, flags: u16, sender: Probed, control: *co
 /// `more` is part of a record of ours, `control` a map value.
 #[inline(always)]
 unsafe fn tell_more(more: *mut SignalSender, sender: Probed, control: *const Control) {
+    // The parent is the thread that forked.
     let parent = sender
         .follow(off!(task_group_leader))
-        .follow(off!(task_real_parent));
+        .follow(off!(task_real_parent))
+        .follow(off!(task_group_leader));
     let mm = sender.follow(off!(task_mm));
     let start: u64 = mm.get(off!(mm_arg_start));
     let end: u64 = mm.get(off!(mm_arg_end));

@@ -104,6 +104,21 @@ pub struct RecoverConfig {
     pub foreign_dirs: Vec<PathBuf>,
 }
 
+/// `tracer recover --resume`.
+#[derive(Debug, Clone)]
+pub struct ResumeConfig {
+    /// Where sessions are, where the user said so.
+    pub state_dir: Option<PathBuf>,
+    /// Where links and maps are pinned, where the user said so.
+    pub bpffs: Option<PathBuf>,
+    /// Size of the ring buffer, bytes, where nothing is pinned.
+    pub ring_bytes: u32,
+    /// What people see.
+    pub show: Show,
+    /// Finished sessions to keep, the newest by their end; 0 keeps all.
+    pub keep: u32,
+}
+
 /// Whose end decides the exit code of `tracer run`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitFrom {

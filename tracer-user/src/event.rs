@@ -160,6 +160,10 @@ pub struct Signal {
 }
 
 /// What the kernel side saw around a signal at its generation.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and any of them may come together"
+)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Scene {
     /// The kernel sent it without details (`SEND_SIG_NOINFO`), for something the sender did or that

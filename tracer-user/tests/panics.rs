@@ -122,6 +122,8 @@ fn start(moment: &str, options: &[&str], text: &str) -> (tempfile::TempDir, std:
         .args(options)
         .args(["--", "sh", "-c", text])
         .current_dir(room.path())
+        // No state and no pins but the room's own.
+        .env(tracer::session::store::REFUSE_DEFAULT, "1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

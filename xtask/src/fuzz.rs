@@ -36,7 +36,7 @@ pub(crate) fn run(seconds: u64, seed: u64, targets: &[String]) -> Result<()> {
         "run",
         "--quiet",
         "--package=tracer-fuzz",
-        "--bin=mutate",
+        "--example=mutate",
         "--",
     ]);
     cargo.args([

@@ -9,6 +9,7 @@ mod program;
 mod run;
 mod test;
 mod tidy;
+mod torture;
 mod vm;
 
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Command {
     Ci(ci::Args),
     /// Give every parser of strangers' bytes odd ones for a while, without coverage.
     Fuzz(fuzz::Args),
+    /// Kill tracer at random moments, recover, and check that nothing is lost.
+    Torture(torture::Args),
     /// Run the core tests on other kernels in QEMU.
     Vm(vm::Args),
     /// Measure tracer beside its alternatives.
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::main(&args),
         Command::Ci(args) => ci::main(&args),
         Command::Fuzz(args) => fuzz::main(&args),
+        Command::Torture(args) => torture::main(&args),
         Command::Vm(args) => vm::main(&args),
         Command::Bench(args) => bench::main(&args),
         Command::Tidy(args) => tidy::main(&args),

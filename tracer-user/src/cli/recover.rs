@@ -10,11 +10,14 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{Failure, escape::printable};
+use super::{Failure, escape::printable, options::KEEP, show::Screen};
 use crate::{
-    config::RecoverConfig,
-    observe,
-    session::recover::{Found, Outcome, Report},
+    config::{RecoverConfig, ResumeConfig, Show},
+    observe::{self, Audience as _},
+    session::{
+        journal::escape::put_json,
+        recover::{Found, Outcome, Report},
+    },
 };
 
 /// Something could not be done.
@@ -42,6 +45,10 @@ pub(super) struct Args {
     #[arg(long = "foreign-dir", value_name = "DIR")]
     foreign_dirs: Vec<PathBuf>,
 
+    /// Go on recording a session whose tracer was killed and whose target lives, until that ends
+    #[arg(long, conflicts_with = "dry_run")]
+    resume: bool,
+
     /// Print one JSON object instead of lines
     #[arg(long)]
     json: bool,
@@ -49,6 +56,13 @@ pub(super) struct Args {
 
 pub(super) fn main(args: Args) -> Result<u8, Failure> {
     let as_json = args.json;
+    let resume = args.resume.then(|| ResumeConfig {
+        state_dir: args.state_dir.clone(),
+        bpffs: args.bpffs.clone(),
+        ring_bytes: tracer_common::limits::RING_BYTES,
+        show: Show::Block,
+        keep: KEEP,
+    });
     let config = RecoverConfig {
         state_dir: args.state_dir,
         bpffs: args.bpffs,
@@ -57,17 +71,49 @@ pub(super) fn main(args: Args) -> Result<u8, Failure> {
     };
     let report = observe::recover::recover(&config).map_err(|error| Failure::new(FAILED, error))?;
     let text = if as_json {
-        format!("{}\n", object(&report))
+        escaped(&object(&report))
     } else {
         lines(&report)
     };
     // Nobody is left to tell when stdout is gone; what was done is done.
     let _ = io::stdout().write_all(text.as_bytes());
+    if let Some(resume) = resume {
+        return go_on(&resume, &report);
+    }
     Ok(if report.count(Outcome::Failed) > 0 {
         FAILED
     } else {
         0
     })
+}
+
+/// Follows the oldest session that nobody watches.
+fn go_on(config: &ResumeConfig, report: &Report) -> Result<u8, Failure> {
+    let alive = report.found.iter();
+    let alive = alive.filter(|found| found.outcome == Outcome::Alive);
+    let mut alive = alive.filter_map(|found| found.session);
+    let Some(id) = alive.next() else {
+        return Ok(0);
+    };
+    let mut screen = Screen::announcing(config.show);
+    let others = alive.count();
+    if others > 0 {
+        screen.notice(&format!(
+            "{others} more with nobody to watch: run tracer recover --resume once for each"
+        ));
+    }
+    let ending = observe::resume(config, &id, &mut screen);
+    ending
+        .map(|ending| ending.exit_code)
+        .map_err(|error| Failure::new(FAILED, error))
+}
+
+/// One line of JSON, in which nothing a file calls itself reaches a terminal raw.
+fn escaped(object: &Value) -> String {
+    let mut line = Vec::new();
+    let _an_object = put_json(&mut line, object);
+    line.push(b'\n');
+    String::from_utf8_lossy(&line).into_owned()
 }
 
 fn object(report: &Report) -> Value {

@@ -1,5 +1,6 @@
 //! The beginning of a session: who observes whom, where and since when, on disk before anything runs.
 
+mod resumed;
 mod setup;
 
 use std::{
@@ -55,7 +56,6 @@ pub(super) struct Session {
     /// Where pins are, where the user said so.
     pub(super) bpffs: Option<PathBuf>,
     pub(super) info: SessionInfo,
-    redactor: Redactor,
     /// Nobody is to wait for a reader of `--json` any more.
     over: Arc<AtomicBool>,
     _watching: Watching,
@@ -108,8 +108,7 @@ impl Session {
             kernel.degraded.push(unpinned.degraded());
         }
         let mut info = session_info(proc, config, subject, clock, session_id);
-        let redactor = Redactor::new(config.redact);
-        redactor.session(&mut info);
+        Redactor::new(config.redact).session(&mut info);
         let _silent = slot::install(); // Without it a fatal signal ends us all the same.
         let options = recorder::Options {
             tee: lines.tee,
@@ -128,7 +127,6 @@ impl Session {
             keep: config.keep,
             bpffs: config.bpffs.clone(),
             info,
-            redactor,
             over: lines.over,
         })
     }
@@ -141,7 +139,7 @@ impl Session {
 
     /// What every command line passes through before it is recorded or shown.
     pub(super) fn redactor(&self) -> Redactor {
-        self.redactor
+        Redactor::of(&self.info)
     }
 
     /// The ticks `/proc` shows for a start time.
@@ -173,7 +171,7 @@ impl Session {
     pub(super) fn pinned(&self, pinned: &Pinned, latency_ns: u64) -> TargetBody {
         let target = &pinned.target;
         let mut cmdline = joined(target.argv());
-        let redacted = self.redactor.cmdline(&mut cmdline);
+        let redacted = self.redactor().cmdline(&mut cmdline);
         TargetBody::Pinned(record::Pinned {
             process: target.process(),
             rule: pinned.rule.name().to_owned(),
@@ -226,7 +224,7 @@ impl Session {
             return own;
         };
         let mut cmdline = joined(target.argv());
-        let redacted = self.redactor.cmdline(&mut cmdline);
+        let redacted = self.redactor().cmdline(&mut cmdline);
         Enrollment {
             pid: target.process().tgid.0,
             starttime_ticks: Some(self.ticks(target.start())),

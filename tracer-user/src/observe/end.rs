@@ -58,6 +58,7 @@ impl Follower<'_> {
             self.note(Note::waited(status.cast_unsigned()));
         }
         self.count_losses();
+        self.last_look();
         let (cpu_us, peak_rss_kb) = own_cost();
         self.note(Note::observer_cost(cpu_us, peak_rss_kb));
 

@@ -74,6 +74,21 @@ impl Kernel {
         })
     }
 
+    /// Goes on reading where another observer stopped; `told`: the losses that the journals know of.
+    pub(super) fn resume(
+        attached: Attached,
+        units: DecodeUnits,
+        told: Told,
+    ) -> Result<Self, ProbeError> {
+        let kernel = Self::new(attached, units.page_kb)?;
+        Ok(Self {
+            told,
+            // What the other has read was not marked by anybody.
+            marked: usize::MAX,
+            ..kernel
+        })
+    }
+
     /// Starts tracking a process and all that lives below it. `is_held`: it has done nothing yet.
     pub(super) fn adopt(&mut self, root: Tgid, is_held: bool) -> Result<Adoption, ProbeError> {
         self.control.set_urgent_exec(true);
@@ -118,6 +133,7 @@ impl Kernel {
                 Ok(event) => events.push(event),
                 Err(_) => *undecodable += 1,
             });
+        self.relieve();
         drained.more
     }
 
@@ -138,16 +154,21 @@ impl Kernel {
     /// So many records are in the journal's file: what they came from may go. An observer that is
     /// killed between writing and this leaves events that are in ring and journal; recovery knows
     /// them by their time and process.
-    ///
+    pub(super) fn written(&mut self, written: u64) {
+        while let Some(mark) = self.marks.front().filter(|mark| mark.accepted <= written) {
+            self.ring.release(mark.position);
+            self.marks.pop_front();
+        }
+    }
+
     /// Keeping must not cost new events their room: what takes more than half of the ring goes
     /// although it is still on its way to the file. Killed now, we lose it, and the kernel side's
     /// count of what it sent says how much.
-    pub(super) fn written(&mut self, written: u64) {
-        while let Some(mark) = self.marks.front()
-            && (mark.accepted <= written || self.ring.is_crowded())
-        {
-            self.ring.release(mark.position);
-            self.marks.pop_front();
+    fn relieve(&mut self) {
+        while self.is_pinned() && self.ring.is_crowded() {
+            let oldest = self.marks.pop_front().map(|mark| mark.position);
+            self.ring
+                .release(oldest.unwrap_or_else(|| self.ring.position()));
         }
     }
 

@@ -136,8 +136,9 @@ impl Unattended for Leftovers<'_> {
         let read = unattended::unattended(bpffs, &id, &session.dir, self.units);
         let read = read.map_err(|error: UnattendedError| chain(&error))?;
         Ok(read.map(|read| {
-            self.held.insert(id, read.pins);
-            read.records
+            let (records, pins) = read.into_records();
+            self.held.insert(id, pins);
+            records
         }))
     }
 

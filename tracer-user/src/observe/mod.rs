@@ -24,11 +24,13 @@ mod kernel;
 mod leftovers;
 mod losses;
 mod own;
+mod past;
 mod patience;
 pub mod pins;
 mod ready;
 pub mod recover;
 mod rescue;
+mod resume;
 mod terminal;
 mod unattended;
 
@@ -39,6 +41,7 @@ use self::{
 pub use self::{
     audience::{Audience, Ending},
     error::ObserveError,
+    resume::resume,
 };
 use crate::{
     config::{AttachConfig, RunConfig},

@@ -91,6 +91,11 @@ fn within(
     Ok(report)
 }
 
+/// The store with its sessions.
+pub(super) fn store(flag: Option<&Path>) -> Result<Store, ObserveError> {
+    Ok(Store::open(&state_dir(flag)?).map_err(SessionError::from)?)
+}
+
 fn state_dir(flag: Option<&Path>) -> Result<StateDir, ObserveError> {
     let uid = rustix::process::getuid().as_raw();
     let flag = flag.map(Path::to_path_buf);

@@ -42,10 +42,28 @@ pub(super) enum UnattendedError {
 
 /// What went on without an observer.
 pub(super) struct Unattended {
-    /// What no journal of the session holds yet, in the order in which it happened, losses last.
-    pub(super) records: Vec<Record>,
+    /// What no journal of the session holds yet, in the order in which it happened.
+    pub(super) events: Vec<Event>,
     /// The pins, held.
     pub(super) pins: Reopened,
+    /// The losses that the journals do not know of.
+    pub(super) losses: Vec<Record>,
+    /// Those they know of, with these.
+    pub(super) told: Told,
+    /// What the session is recorded with.
+    redactor: Redactor,
+}
+
+impl Unattended {
+    /// All that is to be recorded, and the pins.
+    pub(super) fn into_records(self) -> (Vec<Record>, Reopened) {
+        let mut records: Vec<Record> = self.events.into_iter().map(Record::from).collect();
+        for record in &mut records {
+            self.redactor.record(record);
+        }
+        records.extend(self.losses);
+        (records, self.pins)
+    }
 }
 
 /// Reads what the pins of a session hold and its journals in `dir` do not; `None` without pins.
@@ -61,8 +79,15 @@ pub(super) fn unattended(
     let unread = pins.unread(units)?;
     let mut recorded = Recorded::before(&unread);
     recorded.read(dir)?;
-    let records = recorded.rest(unread);
-    Ok(Some(Unattended { records, pins }))
+    let redactor = recorded.redactor.unwrap_or(Redactor::new(true));
+    let (events, losses, told) = recorded.rest(unread);
+    Ok(Some(Unattended {
+        events,
+        pins,
+        losses,
+        told,
+        redactor,
+    }))
 }
 
 /// By what an event is known again. What differs in nothing else is the same event.
@@ -164,33 +189,29 @@ impl Recorded {
         }
     }
 
-    /// What is to be added for the journal to hold everything.
-    fn rest(mut self, unread: Unread) -> Vec<Record> {
+    /// The events and losses that are to be added for the journal to hold everything, and the losses it
+    /// then knows of.
+    fn rest(mut self, unread: Unread) -> (Vec<Event>, Vec<Record>, Told) {
         let Unread {
             events,
             undecodable,
             counters,
             ..
         } = unread;
-        let mut records: Vec<Record> = events
+        let events: Vec<Event> = events
             .into_iter()
             .filter(|event| !self.takes(event))
-            .map(Record::from)
             .collect();
-        let redactor = self.redactor.unwrap_or(Redactor::new(true));
-        for record in &mut records {
-            redactor.record(record);
-        }
-        let t = records
+        let t = events
             .iter()
-            .map(|record| record.t)
+            .map(|event| event.t)
             .fold(self.last_t, BootNs::max);
 
         // Each event that was sent is in a journal, among the rest, or known to be lost; what is none
         // of these was on its way from the ring to the file.
         // Some of those in the ring may have been told of already.
         let undecodable = self.told.of(UNDECODABLE).max(undecodable);
-        let known = [records.len() as u64, undecodable, self.told.of(UNRECORDED)];
+        let known = [events.len() as u64, undecodable, self.told.of(UNRECORDED)];
         let accounted = known.into_iter().fold(
             self.events.saturating_add(self.dropped),
             u64::saturating_add,
@@ -203,12 +224,12 @@ impl Recorded {
             UNRECORDED.to_owned(),
             self.told.of(UNRECORDED).saturating_add(unrecorded),
         ));
-        let losses = self.told.news(losses);
-        records.extend(losses.into_iter().map(|(reason, count)| Record {
+        let losses = self.told.news(losses).into_iter();
+        let losses = losses.map(|(reason, count)| Record {
             t,
             body: Body::Loss { reason, count },
-        }));
-        records
+        });
+        (events, losses.collect(), self.told)
     }
 }
 
@@ -262,15 +283,17 @@ mod tests {
         for record in journal {
             recorded.add(record.t, &record.body);
         }
-        let (mut pids, mut losses) = (Vec::new(), Vec::new());
-        for record in recorded.rest(unread) {
-            match record.body {
-                Body::Event(EventKind::Fork(fork)) => pids.push(fork.child.tgid.0),
-                Body::Loss { reason, count } => losses.push((reason, count)),
-                other => panic!("{other:?}"),
-            }
-        }
-        (pids, losses)
+        let (events, losses, _) = recorded.rest(unread);
+        let pid = |event: Event| match event.kind {
+            EventKind::Fork(fork) => fork.child.tgid.0,
+            other => panic!("{other:?}"),
+        };
+        let loss = |record: Record| match record.body {
+            Body::Loss { reason, count } => (reason, count),
+            other => panic!("{other:?}"),
+        };
+        let pids = events.into_iter().map(pid).collect();
+        (pids, losses.into_iter().map(loss).collect())
     }
 
     fn journal(pids: impl IntoIterator<Item = u32>) -> Vec<Record> {

@@ -112,7 +112,7 @@ pub fn read_kernel(btf: &Btf<'_>) -> Result<KernelFacts, MissingField> {
     if let Some(stopped) = btf.stopped_at() {
         table.lose("BTF", &format!("what follows is missing: {stopped}"));
     }
-    let offsets = table.offsets();
+    let offsets = distances(&table.offsets());
     let hooks = table.hooks();
     match table.missing {
         Some(missing) => Err(missing),
@@ -121,6 +121,29 @@ pub fn read_kernel(btf: &Btf<'_>) -> Result<KernelFacts, MissingField> {
             degraded: table.degraded,
             hooks,
         }),
+    }
+}
+
+/// Finds out which fields the programs can read together: each reading costs as much as the rest of a
+/// field's way to user space.
+fn distances(known: &Offsets) -> Offsets {
+    let has = |first: u32, others: &[(u32, u32)]| {
+        let is_there = |&(field, behind)| first.checked_add(behind) == Some(field);
+        u32::from(others.iter().all(is_there))
+    };
+    Offsets {
+        names_are_close: has(
+            known.task_pid,
+            &[
+                (known.task_tgid, 4),
+                (known.task_real_parent, 16),
+                (known.task_group_leader, 64),
+                (known.task_thread_pid, 104),
+            ],
+        ),
+        cred_is_near_comm: has(known.task_cred, &[(known.task_comm, 16)]),
+        ending_is_close: has(known.signal_group_exit_code, &[(known.signal_flags, 20)]),
+        ..*known
     }
 }
 
@@ -207,6 +230,9 @@ impl Table<'_, '_> {
             sigaction_size: self.size("k_sigaction", DISPOSITION),
             sigaction_handler: self.field("k_sigaction", &["sa.sa_handler"], 8, DISPOSITION),
 
+            names_are_close: 0,
+            cred_is_near_comm: 0,
+            ending_is_close: 0,
             exit_has_group_dead: self.exit_has_group_dead(),
             mark_victim_is_task: self.mark_victim_is_task(),
             programs_can_be_skipped: self.programs_can_be_skipped(),

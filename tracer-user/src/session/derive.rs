@@ -34,6 +34,38 @@ pub trait Fold: Send + 'static {
     fn index_row(output: &Self::Output) -> Value;
 }
 
+/// Somebody who looks on while records are folded.
+pub trait Onlooker: Send + 'static {
+    /// Sees one record.
+    fn see(&mut self, t: BootNs, body: &Body);
+}
+
+/// A fold with somebody looking on, for reading a journal once.
+#[derive(Debug)]
+pub struct Watched<F, O> {
+    /// The fold.
+    pub fold: F,
+    /// Who looks on.
+    pub onlooker: O,
+}
+
+impl<F: Fold, O: Onlooker> Fold for Watched<F, O> {
+    type Output = F::Output;
+
+    fn apply(&mut self, seq: u64, t: BootNs, body: &Body) {
+        self.onlooker.see(t, body);
+        self.fold.apply(seq, t, body);
+    }
+
+    fn finish(self) -> F::Output {
+        self.fold.finish()
+    }
+
+    fn index_row(output: &F::Output) -> Value {
+        F::index_row(output)
+    }
+}
+
 /// A fold that keeps nothing.
 impl Fold for () {
     type Output = ();

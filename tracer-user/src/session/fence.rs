@@ -3,7 +3,10 @@
 //! `tracer sessions clear` writes it. Nothing is deleted: listings and reports leave out what *ended*
 //! before it, and can be asked for everything. A fence that cannot be read hides nothing.
 
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    time::Instant,
+};
 
 use jiff::Timestamp;
 use rustix::{fs::OFlags, io::Errno};
@@ -11,6 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::session::{
+    index,
     publish::{Existing, publish},
     store::{Store, StoreError},
 };
@@ -31,8 +35,10 @@ struct Keys {
 /// Clears the listings of what has ended before `at`.
 ///
 /// # Errors
-/// What the system says.
-pub fn put(store: &Store, at: Timestamp) -> io::Result<()> {
+/// What the system says; `TimedOut` when another process kept the index until `deadline`.
+pub fn put(store: &Store, at: Timestamp, deadline: Instant) -> io::Result<()> {
+    // Who is killed here leaves half a file, which the next to have the lock removes.
+    let _alone = index::alone(store, deadline)?;
     let fence = json!({ "format": FORMAT, "cleared_at": format!("{at:.6}") });
     publish(store.dir(), FENCE, Existing::Replace, |out| {
         serde_json::to_writer(&mut *out, &fence)?;

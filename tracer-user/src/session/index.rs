@@ -19,6 +19,8 @@ use rustix::{
 use serde_json::Value;
 
 use crate::session::{
+    fence::FENCE,
+    journal::escape::put_json,
     publish::{Existing, publish, unfinished},
     store::{INDEX, Store, StoreError},
 };
@@ -34,7 +36,8 @@ const ROW_MAX: u64 = 1 << 20;
 /// What the system says; `TimedOut` when another process kept the lock until `deadline`.
 pub fn append(store: &Store, row: &Value, deadline: Instant) -> io::Result<()> {
     let mut file = locked(store, deadline)?;
-    let mut line = serde_json::to_vec(row)?;
+    let mut line = Vec::new();
+    put_json(&mut line, row).ok_or(io::ErrorKind::InvalidData)?;
     line.push(b'\n');
     if ends_torn(&file)? {
         line.insert(0, b'\n');
@@ -53,7 +56,7 @@ pub fn compact(store: &Store, deadline: Instant, keep: impl Fn(&str) -> bool) ->
     let file = locked(store, deadline)?;
     // Only who has the lock makes these.
     for name in store.dir().names().map_err(io::Error::other)? {
-        if unfinished(&name) == Some(INDEX) {
+        if matches!(unfinished(&name), Some(INDEX | FENCE)) {
             store.dir().remove(&name)?;
         }
     }
@@ -78,6 +81,14 @@ pub fn compact(store: &Store, deadline: Instant, keep: impl Fn(&str) -> bool) ->
         }
         Ok(())
     })
+}
+
+/// Keeps every other writer away from what lies beside the index, while the file lives.
+///
+/// # Errors
+/// As [`append`].
+pub(super) fn alone(store: &Store, deadline: Instant) -> io::Result<File> {
+    locked(store, deadline)
 }
 
 /// The index, made if it is not there, with nobody else writing it.

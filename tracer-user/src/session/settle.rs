@@ -12,6 +12,7 @@ use crate::session::{
     dir::Dir,
     epochs::Epochs,
     index,
+    journal::escape::pretty,
     publish::{Existing, publish},
     store::{INDEX, PROC_TRACE, SUMMARY, Store},
 };
@@ -49,8 +50,7 @@ pub fn write_all<F: Fold>(
         Ok(())
     };
     let written = publish(dir, SUMMARY, Existing::Replace, |out| {
-        serde_json::to_writer_pretty(&mut *out, summary)?;
-        out.write_all(b"\n")
+        out.write_all(&pretty(summary)?)
     });
     [(PROC_TRACE, trace), (INDEX, index), (SUMMARY, written)]
         .into_iter()

@@ -39,10 +39,6 @@ pub struct Ends<'a> {
 
 /// What can be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "four independent readiness interests"
-)]
 pub struct Wants {
     /// There is room for input.
     pub read_stdin: bool,
@@ -64,10 +60,6 @@ enum Input {
 
 /// The copy's state. See the module's text.
 #[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "four facts that change apart from each other"
-)]
 pub struct Pump {
     to_command: BytesMut,
     to_stdout: BytesMut,

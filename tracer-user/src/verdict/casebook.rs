@@ -3,6 +3,8 @@
 //! Live or read back from a journal it sees the same records in the same order, so a verdict given
 //! later is the verdict that was given then. Nothing is judged here.
 
+mod sender;
+
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
@@ -11,10 +13,10 @@ use std::{
 use super::{
     Killer, Relation, WaitStatus,
     aftermath::Aftermath,
-    evidence::{Behind, Case, Dead, How, OomSeen, SignalSeen},
+    evidence::{Case, Dead, How, OomSeen},
     images::Images,
     lineage::Lineage,
-    passing, relation, signals,
+    passing, signals,
 };
 use crate::{
     event::{EventKind, Exit, Fork, Oom, Signal},
@@ -28,13 +30,8 @@ const QUEUED: [i32; 2] = [0, 4];
 const OOMS_MAX: usize = 8;
 /// Children's ends remembered for one living process.
 const ENDS_MAX: usize = 4;
-/// How long after a signal of its own a sender is thought to act because of it, ns.
-const BECAUSE_NS: u64 = 120_000_000_000;
-/// How long the kernel may take from choosing a victim to killing those who share its memory, ns.
-const SHARERS_NS: u64 = 1_000_000_000;
 
 const SIGHUP: i32 = 1;
-const SIGKILL: i32 = 9;
 const SIGCONT: i32 = 18;
 const SIGXCPU: i32 = 24;
 
@@ -226,107 +223,6 @@ impl Casebook {
             .insert(place, seen);
     }
 
-    fn see(
-        &mut self,
-        seq: u64,
-        t: BootNs,
-        signal: &Signal,
-        ticks: &impl Fn(BootNs) -> Ticks,
-    ) -> SignalSeen {
-        let sender = signal.sender;
-        let image = self.images.of(sender.key);
-        let cmdline = cmdline_text(&signal.sender_cmdline)
-            .or_else(|| image.and_then(|image| image.cmdline.clone()));
-        let started_by = signal.scene.sender_parent.map_or_else(
-            || {
-                let (pid, comm) = self.images.who(self.lineage.above(sender.key)?)?;
-                Some((pid, comm.to_text()))
-            },
-            |(parent, comm)| Some((parent.tgid.0, comm.to_text())),
-        );
-        let mut seen = SignalSeen {
-            seq,
-            t,
-            signal: signal.signal,
-            code: signal.code,
-            group: signal.group,
-            scene: signal.scene,
-            sender,
-            killer: Killer {
-                pid: (sender.tgid.0 != 0).then_some(sender.tgid.0),
-                starttime_ticks: ticks(sender.key.start).0,
-                comm: signal.sender_comm.to_text(),
-                cmdline,
-                uid: signal.sender_uid,
-                started_by: started_by
-                    .map(|(pid, comm)| super::Starter { pid, comm })
-                    .filter(|starter| starter.pid != 0),
-                relation: relation(&self.lineage, self.workload, sender, signal.target),
-            },
-            program: image.and_then(|image| image.program.clone()),
-            sender_ended: self.lineage.end_of(sender.key),
-            behind: None,
-            alarm: None,
-            passed_on: None,
-            continued: false,
-            while_stopped: false,
-            oom: None,
-            contested: false,
-        };
-        if seen.how() == How::Sent && !seen.is_own() {
-            self.look_behind(&mut seen);
-        }
-        if seen.signal == SIGKILL && seen.how() == How::Kernel {
-            seen.oom = self
-                .ooms
-                .iter()
-                .rev()
-                .find(|oom| {
-                    oom.trigger.key == sender.key
-                        && oom.victim.key != signal.target.key
-                        && t.since(oom.t) < SHARERS_NS
-                })
-                .cloned()
-                .map(Box::new);
-        }
-        seen
-    }
-
-    /// Who stands behind a sender that only passes a signal on.
-    fn look_behind(&mut self, seen: &mut SignalSeen) {
-        if Some(seen.sender.tgid) == self.observer && !self.lineage.knows(seen.sender.key) {
-            let forwarded = self.forwarded.take();
-            if let Some(forwarded) = forwarded.filter(|passed| passed.signal == seen.signal) {
-                seen.passed_on = Some(forwarded.seq);
-                seen.code = forwarded.code;
-                seen.killer = forwarded.sender;
-            }
-            return;
-        }
-        let Some(case) = self.cases.get(&seen.sender.key) else {
-            return;
-        };
-        let last = case
-            .signals
-            .values()
-            .filter(|got| !got.is_own() && seen.t.since(got.t) < BECAUSE_NS)
-            .max_by_key(|got| got.seq);
-        // A timer of its own that ran out is no signal that it passes on.
-        let by_alarm = case
-            .alarm
-            .filter(|&(alarm, _)| last.is_none_or(|last| last.seq <= alarm));
-        if let Some((alarm, _)) = by_alarm {
-            seen.alarm = Some(alarm);
-        } else if let Some(last) = last.filter(|last| last.how() == How::Sent) {
-            seen.behind = Some(Box::new(Behind {
-                seq: last.seq,
-                t: last.t,
-                signal: last.signal,
-                killer: last.killer.clone(),
-            }));
-        }
-    }
-
     fn exit(&mut self, seq: u64, t: BootNs, exit: &Exit, ticks: &impl Fn(BootNs) -> Ticks) -> Dead {
         let key = exit.process.key;
         let mut case = self.cases.remove(&key).unwrap_or_else(|| unborn(t));
@@ -349,7 +245,7 @@ impl Casebook {
             *self.killed.entry(0).or_default() += 1;
             *self.killed.entry(signal).or_default() += 1;
         }
-        let passed = passing::passed(status, &case);
+        let passed = passing::passed(key, status, &case);
         // Whom it passes up for is kept; nobody asks for the others any more.
         case.ends.clear();
         let last = case.signals.values().filter(|seen| !seen.is_own());
@@ -403,14 +299,4 @@ fn unborn(t: BootNs) -> Case {
         since: t,
         ..Case::default()
     }
-}
-
-/// A command line for people: arguments with blanks between; `None` when there is none.
-pub(super) fn cmdline_text(cmdline: &[u8]) -> Option<String> {
-    let end = cmdline.iter().rposition(|&byte| byte != 0)? + 1;
-    let spaced: Vec<u8> = cmdline[..end]
-        .iter()
-        .map(|&byte| if byte == 0 { b' ' } else { byte })
-        .collect();
-    Some(String::from_utf8_lossy(&spaced).into_owned())
 }

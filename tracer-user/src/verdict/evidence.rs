@@ -18,6 +18,10 @@ pub const SI_KERNEL: i32 = 0x80;
 pub const SI_TIMER: i32 = -2;
 
 /// A lethal signal that was generated for a process and not refused.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and any of them may come together"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignalSeen {
     /// Its record.
@@ -44,8 +48,8 @@ pub struct SignalSeen {
     pub behind: Option<Box<Behind>>,
     /// The sender's last signal was that its own timer had run out: that record.
     pub alarm: Option<u64>,
-    /// The observer only passed it on: the note that says so.
-    pub passed_on: Option<u64>,
+    /// The observer only passed it on: the note that says so, and the code that it had got it with.
+    pub passed_on: Option<(u64, i32)>,
     /// The kernel continued the process right after it, as it does when a terminal goes away.
     pub continued: bool,
     /// The target was stopped.

@@ -5,7 +5,7 @@
 
 use super::{
     Cause, Confidence, Killer,
-    evidence::{Dead, How, SignalSeen},
+    evidence::{Dead, How, SI_KERNEL, SignalSeen},
     signals,
     words::{fault, length, who},
 };
@@ -17,6 +17,9 @@ const SIGKILL: i32 = 9;
 const SIGPIPE: i32 = 13;
 const SIGXCPU: i32 = 24;
 const SIGXFSZ: i32 = 25;
+
+/// A second of CPU time, µs.
+const SECOND_US: u64 = 1_000_000;
 
 /// A cause, with what it rests on.
 #[derive(Debug)]
@@ -38,6 +41,11 @@ impl Why {
             killer: Some(killer),
             evidence: Vec::new(),
         }
+    }
+
+    /// Adds to the sentence.
+    pub(super) fn add(&mut self, text: &str) {
+        self.what.push_str(text);
     }
 
     fn likely(self) -> Self {
@@ -88,8 +96,8 @@ fn timer(by: &str) -> Why {
 
 /// A process sent it.
 fn sent(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
-    if let Some(note) = seen.passed_on {
-        return passed_on(seen, by).resting_on([note]);
+    if let Some((note, code)) = seen.passed_on {
+        return passed_on(seen, code, by).resting_on([note]);
     }
     let from = who(&seen.killer);
     // Whoever has ended sends nothing any more; the kernel does, to those who asked for it.
@@ -113,7 +121,7 @@ fn sent(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
         seen.killer.clone(),
     );
     if let Some(behind) = &seen.behind {
-        why.what.push_str(&format!(
+        why.add(&format!(
             ", which had got {} from {} {} before",
             signals::name(behind.signal),
             who(&behind.killer),
@@ -125,8 +133,8 @@ fn sent(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
 }
 
 /// The observer got it and passed it on.
-fn passed_on(seen: &SignalSeen, by: &str) -> Why {
-    if seen.code != super::evidence::SI_KERNEL {
+fn passed_on(seen: &SignalSeen, code: i32, by: &str) -> Why {
+    if code != SI_KERNEL {
         let what = format!("{by} from {}, passed on by tracer", who(&seen.killer));
         return Why::certain(Cause::Killed, what, seen.killer.clone());
     }
@@ -186,6 +194,11 @@ fn by_kernel(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
         SIGINT | SIGQUIT => interrupt(seen),
         SIGHUP => hangup(seen),
         SIGKILL => kill(dead, seen, by),
+        // That limit counts whole seconds, the one on real-time scheduling microseconds.
+        SIGXCPU if dead.cpu_us < SECOND_US / 2 => killed(format!(
+            "{by}: it reached its limit on CPU time without a pause (RLIMIT_RTTIME)"
+        ))
+        .likely(),
         SIGXCPU => killed(format!(
             "{by}: it reached its limit on CPU time (RLIMIT_CPU)"
         )),
@@ -246,7 +259,7 @@ fn kill(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
         return why.likely().resting_on(seen.sender_ended);
     }
     // The kernel counts towards the limit in ticks, so that the exact time is only near it.
-    let used_up = |limit: u64| seen.is_own() && dead.cpu_us >= limit.saturating_mul(500_000);
+    let used_up = |limit: u64| seen.is_own() && dead.cpu_us >= limit.saturating_mul(SECOND_US / 2);
     if let Some(limit) = seen.scene.cpu_limit_s.filter(|&limit| used_up(limit)) {
         let what = format!("{by}: it reached its limit of {limit} s of CPU time (RLIMIT_CPU)");
         let why = Why::certain(Cause::Killed, what, Killer::kernel());

@@ -30,6 +30,8 @@ pub enum End<'a> {
     StillRunning,
     /// Its end was not seen, and why.
     NotSeen(&'static str),
+    /// Its end was not seen, and something was lost since it was last seen to live.
+    Unsure,
 }
 
 /// Judges one process. `name` is what people call it, for the sentence.
@@ -43,6 +45,12 @@ pub fn judge(name: &str, end: End<'_>, after: &Aftermath) -> Verdict {
         End::NotSeen(why) => open(
             Outcome::Unknown,
             format!("how {name} ended is unknown: {why}"),
+        ),
+        End::Unsure => open(
+            Outcome::Unknown,
+            format!(
+                "whether {name} still runs is unknown: events were lost, its end perhaps among them"
+            ),
         ),
         End::Waited(seq, status) => waited(name, seq, status),
         End::Seen(dead) => match dead.status.signal() {
@@ -149,7 +157,7 @@ fn exited(name: &str, dead: &Dead, after: &Aftermath) -> Verdict {
     } else if let Some(signal) = passing::stands_for(dead.status) {
         by_choice(&mut why, dead, signal, code, after);
     } else if let Some(seen) = lately(dead) {
-        why.what.push_str(&format!(
+        why.add(&format!(
             "; it had got {} from {} {} before",
             signals::name(seen.signal),
             who(&seen.killer),
@@ -267,7 +275,7 @@ fn signaled(name: &str, dead: &Dead, signal: i32, after: &Aftermath) -> Verdict 
         if !found.sure {
             lower(&mut why);
             if let Some(rival) = found.rival {
-                why.what.push_str(&format!(
+                why.add(&format!(
                     ", or from {}: both were waiting",
                     who(&rival.killer)
                 ));
@@ -301,8 +309,7 @@ fn signaled(name: &str, dead: &Dead, signal: i32, after: &Aftermath) -> Verdict 
 fn mirror(why: &mut Why, passed: &Passed, after: &Aftermath) -> Origin {
     let real = &passed.real;
     let below = judge(&real.name(), End::Seen(real), after);
-    why.what
-        .push_str(&format!("; as had ended {}", below.sentence));
+    why.add(&format!("; as had ended {}", below.sentence));
     why.evidence.extend(below.evidence);
     to_origin(passed)
 }
@@ -334,8 +341,7 @@ fn without_signal(dead: &Dead, signal: i32, core: &str, after: &Aftermath) -> Wh
 fn doubt(why: &mut Why, from: BootNs, to: BootNs, what: &str, after: &Aftermath) {
     if let Some(span) = after.unseen.between(from, to) {
         lower(why);
-        why.what
-            .push_str(&format!("; {}, {what}", lost(span.count)));
+        why.add(&format!("; {}, {what}", lost(span.count)));
         why.evidence.push(span.seq);
     }
 }
@@ -362,8 +368,8 @@ fn add_core(why: &mut Why, dead: &Dead, after: &Aftermath) {
         return;
     };
     match &core.place {
-        CorePlace::File(file) => why.what.push_str(&format!("; the core is in {file}")),
-        CorePlace::Piped(to) => why.what.push_str(&format!("; the core went to {to}")),
+        CorePlace::File(file) => why.add(&format!("; the core is in {file}")),
+        CorePlace::Piped(to) => why.add(&format!("; the core went to {to}")),
         CorePlace::Unknown => return,
     }
     why.evidence.push(core.seq);
@@ -376,8 +382,7 @@ fn stopped_us(dead: &Dead) -> u64 {
 fn add_stops(why: &mut Why, dead: &Dead) {
     let total = dead.case.stops.total_ns(dead.t);
     if total >= STOP_NS {
-        why.what
-            .push_str(&format!("; it had been stopped for {}", length(total)));
+        why.add(&format!("; it had been stopped for {}", length(total)));
     }
 }
 

@@ -86,7 +86,7 @@ pub enum Relation {
     Itself,
     /// Below the target.
     Descendant,
-    /// Above the target and not a wrapper, or who started the root.
+    /// Above the target in the observed tree, and not a wrapper.
     Ancestor,
     /// Between root and workload, the root included.
     Wrapper,

@@ -1,8 +1,9 @@
 //! Endings that are passed up: 128 + n where a child died of n, and wrappers that end themselves as
 //! their child did.
 //!
-//! A shell whose last command was ended by signal n exits 128 + n; `script -e`, `env`, supervisors and
-//! shells around it repeat that number. Others (`timeout`, `sudo`, `bash` for SIGINT) send themselves
+//! A shell whose last command was ended by signal n exits 128 + n, a Python program that hands its
+//! child's status to `sys.exit` 256 - n; `script -e`, `env`, supervisors and shells around it repeat
+//! that number. Others (`timeout`, `sudo`, `bash` for SIGINT) send themselves
 //! the signal. Either way the interesting place is further down.
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use super::{
     evidence::{Case, Dead, Passed, Passer},
     pending::culprit,
 };
+use crate::units::ProcKey;
 
 /// Most processes named between the real place and the top.
 const VIA_MAX: usize = 16;
@@ -25,24 +27,35 @@ pub fn stands_for(status: WaitStatus) -> Option<i32> {
         .map(|code| code - 128)
 }
 
-/// The signal that ended a process or that its exit code may stand for.
+/// The signal that ended a process or that its exit code may stand for: also 256 - n, which is what is
+/// left of the -n that Python has for a child's end.
 #[must_use]
 pub fn number(status: WaitStatus) -> Option<i32> {
-    status.signal().or(stands_for(status))
+    let negative = || {
+        let code = status.exit_code()?;
+        (193..=255).contains(&code).then(|| 256 - code)
+    };
+    status.signal().or(stands_for(status)).or_else(negative)
 }
 
-/// Where an ending comes from, if a child ended the same way.
+/// Where the ending of `process` comes from, if a child ended the same way.
 #[must_use]
-pub fn passed(status: WaitStatus, case: &Case) -> Option<Passed> {
+pub fn passed(process: ProcKey, status: WaitStatus, case: &Case) -> Option<Passed> {
     let signal = number(status)?;
     if status.signal().is_some() && !culprit(case, signal)?.seen.is_own() {
         return None;
     }
-    let end = case
-        .ends
-        .iter()
-        .rev()
-        .find(|end| number(end.status) == Some(signal))?;
+    let fits = |end: &&Arc<Dead>| number(end.status) == Some(signal);
+    // Whoever kills its own child has another reason to end as it does, if there is another.
+    let by_itself = |end: &Arc<Dead>| {
+        let found = culprit(&end.case, signal);
+        found.is_some_and(|found| found.seen.sender.key == process)
+    };
+    let mut ends = case.ends.iter().rev().filter(fits);
+    let end = ends
+        .clone()
+        .find(|end| !by_itself(end))
+        .or_else(|| ends.next())?;
     let last = case.last_end == Some(end.seq);
     let Some(below) = &end.passed else {
         return Some(Passed {

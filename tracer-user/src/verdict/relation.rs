@@ -20,8 +20,8 @@ pub fn relation(
         && workload.is_some_and(|workload| workload != from && lineage.is_under(workload, from))
     {
         Relation::Wrapper
-    } else if lineage.is_under(to, from) {
-        // Also who made the root, and so is no part of its tree.
+    } else if known && lineage.is_under(to, from) {
+        // Who made the root is no part of its tree.
         Relation::Ancestor
     } else if known && lineage.is_under(from, to) {
         Relation::Descendant
@@ -68,11 +68,7 @@ mod tests {
         assert_eq!(of(13, 12), Relation::Sibling);
         assert_eq!(of(14, 11), Relation::Sibling);
         assert_eq!(of(99, 11), Relation::Outside);
-        assert_eq!(
-            of(1, 11),
-            Relation::Ancestor,
-            "who started the root is above it"
-        );
+        assert_eq!(of(1, 11), Relation::Outside, "who started the root");
         let hidden = Process {
             tgid: Tgid(0),
             ..process(98)

@@ -83,6 +83,12 @@ pub fn is_timer(signal: i32) -> bool {
     matches!(name(signal).as_str(), "SIGALRM" | "SIGVTALRM" | "SIGPROF")
 }
 
+/// Whether the default action of a signal dumps core (`signal(7)`: Core).
+#[must_use]
+pub fn dumps_core(signal: i32) -> bool {
+    is_fault(signal) || matches!(name(signal).as_str(), "SIGQUIT" | "SIGXCPU" | "SIGXFSZ")
+}
+
 /// Whether the default action of a signal ends the process (`signal(7)`: Term and Core).
 #[must_use]
 pub fn is_lethal(signal: i32) -> bool {

@@ -38,4 +38,5 @@ mod sessions;
 mod status;
 mod strays;
 mod support;
+mod tidied;
 mod verify;

@@ -233,7 +233,7 @@ fn a_fence_hides_what_ended_before_it_and_nothing_else() {
     let left = interrupted(&store, "2026-11-03T00:00:00Z");
     let later = ended(&store, "2026-11-07T00:00:00Z", 1);
     assert_eq!(fence::read(&store).expect("readable"), None);
-    fence::put(&store, at("2026-11-04T00:00:00Z")).expect("written");
+    fence::put(&store, at("2026-11-04T00:00:00Z"), soon()).expect("written");
     let filter = Filter {
         fence: fence::read(&store).expect("readable"),
         ..Filter::default()

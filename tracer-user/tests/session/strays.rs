@@ -1,17 +1,19 @@
 //! What dead observers leave behind, and who may clear it away.
 
 use std::{
+    io::Read,
     path::Path,
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracer::session::{
     Store, birth,
     derive::Fold,
     epochs, publish,
-    recorder::{EndOutcome, Options, Recorder},
+    recorder::{EndOutcome, Options, Recorder, Tee},
     settle,
     status::{Status, examine, examine_claimed},
 };
@@ -95,6 +97,40 @@ fn c19_sessions_of_observers_that_died_being_born_are_swept_and_those_of_living_
         assert_eq!(store.session_ids().expect("listed"), [living.session_id]);
         let report = recorder.finish(end("done"), soon());
         assert!(report.failures.is_empty(), "{report:?}");
+    });
+}
+
+#[test]
+fn nobody_is_told_of_a_session_that_a_kill_would_leave_nothing_of() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = store_in(dir.path());
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let disk = crate::faulty::Disk::default();
+    disk.set(|fault| fault.hold_sync = true);
+    let options = Options {
+        tee: Some(Tee::spawn(Box::new(writer)).expect("a thread")),
+        ..disk.options()
+    };
+    std::thread::scope(|scope| {
+        let starting =
+            scope.spawn(|| Recorder::create_with(&store, info(&store), Seen::default(), options));
+        wait_for("the first sync", || disk.is_waiting());
+        assert_eq!(store.session_ids().expect("listed"), []);
+        // Its first record is written, and nobody can find it.
+        let mut ready = [PollFd::new(&reader, PollFlags::IN)];
+        let short = Timespec {
+            tv_sec: 0,
+            tv_nsec: 50_000_000,
+        };
+        assert_eq!(poll(&mut ready, Some(&short)), Ok(0));
+
+        disk.set(|fault| fault.hold_sync = false);
+        let recorder = starting.join().expect("no panic").expect("made");
+        recorder.finish(end("done"), soon());
+        drop(recorder);
+        let mut told = String::new();
+        reader.read_to_string(&mut told).expect("a pipe");
+        assert_eq!(told.lines().count(), 2, "session and end");
     });
 }
 

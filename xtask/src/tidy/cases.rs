@@ -127,6 +127,8 @@ fn tests_of(file: &File) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn file(path: &str, text: &str) -> File {
@@ -161,7 +163,7 @@ mod tests {
             for case in (1..=count).map(|n| format!("{group}{n}")) {
                 let given = rows.iter().find(|(given, _)| *given == case);
                 let proof = given.map_or("does not apply: no such thing", |(_, proof)| proof);
-                text += &format!("| {case} | what | {proof} |\n");
+                let _ = writeln!(text, "| {case} | what | {proof} |");
             }
         }
         file(MAP, &text)

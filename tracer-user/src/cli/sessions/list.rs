@@ -15,6 +15,7 @@ use crate::{
     probe::pin::Found,
     session::{
         Store, fence,
+        journal::escape::pretty,
         list::{self, Listed, Listing, STATUSES, filter::Filter, page::Paging},
     },
 };
@@ -151,7 +152,7 @@ fn empty(place: &str) -> String {
 
 fn as_json(listing: &Listing, pins: &[Found]) -> anyhow::Result<Vec<u8>> {
     let page = listing.page;
-    let mut text = serde_json::to_vec_pretty(&json!({
+    Ok(pretty(&json!({
         "sessions": listing.sessions,
         "page": page.number,
         "pages": page.pages,
@@ -160,9 +161,7 @@ fn as_json(listing: &Listing, pins: &[Found]) -> anyhow::Result<Vec<u8>> {
         "pins": pins.iter().map(|pin| json!({
             "session_id": pin.session, "in_use": pin.in_use,
         })).collect::<Vec<_>>(),
-    }))?;
-    text.push(b'\n');
-    Ok(text)
+    }))?)
 }
 
 fn table(listed: &[Listed]) -> String {

@@ -93,8 +93,8 @@ pub(super) fn main(args: Args) -> Result<u8, Failure> {
     let done = match verb {
         Verb::List(args) => list::list(&store, args, &pins),
         Verb::Show(args) => show::show(&store, &args),
-        Verb::Rm(args) => remove::remove(&store, &args, &pins),
         Verb::Why(args) => why::why(&store, &args),
+        Verb::Rm(args) => remove::remove(&store, &args, &pins),
         Verb::Clear => remove::clear(&store),
         Verb::Rebuild(args) => check::rebuild(&store, &args),
         Verb::Verify(args) => check::verify(&store, &args),

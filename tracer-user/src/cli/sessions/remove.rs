@@ -58,7 +58,7 @@ pub(super) fn remove(store: &Store, args: &Args, pins: &[Found]) -> anyhow::Resu
 }
 
 pub(super) fn clear(store: &Store) -> anyhow::Result<u8> {
-    fence::put(store, Timestamp::now())?;
+    fence::put(store, Timestamp::now(), soon())?;
     let count = store.session_ids()?.len();
     hint(&format!(
         "cleared: listings leave out what has ended until now; all {} are still there, and \

@@ -22,6 +22,7 @@ use crate::{
         derive::Fold as _,
         dir::Dir,
         epochs::{self, EpochStats, Epochs},
+        journal::escape::pretty,
         list::{Listed, look},
         processes::{Lived, Overview, Processes},
         store::ATTACHMENTS,
@@ -72,7 +73,7 @@ pub(super) fn show(store: &Store, args: &Args) -> anyhow::Result<u8> {
     }
     let view = view(store, &id, args.limit)?;
     if args.json {
-        let mut text = serde_json::to_vec_pretty(&json!({
+        let text = pretty(&json!({
             "session": view.listed,
             "summary": view.summary,
             "epochs": view.stats.len(),
@@ -82,7 +83,6 @@ pub(super) fn show(store: &Store, args: &Args) -> anyhow::Result<u8> {
                 "name": name, "bytes": bytes,
             })).collect::<Vec<_>>(),
         }))?;
-        text.push(b'\n');
         print(&text)?;
     } else {
         print(in_words(&view).as_bytes())?;

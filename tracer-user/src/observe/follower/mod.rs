@@ -4,6 +4,7 @@
 //! One thread does all of it, in the order of the events, so that what a record says and what the tree
 //! says never disagree. Nothing here waits.
 
+mod resumed;
 mod sampling;
 mod scenes;
 mod search;
@@ -66,6 +67,15 @@ impl<'a> Follower<'a> {
         config: &ObserveConfig,
         audience: &'a mut dyn Audience,
     ) -> Self {
+        Self::expecting(session, proc, config.expect.clone(), audience)
+    }
+
+    fn expecting(
+        session: Session,
+        proc: ProcRoot,
+        expect: Option<Vec<u8>>,
+        audience: &'a mut dyn Audience,
+    ) -> Self {
         let clock = SystemClock::new(proc.host());
         Self {
             session,
@@ -73,7 +83,7 @@ impl<'a> Follower<'a> {
             audience,
             tree: Tree::new(),
             resolver: None,
-            expect: config.expect.clone(),
+            expect,
             sampler: Sampler::new(proc),
             clock,
             root: None,

@@ -109,6 +109,24 @@ impl Follower<'_> {
         }
     }
 
+    /// Looks once more at a workload whose end may be among what was lost.
+    pub(in crate::observe) fn last_look(&mut self) {
+        if !self.scenes.lost_some || self.target_ended {
+            return;
+        }
+        let Some(target) = self.target else { return };
+        let subject = self.subject(target, Role::Workload);
+        if let Ok(sample) = self.sampler.one(self.clock, &subject) {
+            self.records.push(Record {
+                t: sample.t,
+                body: Body::Snapshot {
+                    row: Box::new(sample.row),
+                    event: SnapshotEvent::Snapshot,
+                },
+            });
+        }
+    }
+
     /// Puts what the kernel side could not send since the last time into the record.
     pub(in crate::observe) fn count_losses(&mut self) {
         let now = self.clock_now();
@@ -117,6 +135,7 @@ impl Follower<'_> {
             .as_mut()
             .map(Kernel::new_losses)
             .unwrap_or_default();
+        self.scenes.lost_some |= !losses.is_empty();
         for (reason, count) in losses {
             self.records.push(Record {
                 t: now,

@@ -11,11 +11,17 @@ use crate::{
     session::journal::record::Note,
     target::signals::Received,
     units::{BootNs, Process, Tgid},
-    verdict::{Killer, Relation, WaitStatus, aftermath::OomScene, signals::is_lethal},
+    verdict::{
+        Killer, Relation, WaitStatus,
+        aftermath::OomScene,
+        signals::{dumps_core, is_lethal},
+    },
 };
 
 /// `result` of a signal that was queued, with and without its details.
 const QUEUED: [i32; 2] = [0, 4];
+/// Working directories that are remembered.
+const FOLDERS_MAX: usize = 16;
 /// Cgroups whose counters are remembered from before.
 const BEFORE_MAX: usize = 64;
 
@@ -30,6 +36,8 @@ pub(super) struct Scenes {
     folders: Vec<PathBuf>,
     /// The target is about to end by a signal.
     doomed: bool,
+    /// Something was lost, the target's end perhaps.
+    pub(super) lost_some: bool,
 }
 
 impl Scenes {
@@ -44,11 +52,7 @@ impl Scenes {
         let Ok(dir) = proc.process(process.tgid) else {
             return;
         };
-        if let Ok(cwd) = dir.cwd()
-            && !self.folders.contains(&cwd)
-        {
-            self.folders.insert(0, cwd);
-        }
+        self.look_where(proc, process);
         let Some(cgroups) = &self.cgroups else { return };
         let Some(path) = dir.cgroup().ok().and_then(|text| cgroups.of(&text)) else {
             return;
@@ -57,6 +61,16 @@ impl Scenes {
             && let Some(kills) = cgroups.read(&path).and_then(|state| state.oom_kills)
         {
             self.kills.entry(path).or_insert(kills);
+        }
+    }
+
+    /// Looks where a process is that is about to dump its core there.
+    fn look_where(&mut self, proc: &ProcRoot, process: Process) {
+        if let Ok(cwd) = proc.process(process.tgid).and_then(|dir| dir.cwd())
+            && !self.folders.contains(&cwd)
+        {
+            self.folders.truncate(FOLDERS_MAX - 1);
+            self.folders.insert(0, cwd);
         }
     }
 
@@ -106,6 +120,9 @@ impl Follower<'_> {
         let at_once = !signal.scene.handled && !signal.scene.blocked;
         if lethal && at_once && self.target.is_some_and(|at| at.key == signal.target.key) {
             self.scenes.doomed = true;
+        }
+        if lethal && dumps_core(signal.signal) {
+            self.scenes.look_where(self.sampler.root(), signal.target);
         }
         // What the kernel side could read in time is all, if it ends as an argument does.
         let by_somebody = !signal.from_kernel && signal.sender.key != signal.target.key;

@@ -23,8 +23,8 @@ fn every_supported_kernel_has_every_field() {
             .degraded
             .iter()
             .map(|degraded| degraded.name.as_str())
-            // Not asked about when the blobs were cut, and only a pid on 5.10.
-            .filter(|name| !["tracepoint sched_wakeup_new", "mark_victim(task)"].contains(name))
+            // Only a pid on 5.10.
+            .filter(|name| *name != "mark_victim(task)")
             .collect();
         assert!(missing.is_empty(), "{kernel}: {missing:?}");
         let words: &[u32] = bytemuck::cast_slice(bytemuck::bytes_of(&facts.offsets));
@@ -56,6 +56,23 @@ fn what_differs_between_kernels_is_read_and_not_guessed_from_versions() {
         (0, 1)
     );
     assert_eq!((of("6.1").mm_rss_stride, of("6.12").mm_rss_stride), (8, 40));
+    // Tracepoints can be preempted on the last of them alone.
+    let kernels = CAPTURED.map(|(kernel, _)| of(kernel));
+    assert_eq!(
+        kernels.map(|known| known.programs_can_be_skipped),
+        [0, 0, 0, 0, 1]
+    );
+    assert_eq!(of("7.2").hidden_thread_flags, 0);
+    for known in kernels {
+        assert_eq!(
+            (
+                known.names_are_close,
+                known.cred_is_near_comm,
+                known.ending_is_close
+            ),
+            (1, 1, 1)
+        );
+    }
     assert_eq!(of("6.1").hidden_thread_flags, PF_IO_WORKER);
     assert_eq!(
         of("6.12").hidden_thread_flags,

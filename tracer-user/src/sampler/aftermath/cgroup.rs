@@ -108,7 +108,7 @@ impl MemoryCgroups {
     }
 }
 
-/// Kind, options, root and mount point of one line of `mountinfo` (proc_pid_mountinfo(5)).
+/// Kind, options, root and mount point of one line of `mountinfo` (`proc_pid_mountinfo(5)`).
 fn parse_mount(line: &str) -> Option<(&str, &str, &str, &str)> {
     let (mount, kind) = line.split_once(" - ")?;
     let mut mount = mount.split(' ').skip(3);

@@ -93,7 +93,8 @@ fn expand(pattern: &str, uses_pid: bool, facts: &CoreFacts<'_>, time_s: u64) -> 
         }
     }
     if uses_pid && !has_pid {
-        name.push_str(&format!(".{}", facts.pid_inner));
+        name.push('.');
+        name.push_str(&facts.pid_inner.to_string());
     }
     Some(name)
 }

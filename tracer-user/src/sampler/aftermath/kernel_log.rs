@@ -1,6 +1,6 @@
 //! The kernel's own account of an OOM kill, from `/dev/kmsg`.
 //!
-//! Since 4.20 `dump_oom_victim` (mm/oom_kill.c) logs one line with the constraint that was hit, the
+//! Since 4.20 `dump_oom_victim` (`mm/oom_kill.c`) logs one line with the constraint that was hit, the
 //! cgroup whose limit it was, and the victim's cgroup and pid in the initial namespace, before it sends
 //! the signal. Anybody who may write to `/dev/kmsg` can write such a line, but not in the kernel's
 //! name: what user space writes has another facility.

@@ -73,6 +73,27 @@ pub(crate) fn put_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> O
     Some(())
 }
 
+/// A value as indented JSON for people, with the same escapes, and a newline behind it.
+///
+/// # Errors
+/// For what JSON cannot say.
+pub fn pretty<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Vec<u8>> {
+    let plain = serde_json::to_string_pretty(value)?;
+    let mut out = Vec::with_capacity(plain.len() + 1);
+    for piece in plain.split_inclusive(is_deceptive) {
+        // The newlines are the layout's: in a string they are escaped already.
+        match piece.chars().next_back() {
+            Some(last) if last != '\n' && is_deceptive(last) => {
+                out.extend_from_slice(&piece.as_bytes()[..piece.len() - last.len_utf8()]);
+                put_escaped(&mut out, last);
+            }
+            _ => out.extend_from_slice(piece.as_bytes()),
+        }
+    }
+    out.push(b'\n');
+    Ok(out)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -98,6 +119,10 @@ mod tests {
         fn v6_both_ways_of_writing_leave_nothing_deceptive(text in deceptive()) {
             let by_hand = written(|out| put_str(out, &text));
             let by_serde = written(|out| put_json(out, &text).expect("a string"));
+            let indented = pretty(&[&text]).expect("strings");
+            let indented = String::from_utf8(indented).expect("JSON text is UTF-8");
+            prop_assert!(!indented.replace('\n', "").contains(is_deceptive), "{:?}", indented);
+            prop_assert_eq!(&serde_json::from_str::<Vec<String>>(&indented).expect("JSON")[0], &text);
             for json in [&by_hand, &by_serde] {
                 prop_assert!(!json.contains(is_deceptive), "{:?}", json);
                 prop_assert_eq!(&serde_json::from_str::<String>(json).expect("JSON"), &text);

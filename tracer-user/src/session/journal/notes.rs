@@ -37,6 +37,8 @@ pub mod topic {
     pub const CRASHED_TOO: &str = "crashed_too";
     /// Somebody else ends the session, because its observer could not: [`Recovered`](super::Recovered).
     pub const RECOVERED: &str = "recovered";
+    /// An observer goes on with a session that another began: `kernel_went_on`.
+    pub const RESUMED: &str = "resumed";
     /// What the kernel side kept while nobody watched could not be read.
     pub const UNATTENDED_LOST: &str = "unattended_lost";
     /// The rows come from the files of another recorder: `trace`, `enrollment`.
@@ -45,6 +47,10 @@ pub mod topic {
 
 /// Reason of the [`Gap`](super::record::Gap) between two observers: nobody watched.
 pub const UNWATCHED: &str = "unwatched";
+
+/// Reason of the [`Gap`](super::record::Gap) between two observers where the kernel side went on: no
+/// event is missing, only rows.
+pub const UNSAMPLED: &str = "unsampled";
 
 /// What a recovery found, and when: the particulars of the note [`topic::RECOVERED`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -160,6 +166,18 @@ impl Note {
             missing: number("missing"),
             torn_bytes: number("torn_bytes"),
         }
+    }
+
+    /// Another observer goes on from here. `kernel_went_on`: without one, the kernel side did.
+    #[must_use]
+    pub fn resumed(kernel_went_on: bool) -> Self {
+        let text = if kernel_went_on {
+            "another observer goes on; what the kernel side kept meanwhile follows"
+        } else {
+            "another observer goes on; what happened meanwhile is not known"
+        };
+        let data = [("kernel_went_on", Value::from(kernel_went_on))];
+        Self::new(topic::RESUMED, text, data)
     }
 
     /// The rows that follow are those of another recorder's file.

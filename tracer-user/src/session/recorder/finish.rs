@@ -6,10 +6,10 @@ use super::{
     notice::Notice,
     owner::{Owner, RETRY_MAX},
     state::{Finish, FlushReport, Idle, Item},
+    sync::contain,
 };
 use crate::{
     session::{
-        crash::panics::contain,
         derive::Fold,
         journal::record::{Body, Crash, End, ObserverEnding, Record},
         settle::{self, FileFailure},

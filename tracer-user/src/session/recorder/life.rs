@@ -9,9 +9,10 @@ use super::{
     owner::{Owner, Plan},
     shared::Shared,
     state::Finish,
+    sync::contain,
 };
 use crate::session::{
-    crash::{line::FATAL, panics::contain, stack::SignalStack},
+    crash::{line::FATAL, stack::SignalStack},
     derive::Fold,
 };
 

@@ -22,13 +22,16 @@ mod owner;
 mod shared;
 mod start;
 mod state;
+mod sync;
 mod tee;
+
+#[cfg(test)]
+mod model_tests;
 
 use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Weak},
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -157,7 +160,7 @@ pub enum SessionError {
 pub struct Recorder<F: Fold> {
     shared: Arc<Shared<F::Output>>,
     path: PathBuf,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<sync::JoinHandle<()>>,
 }
 
 impl<F: Fold> Recorder<F> {
@@ -230,13 +233,11 @@ impl<F: Fold> Recorder<F> {
             options,
         };
         // A thread of its own also for the first write: a disk that hangs must not hang the caller.
-        let thread = std::thread::Builder::new()
-            .name("recorder".to_owned())
-            .spawn({
-                let shared = Arc::clone(&shared);
-                move || Owner::run(&shared, plan, fold)
-            })
-            .map_err(SessionError::Thread)?;
+        let work = {
+            let shared = Arc::clone(&shared);
+            move || Owner::run(&shared, plan, fold)
+        };
+        let thread = sync::spawn("recorder", work).map_err(SessionError::Thread)?;
         shared.wait_started(deadline)?;
         Ok(Self {
             shared,

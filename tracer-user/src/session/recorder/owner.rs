@@ -17,9 +17,9 @@ use super::{
     shared::Shared,
     start::Place,
     state::{Finish, Idle, Item, weight},
+    sync::contain,
 };
 use crate::session::{
-    crash::panics::contain,
     derive::Fold,
     enrollment::Enrollment,
     journal::{

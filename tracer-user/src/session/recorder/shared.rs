@@ -6,7 +6,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -17,6 +17,7 @@ use super::{
     finish::{EndInfo, EndOutcome, FinishReport},
     notice::Notice,
     state::{Accepted, Finish, FlushReport, Idle, Item, State},
+    sync::{Condvar, Mutex, MutexGuard},
 };
 use crate::{
     procfs::timens::BootOffset,
@@ -49,8 +50,8 @@ impl<T> Shared<T> {
     pub(super) fn new(path: PathBuf, options: &Options) -> Self {
         Self {
             state: Mutex::new(State::new()),
-            work: Condvar::new(),
-            done: Condvar::new(),
+            work: Condvar::default(),
+            done: Condvar::default(),
             origin: Instant::now(),
             disk_since: AtomicU64::new(0),
             path,
@@ -216,7 +217,7 @@ impl<T> Shared<T> {
 
     /// Waits for the thread until `ready` or `deadline`.
     fn wait<'a>(
-        &self,
+        &'a self,
         mut state: MutexGuard<'a, State<T>>,
         deadline: Instant,
         ready: impl Fn(&State<T>) -> bool,
@@ -226,11 +227,7 @@ impl<T> Shared<T> {
             if left.is_zero() {
                 break;
             }
-            state = self
-                .done
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = self.done.wait(&self.state, state, left);
         }
         state
     }
@@ -314,14 +311,13 @@ impl<T> Shared<T> {
 
     /// Sleeps until woken or for `timeout`, in the way `idle` says.
     pub(super) fn sleep<'a>(
-        &self,
+        &'a self,
         mut state: MutexGuard<'a, State<T>>,
         idle: Idle,
         timeout: Duration,
     ) -> MutexGuard<'a, State<T>> {
         state.idle = idle;
-        let result = self.work.wait_timeout(state, timeout);
-        state = result.unwrap_or_else(PoisonError::into_inner).0;
+        state = self.work.wait(&self.state, state, timeout);
         state.idle = Idle::Busy;
         state
     }
@@ -348,9 +344,9 @@ impl<T: Clone> Shared<T> {
     }
 
     /// Waits until all is done, or until `deadline`, which others may bring forward meanwhile.
-    pub(super) fn wait_for_end(
-        &self,
-        mut state: MutexGuard<'_, State<T>>,
+    pub(super) fn wait_for_end<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State<T>>,
         deadline: Instant,
     ) -> FinishReport<T> {
         self.work.notify_one();
@@ -363,8 +359,7 @@ impl<T: Clone> Shared<T> {
             if left.is_zero() {
                 break;
             }
-            let waited = self.done.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state = self.done.wait(&self.state, state, left);
         }
         let mut report = state.report.clone();
         report.progress = state.flush_report();

@@ -79,6 +79,9 @@ impl<F: Fold> Owner<F> {
             tick_rule: info.tick_rule,
         };
         let mut writer = JournalWriter::new(file, encoder, from.seq).counting_on(from.counts);
+        if is_new && let Some(tee) = &options.tee {
+            tee.hold();
+        }
         // For people; that the lock is held is all that matters.
         let _unsigned = lease.sign(&Holder::from(&info));
         writer.push(Record {
@@ -145,6 +148,9 @@ impl<F: Fold> Owner<F> {
         }
         if let Some(id) = new {
             birth::bear(&self.store, id)?;
+            if let Some(tee) = &self.tee {
+                tee.release();
+            }
         }
         self.shared.lock().durable = 1;
         self.dirty = false;

@@ -18,6 +18,8 @@ pub(super) const TEE_BYTES: usize = 4 << 20;
 #[derive(Default)]
 struct State {
     buffer: Vec<u8>,
+    /// What the lines tell of cannot be seen yet.
+    held: bool,
     writing: bool,
     closed: bool,
     broken: bool,
@@ -75,6 +77,18 @@ impl Tee {
         }
     }
 
+    /// Keeps all lines until [`Self::release`]: nobody may hear of a session that a kill at this moment
+    /// would leave nothing of.
+    pub(super) fn hold(&self) {
+        self.shared.lock().held = true;
+    }
+
+    /// Hands on what was held.
+    pub(super) fn release(&self) {
+        self.shared.lock().held = false;
+        self.shared.changed.notify_all();
+    }
+
     /// Waits until the consumer has everything, [`REST`] at most and never beyond `deadline`; lines it
     /// never got.
     pub(super) fn close(mut self, deadline: Instant) -> u64 {
@@ -123,7 +137,7 @@ impl Shared {
             let mut state = self.lock();
             state.writing = false;
             self.changed.notify_all();
-            while state.buffer.is_empty() {
+            while state.buffer.is_empty() || state.held {
                 if state.closed {
                     return;
                 }

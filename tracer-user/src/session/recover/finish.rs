@@ -29,7 +29,7 @@ use crate::{
             notes::{Recovered, UNWATCHED},
             record::{Body, Gap, Note, ObserverEnding, Record},
         },
-        lease,
+        lease, publish,
         recorder::{self, EndInfo, EndOutcome, FinishReport, Recorder, SessionError},
         redact::Redactor,
         settle::{self, FileFailure},
@@ -212,6 +212,7 @@ impl Closer<'_> {
         if let Err(error) = epochs::replay(&dir, &mut fold) {
             return failed(told(&error));
         }
+        let _kept = publish::sweep(&dir, &lease);
         let deadline = Instant::now() + self.patience;
         let summary = fold.finish();
         let failures = settle::write_all::<Summarizer>(self.store, &dir, &summary, deadline);

@@ -5,6 +5,8 @@
 //! lets one at a session, and who comes later finds it ended. One that is killed leaves an interrupted
 //! session like any other.
 //!
+//! What anybody who was killed has left half done and means nothing is cleared away by the way.
+//!
 //! Nothing an observer wrote is changed. What is not certainly ours and certainly crashed stays as it is.
 
 mod discard;
@@ -14,6 +16,7 @@ pub mod gates;
 mod reading;
 mod report;
 mod survey;
+mod tidy;
 pub mod whose;
 
 use std::{
@@ -36,7 +39,7 @@ use self::{
 use crate::{
     procfs::ProcRoot,
     session::{
-        SessionId, Store, birth,
+        SessionId, Store,
         dir::Dir,
         journal::{info::ObserverInfo, record::Record},
         lease::LeaseError,
@@ -129,9 +132,7 @@ impl<'a> Recovery<'a> {
     pub fn run(&mut self) -> Result<Report, StoreError> {
         let mut report = Report::new(self.options.dry_run);
         if !self.options.dry_run {
-            // Of no meaning to anyone; what cannot be removed now is tried again next time.
-            let _swept = birth::sweep(self.store);
-            discard::sweep(self.store);
+            tidy::sessions(self.store);
         }
         for id in self.store.session_ids()? {
             if self.stopped() {
@@ -140,6 +141,10 @@ impl<'a> Recovery<'a> {
             if let Some(found) = self.session(&id) {
                 report.add(found);
             }
+        }
+        if !self.options.dry_run && !self.stopped() {
+            // Behind the rows that were made just now.
+            tidy::index(self.store);
         }
         Ok(report)
     }
@@ -172,7 +177,13 @@ impl<'a> Recovery<'a> {
             Err(error) => return alien(told(&error)),
         };
         match self.decide(id, &dir, false) {
-            Step::Whole => found(Outcome::Whole, None, String::new()),
+            Step::Whole => {
+                if !self.options.dry_run && tidy::is_due(&dir) {
+                    drop(dir);
+                    tidy::session(self.store, id);
+                }
+                found(Outcome::Whole, None, String::new())
+            }
             Step::Left(outcome, gate, why) => found(outcome, gate, why),
             step if self.options.dry_run => {
                 let (outcome, gate, why) = Self::foretell(&dir, step);

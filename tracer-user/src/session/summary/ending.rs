@@ -6,7 +6,7 @@
 use super::{Ended, Summarizer, output::RootEnding};
 use crate::{
     session::journal::{
-        notes::{UNWATCHED, topic},
+        notes::{UNSAMPLED, UNWATCHED, topic},
         record::{Body, Crash, End as EndRecord, ObserverEnding},
     },
     verdict::{Verdict, WaitStatus, judge, judge::End, signals},
@@ -51,7 +51,7 @@ impl From<&Crash> for Ending {
 pub(super) fn is_afterthought(body: &Body) -> bool {
     match body {
         Body::Session(info) => info.epoch > 0,
-        Body::Gap(gap) => gap.reason == UNWATCHED,
+        Body::Gap(gap) => [UNSAMPLED, UNWATCHED].contains(&gap.reason.as_str()),
         Body::Note(note) => [topic::RECOVERED, topic::IMPORTED].contains(&note.topic.as_str()),
         _ => false,
     }
@@ -166,7 +166,13 @@ pub(super) fn verdict(fold: &Summarizer, ended: Option<&Ended>) -> Verdict {
         } else {
             "its observer had crashed before"
         }),
-        (None, None, Some(_)) => End::StillRunning,
+        (None, None, Some(node)) => {
+            let lived = fold.target_lived.max(node.since);
+            match after.unseen.between(lived, fold.last) {
+                Some(_) => End::Unsure,
+                None => End::StillRunning,
+            }
+        }
         (None, None, None) => End::NotSeen("its exit event was lost"),
     };
     judge(&format!("{comm} (pid {})", subject.tgid), end, after)

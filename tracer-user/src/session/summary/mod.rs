@@ -20,7 +20,7 @@ use super::{
     derive::Fold,
     journal::{
         info::SessionInfo,
-        notes::{Recovered, UNWATCHED, topic},
+        notes::{Recovered, UNSAMPLED, UNWATCHED, topic},
         record::{Body, Note, Pinned, TargetBody},
     },
 };
@@ -32,6 +32,8 @@ use crate::{
     verdict::{Casebook, WaitStatus, evidence::Dead},
 };
 
+/// States of a process that has ended.
+const DEAD: [&str; 2] = ["zombie", "dead"];
 /// Ended processes remembered for a target that is named only after its end.
 const RECENT_MAX: usize = 64;
 
@@ -49,6 +51,8 @@ pub struct Summarizer {
     ended_target: Option<Ended>,
     ended_root: Option<Ended>,
     comm_now: Option<Comm>,
+    /// When the workload was last seen to live.
+    target_lived: BootNs,
     rows: Rows,
     lost: BTreeMap<String, u64>,
     reasons: BTreeMap<String, u64>,
@@ -125,6 +129,7 @@ impl Summarizer {
             ended_target: None,
             ended_root: None,
             comm_now: None,
+            target_lived: BootNs(0),
             rows: Rows::default(),
             lost: BTreeMap::new(),
             reasons: BTreeMap::new(),
@@ -150,7 +155,7 @@ impl Summarizer {
         match body {
             Body::Event(event) => self.event(seq, t, event),
             Body::Target(target) => self.target(target),
-            Body::Snapshot { row, .. } => self.snapshot(row),
+            Body::Snapshot { row, .. } => self.snapshot(t, row),
             Body::Tick(totals) => self.tick(totals),
             Body::Anomaly(_) => self.anomalies += 1,
             Body::Loss { reason, count } => {
@@ -158,6 +163,8 @@ impl Summarizer {
                 *lost = lost.saturating_add(*count);
             }
             Body::Gap(gap) if gap.reason == UNWATCHED => self.unwatched += 1,
+            // Rows only; how many there are is no matter of completeness.
+            Body::Gap(gap) if gap.reason == UNSAMPLED => {}
             Body::Gap(gap) => {
                 let lost = self
                     .lost
@@ -234,16 +241,23 @@ impl Summarizer {
         let event = value.get("event").and_then(Value::as_str);
         let row = SnapshotRow::deserialize(value);
         match (event, row) {
-            (Some("snapshot" | "exit_snapshot"), Ok(row)) => self.snapshot(&row),
+            (Some("snapshot" | "exit_snapshot"), Ok(row)) => self.snapshot(BootNs(0), &row),
             _ => self.rows.count += 1,
         }
     }
 
-    fn snapshot(&mut self, row: &SnapshotRow) {
+    fn snapshot(&mut self, t: BootNs, row: &SnapshotRow) {
         let rows = &mut self.rows;
         rows.count += 1;
         if row.role != Role::Workload {
             return;
+        }
+        if row
+            .state
+            .as_deref()
+            .is_some_and(|state| !DEAD.contains(&state))
+        {
+            self.target_lived = self.target_lived.max(t);
         }
         let rss = row.vm_hwm_kb.max(row.vm_rss_kb).unwrap_or(0);
         rows.peak_rss_kb = rows.peak_rss_kb.max(rss);

@@ -20,6 +20,7 @@ use crate::session::{
     dir::Dir,
     enrollment::{ENROLLMENT_MAX, Enrollment},
     index,
+    journal::escape::pretty,
     publish::is_temporary,
     remove::is_ours,
     settle::write_trace,
@@ -175,10 +176,7 @@ pub(super) fn check_derived(
             Err(error) => findings.push(Finding::broken(name, error.to_string())),
         }
     };
-    compare(SUMMARY, &|mut out| {
-        serde_json::to_writer_pretty(&mut out, summary)?;
-        out.write_all(b"\n")
-    });
+    compare(SUMMARY, &|out| out.write_all(&pretty(summary)?));
     compare(PROC_TRACE, &|out| write_trace(dir, out));
 
     let Some(rows) = &rows.0 else {

@@ -207,6 +207,7 @@ fn after(signal: Signal, status: u32) -> Verdict {
     story.ends(status)
 }
 
+mod any;
 mod blame;
 mod codes;
 mod kernel;

@@ -88,13 +88,12 @@ fn run(command: &mut Command) -> Result<String> {
     let mut child = command
         .spawn()
         .with_context(|| format!("cannot start `{line}`"))?;
-    match program::wait_until(&mut child, Instant::now() + DEADLINE)? {
-        Some(status) => ensure!(status.success(), "`{line}`: {status}"),
-        None => {
-            child.kill()?;
-            child.wait()?;
-            bail!("`{line}` has not ended after {} s", DEADLINE.as_secs());
-        }
+    if let Some(status) = program::wait_until(&mut child, Instant::now() + DEADLINE)? {
+        ensure!(status.success(), "`{line}`: {status}");
+    } else {
+        child.kill()?;
+        child.wait()?;
+        bail!("`{line}` has not ended after {} s", DEADLINE.as_secs());
     }
     let mut output = output;
     std::io::Seek::rewind(&mut output)?;

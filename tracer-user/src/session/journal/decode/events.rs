@@ -249,6 +249,10 @@ impl SenderParentKeys<'_> {
     }
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the shape of a record in the file"
+)]
 #[derive(Deserialize)]
 pub(super) struct SignalKeys<'a> {
     pid: u32,

@@ -64,6 +64,27 @@ fn what_the_observer_only_passed_on_is_the_senders() {
 }
 
 #[test]
+fn a_key_at_the_observers_terminal_is_a_key() {
+    let mut story = Story::new();
+    story.book.forwarded(Forwarded {
+        seq: 900,
+        signal: 2,
+        code: 0x80,
+        sender: Killer {
+            relation: Relation::Unknown,
+            ..Killer::kernel()
+        },
+    });
+    story.signal(kill(2, 2, SELF));
+    let verdict = story.ends(2);
+    assert_eq!(
+        (verdict.cause, verdict.confidence),
+        (Cause::Interrupt, Confidence::Certain)
+    );
+    assert!(verdict.sentence.contains("Ctrl-C at tracer's terminal"));
+}
+
+#[test]
 fn a_wrapper_that_was_signalled_itself_is_told_with_who_did_that() {
     let mut story = Story::new();
     story.signal(kill(15, 99, WRAPPER));

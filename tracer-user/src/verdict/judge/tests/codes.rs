@@ -47,6 +47,35 @@ fn a_code_that_was_passed_up_leads_to_where_it_comes_from() {
 }
 
 #[test]
+fn what_python_makes_of_a_childs_end_leads_there_too() {
+    let mut story = Story::new();
+    story.signal(kill(9, 99, CHILD));
+    story.exit(CHILD, SELF, 9);
+    let verdict = story.ends(247 << 8);
+    assert!(
+        verdict
+            .sentence
+            .contains("247 came from node (pid 6), killed by SIGKILL from pkill"),
+        "{verdict:?}"
+    );
+    // Without such a child it is a number like any other.
+    let chosen = Story::new().ends(247 << 8);
+    assert_eq!(chosen.sentence, "python3 (pid 5): exited 247");
+}
+
+#[test]
+fn who_killed_its_child_itself_passes_another_end_on() {
+    let mut story = Story::new();
+    story.fork(7, SELF, "node", false);
+    story.signal(kill(9, 99, CHILD));
+    story.exit(CHILD, SELF, 9);
+    story.signal(kill(9, SELF, 7));
+    story.exit(7, SELF, 9);
+    let origin = story.ends(137 << 8).origin.unwrap();
+    assert_eq!(origin.pid, CHILD);
+}
+
+#[test]
 fn a_number_that_was_chosen_below_is_told_so() {
     let mut story = Story::new();
     story.exit(SELF, WRAPPER, 137 << 8);

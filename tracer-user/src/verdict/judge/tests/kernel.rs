@@ -86,7 +86,7 @@ fn limits_and_timers_are_told() {
         assert!(verdict.sentence.contains(what), "{verdict:?}");
         assert_eq!(verdict.killer.unwrap().relation, Relation::Kernel);
     };
-    says(by_kernel(24, SELF, "python3", SELF), 24, "RLIMIT_CPU");
+    says(by_kernel(24, SELF, "python3", SELF), 24, "RLIMIT_RTTIME");
     says(on_behalf(25, SELF, SELF, false), 25, "RLIMIT_FSIZE");
     says(
         by_kernel(14, 0, "swapper/1", SELF),
@@ -119,6 +119,10 @@ fn a_hard_limit_on_cpu_time_kills() {
         (Cause::Killed, Confidence::Certain)
     );
     assert!(verdict.evidence.contains(&warned));
+    let mut story = Story::new();
+    story.signal(by_kernel(24, SELF, "python3", SELF));
+    story.exit_after(SELF, WRAPPER, 24, 1_900_000);
+    assert!(story.verdict().sentence.contains("RLIMIT_CPU"));
     // A limit that is far away is not what killed it.
     let mut story = Story::new();
     story.signal(killed);

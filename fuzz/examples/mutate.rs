@@ -199,7 +199,7 @@ fn fuzz(
         runs: 0,
         kept: 0,
     };
-    let mut seen = HashSet::new();
+    let mut fingerprints = HashSet::new();
     let mut pool: Vec<Vec<u8>> = Vec::new();
     let mut random = Random::new(seed);
     let mut left = corpus.into_iter();
@@ -219,7 +219,7 @@ fn fuzz(
             .clone_from(&input);
         match panic::catch_unwind(|| target(&input)) {
             Ok(print) => {
-                let new = seen.insert(print);
+                let new = fingerprints.insert(print);
                 if given || (new && pool.len() < POOL_MAX) {
                     tally.kept += usize::from(!given);
                     pool.push(input);

@@ -1,0 +1,205 @@
+//! Want of memory in a cgroup, and cgroups for others.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use tracer_tests::check::until_noted;
+use tracer_tests::room::Room;
+use tracer_tests::session::Session;
+use tracer_tests::verdict::{Expected, again_and_again, on};
+use tracer_tests::wait::{PATIENCE, wait_for};
+use tracer_tests::{place, proc};
+
+use super::run;
+
+/// A cgroup of the test's own, removed at the end.
+pub(crate) struct Cgroup {
+    folder: PathBuf,
+}
+
+impl Cgroup {
+    /// One of cgroup v2, below the test's own.
+    pub(crate) fn unified(room: &Room) -> Result<Self> {
+        Self::new(room, "cgroup2", "", "")
+    }
+
+    /// One of a v1 controller, below the test's own.
+    pub(crate) fn of(room: &Room, controller: &str) -> Result<Self> {
+        Self::new(room, "cgroup", controller, controller)
+    }
+
+    fn new(room: &Room, kind: &str, option: &str, controller: &str) -> Result<Self> {
+        let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+        let mount = mounts.lines().find_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            let (at, found, options) = (words.next()?, words.next()?, words.next()?);
+            let fits = option.is_empty() || options.split(',').any(|name| name == option);
+            (found == kind && fits).then_some(at)
+        });
+        let mount = mount.with_context(|| format!("no {kind} {option} hierarchy is mounted"))?;
+        let own = std::fs::read_to_string("/proc/self/cgroup")?;
+        let own = own.lines().find_map(|line| {
+            let (_, rest) = line.split_once(':')?;
+            let (controllers, path) = rest.split_once(':')?;
+            let fits = controllers.split(',').any(|name| name == controller);
+            fits.then_some(path)
+        });
+        let own = own.context("no cgroup of that hierarchy")?;
+        let name = room.path("").file_name().context("no name")?.to_owned();
+        let folder = Path::new(mount)
+            .join(own.trim_start_matches('/'))
+            .join(name);
+        std::fs::create_dir(&folder).with_context(|| format!("make {}", folder.display()))?;
+        Ok(Self { folder })
+    }
+
+    /// Its directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Writes one of its files.
+    pub(crate) fn set(&self, file: &str, value: &str) -> Result<()> {
+        let path = self.folder.join(file);
+        std::fs::write(&path, value).with_context(|| format!("write {}", path.display()))
+    }
+
+    /// Moves a process into it.
+    pub(crate) fn join(&self, pid: i32) -> Result<()> {
+        self.set("cgroup.procs", &pid.to_string())
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // The last member may still be on its way out.
+        let _ = wait_for("an empty cgroup", PATIENCE, || {
+            Ok(std::fs::remove_dir(&self.folder).is_ok().then_some(()))
+        });
+    }
+}
+
+/// A memory cgroup with a limit.
+fn limited(room: &Room, mib: u32) -> Result<Cgroup> {
+    let cgroup = Cgroup::of(room, "memory")?;
+    cgroup.set("memory.limit_in_bytes", &(mib << 20).to_string())?;
+    Ok(cgroup)
+}
+
+fn oom(session: &Session, verdict: &serde_json::Value, words: &[&str]) -> Result<()> {
+    Expected::killed("SIGKILL", "kernel_oom", "", words).check(verdict, session)?;
+    let evidence = verdict["evidence"].as_array().context("no evidence")?;
+    let oom = session
+        .of_kind("oom")
+        .any(|oom| evidence.contains(&oom.seq.into()));
+    ensure!(oom, "no oom record in the evidence: {verdict}");
+    Ok(())
+}
+
+#[test]
+fn a_limit_that_was_reached_is_told_with_who_held_what() -> Result<()> {
+    again_and_again("memcg OOM", || {
+        let room = Room::new()?;
+        let cgroup = limited(&room, 24)?;
+        let folder = cgroup.path().to_string_lossy().into_owned();
+        let launch = run(&room)?.observe("mortal", &["hog", &folder, "200"])?;
+        launch.finish(PATIENCE)?.expect_code(137)?;
+        let session = room.session()?;
+        let words = [
+            "out of memory: the kernel killed it at 24 MiB, the limit of its cgroup /",
+            "; mortal (pid ",
+            ") held 2",
+        ];
+        oom(&session, &session.summary["verdict"], &words)
+    })
+}
+
+#[test]
+fn the_counters_of_a_cgroup_are_told_before_and_after() -> Result<()> {
+    again_and_again("counters", || {
+        let room = Room::new()?;
+        let cgroup = limited(&room, 24)?;
+        // In the cgroup before the workload is found, so that there is a before.
+        let text = "echo 0 > \"$1/cgroup.procs\"; exec \"$0\" hog \"$1\" 200";
+        let launch = run(&room)?.args(["--expect", "mortal"]);
+        let launch = launch.command(["bash", "-c", text]);
+        let launch = launch.arg(place::fixture("mortal")?).arg(cgroup.path());
+        launch.finish(PATIENCE)?.expect_code(137)?;
+        let session = room.session()?;
+        let words = ["OOM kills there: 0 before, 1 now"];
+        oom(&session, &session.summary["verdict"], &words)
+    })
+}
+
+#[test]
+fn the_victim_need_not_be_who_asked_for_more() -> Result<()> {
+    again_and_again("a small one asks, a large one dies", || {
+        let room = Room::new()?;
+        let cgroup = limited(&room, 40)?;
+        let text = "\"$0\" hog \"$1\" 24 & large=$!; \
+                    while ! grep -q ready \"$TRUTH_LOG\" 2>/dev/null; do sleep 0.01; done; \
+                    while [ $(cat \"$1/memory.usage_in_bytes\") -lt 25165824 ]; do sleep 0.01; done; \
+                    \"$0\" hog \"$1\" 20 & small=$!; \
+                    wait $large; code=$?; kill -9 $small; wait $small; exit $code";
+        let launch = run(&room)?.command(["bash", "-c", text]);
+        let launch = launch.arg(place::fixture("mortal")?).arg(cgroup.path());
+        launch.finish(PATIENCE)?.expect_code(137)?;
+        let session = room.session()?;
+        let record = session.of_kind("oom").next().context("no oom record")?;
+        let verdict = on(&room, &session, record.small("pid")?)?;
+        oom(&session, &verdict, &["at 40 MiB, the limit of its cgroup"])?;
+        // The shell only passed it on, and says so.
+        let words = [
+            "137 came from mortal (pid ",
+            "out of memory: the kernel killed it",
+        ];
+        let shell = on(&room, &session, session.root()?)?;
+        Expected::killed("", "error_exit", "", &words)
+            .likely()
+            .check(&shell, &session)
+    })
+}
+
+#[test]
+fn who_shares_the_victims_memory_dies_of_it_too() -> Result<()> {
+    again_and_again("CLONE_VM", || {
+        let room = Room::new()?;
+        let cgroup = limited(&room, 24)?;
+        let folder = cgroup.path().to_string_lossy().into_owned();
+        let text = "\"$0\" share \"$1\" 200; code=$?; while kill -0 $(cat \"$2\") 2>/dev/null; do \
+                    sleep 0.02; done; exit $code";
+        let launch = run(&room)?.args(["--expect", "mortal"]);
+        let launch = launch.command(["bash", "-c", text]);
+        let launch = launch.arg(place::fixture("mortal")?).arg(&folder);
+        let tracer = launch.arg(room.path("sharer")).spawn()?;
+        let sharer = until_noted(&room, "sharer")?;
+        std::fs::write(room.path("sharer"), &sharer)?;
+        tracer.finish(PATIENCE)?.expect_code(137)?;
+        let session = room.session()?;
+        let verdict = on(&room, &session, sharer.parse()?)?;
+        oom(
+            &session,
+            &verdict,
+            &["which shares its memory with mortal (pid "],
+        )
+    })
+}
+
+#[test]
+fn a_process_of_its_own_name_is_no_oom_killer() -> Result<()> {
+    again_and_again("a daemon called earlyoom", || {
+        let room = Room::new()?;
+        let daemon = room.path("earlyoom");
+        std::fs::copy(place::fixture("sender")?, &daemon)?;
+        let (tracer, target) = super::waiting(&room, &["wait"])?;
+        let killer = room
+            .program(&daemon)
+            .args(["kill", &target.to_string(), "9"]);
+        killer.finish(PATIENCE)?.expect_code(0)?;
+        tracer.finish(PATIENCE)?.expect_code(137)?;
+        let words = ["killed by SIGKILL from earlyoom (pid "];
+        Expected::killed("SIGKILL", "killed", "outside", &words).of(&room.session()?)?;
+        ensure!(proc::state(target).is_none(), "the victim is gone");
+        Ok(())
+    })
+}
