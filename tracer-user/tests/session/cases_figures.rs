@@ -161,7 +161,7 @@ proptest! {
 
 #[test]
 fn n15_the_last_of_many_events_costs_what_the_first_did() {
-    const STRETCH: u64 = 30_000;
+    const STRETCH: u64 = 12_000;
     let (_dir, store) = made();
     let info = info_at(&store, at("2026-11-21T00:00:00Z"));
     let mut fold = Summarizer::new(info.clone());
