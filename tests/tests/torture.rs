@@ -23,10 +23,7 @@ fn whatever_is_killed_at_whatever_moment_nothing_is_lost_doubled_or_left_behind(
     let first = number("TRACER_TORTURE_FIRST", 0)?;
     let runs = number("TRACER_TORTURE_RUNS", RUNS)?;
     let told = torture(seed, first..first + runs, |line| println!("{line}"))?;
-    println!(
-        "{} runs of seed {seed}, killed: {:?}",
-        told.runs, told.killed
-    );
+    println!("seed {seed}: {told}; {} failures", told.failures.len());
     let failures = told.failures.join("\n\n");
     ensure!(failures.is_empty(), "{failures}");
     let killed: u64 = told.killed.values().sum();

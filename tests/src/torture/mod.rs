@@ -64,7 +64,7 @@ pub fn torture(seed: u64, runs: Range<u64>, mut say: impl FnMut(&str)) -> Result
         match held {
             Ok(checked) => {
                 say(&format!("{line}: {:?}", checked.state));
-                if matches!(scene, Scene::Run | Scene::Recover | Scene::Retention) {
+                if scene.records() {
                     *told.found.entry(checked.state).or_default() += 1;
                 }
                 told.acknowledged += checked.acknowledged;

@@ -62,6 +62,12 @@ impl Moment {
         Self::at(Kind::Write, chance.between(2, writes), chance.one_in(2))
     }
 
+    /// The same, with the command most likely not at its end.
+    pub fn early_write(chance: &mut Chance, measured: &Measured) -> Self {
+        let writes = measured.calls.get(&Kind::Write).copied().unwrap_or(0);
+        Self::at(Kind::Write, chance.between(2, writes / 2), chance.one_in(2))
+    }
+
     /// At one of the program's calls.
     #[must_use]
     pub fn at(kind: Kind, number: u64, behind: bool) -> Self {

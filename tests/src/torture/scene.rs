@@ -21,6 +21,8 @@ pub enum Scene {
     Run,
     /// `tracer run`, then recoveries of it.
     Recover,
+    /// `tracer run`, then those that go on in its place while the command goes on.
+    Resume,
     /// `tracer run` that has older sessions to remove.
     Retention,
     /// `tracer sessions rebuild`.
@@ -42,12 +44,20 @@ impl Scene {
         scenes[4] = Self::Retention;
         scenes[5] = Self::Retention;
         let mut at = 6;
-        while at < 12 {
+        while at < 11 {
             scenes[at] = Self::Recover;
             at += 1;
         }
+        scenes[11] = Self::Resume;
+        scenes[12] = Self::Resume;
         scenes
     };
+
+    /// Whether it makes a session.
+    #[must_use]
+    pub fn records(self) -> bool {
+        !matches!(self, Self::Rebuild | Self::Remove | Self::Clear)
+    }
 
     /// One of them.
     pub fn any(chance: &mut Chance) -> Self {
@@ -70,6 +80,15 @@ impl Storm {
         workers: 2,
         each: 40,
     };
+
+    /// One that goes on for a while.
+    fn long(chance: &mut Chance) -> Self {
+        Self {
+            how: "fork",
+            workers: chance.between(2, 3),
+            each: chance.between(200, 600),
+        }
+    }
 
     fn any(chance: &mut Chance) -> Self {
         if chance.one_in(4) {
@@ -112,6 +131,7 @@ pub struct Known {
     run: Measured,
     retention: Measured,
     recover: Measured,
+    resume: Measured,
     rebuild: Measured,
     remove: Measured,
     clear: Measured,
@@ -147,6 +167,7 @@ impl Known {
             run,
             retention: Measured::default(),
             recover: Measured::default(),
+            resume: Measured::default(),
             rebuild: Measured::default(),
             remove: Measured::default(),
             clear: Measured::default(),
@@ -166,6 +187,12 @@ impl Known {
         let writes = known.run.calls.get(&Kind::Write).copied().unwrap_or(0);
         stage.kill(&args, &Moment::at(Kind::Write, writes / 2, true))?;
         known.recover = stage.kill(&recover_args(&stage), &Moment::never())?;
+        let mut stage = Stage::new()?;
+        let args = run_args(&stage, 0, Storm::long(&mut Chance::of_run(0, 0)))?;
+        let doomed = stage.doom(&args, &Moment::at(Kind::Write, writes / 4, true))?;
+        doomed.until_dead()?;
+        known.resume = stage.kill(&resume_args(&stage), &Moment::never())?;
+        stage.over(doomed)?;
         let ended = known.recover.calls.contains_key(&Kind::Rename);
         ensure!(ended, "nothing to recover: {:?}", stage.log);
         Ok(known)
@@ -184,7 +211,7 @@ impl Known {
     /// As [`Stage::new`].
     pub fn stage(&self, scene: Scene) -> Result<Stage> {
         match scene {
-            Scene::Run | Scene::Recover => Stage::new(),
+            Scene::Run | Scene::Recover | Scene::Resume => Stage::new(),
             Scene::Retention | Scene::Rebuild | Scene::Remove | Scene::Clear => self.furnished(),
         }
     }
@@ -220,6 +247,22 @@ impl Known {
                     let moment = Moment::any(chance, &self.recover);
                     stage.kill(&recover_args(stage), &moment)?;
                 }
+                Ok(Played {
+                    storm: Some(storm),
+                    gone: None,
+                })
+            }
+            Scene::Resume => {
+                let storm = Storm::long(chance);
+                let args = run_args(stage, 0, storm)?;
+                let doomed = stage.doom(&args, &Moment::early_write(chance, &self.run))?;
+                doomed.until_dead()?;
+                for _ in 0..chance.between(1, 2) {
+                    stage.note_pins()?;
+                    let moment = Moment::any(chance, &self.resume);
+                    stage.kill(&resume_args(stage), &moment)?;
+                }
+                stage.over(doomed)?;
                 Ok(Played {
                     storm: Some(storm),
                     gone: None,
@@ -310,6 +353,12 @@ fn recover_args(stage: &Stage) -> Vec<OsString> {
     let mut args = words(["recover", "--json"]);
     args.extend(state(&stage.room));
     args.extend(bpffs(&stage.room));
+    args
+}
+
+fn resume_args(stage: &Stage) -> Vec<OsString> {
+    let mut args = recover_args(stage);
+    args.push("--resume".into());
     args
 }
 
