@@ -13,7 +13,6 @@
     clippy::expect_used,
     reason = "a target that panics is how a fuzzer is told"
 )]
-#![expect(clippy::naive_bytecount, reason = "inputs are small")]
 
 pub mod enrollment;
 pub mod event;
