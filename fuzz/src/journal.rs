@@ -82,7 +82,7 @@ fn read(data: &[u8]) -> (Vec<Entry>, ReadStats) {
 /// Whole lines among the torn bytes; the unfinished one is no bad line.
 fn bad_torn(data: &[u8], stats: ReadStats) -> u64 {
     let good = usize::try_from(stats.good_bytes).expect("it is in memory");
-    data[good..].iter().filter(|&&byte| byte == b'\n').count() as u64
+    data[good..].split(|&byte| byte == b'\n').count() as u64 - 1
 }
 
 /// The same lines with the checksums they should have, so that what is behind the checksum is reached.

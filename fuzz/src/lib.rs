@@ -14,16 +14,6 @@
     reason = "a target that panics is how a fuzzer is told"
 )]
 
-#![expect(
-    clippy::expect_used,
-    reason = "a panic is how a target says what it found"
-)]
-#![expect(
-    clippy::must_use_candidate,
-    clippy::naive_bytecount,
-    reason = "targets are run for what they find, and inputs are small"
-)]
-
 pub mod enrollment;
 pub mod event;
 pub mod journal;

@@ -139,7 +139,12 @@ fn the_observation_ends_with_the_target_and_says_how_it_ended() -> Result<()> {
     let target = started(&room, "idle", &["20"])?;
     let pid = target.pid();
     let tracer = room.attach(pid)?.args(["--interval", "50ms"]).spawn()?;
-    until_armed(&room, &tracer)?;
+    let (folder, _) = until_armed(&room, &tracer)?;
+    // The first row comes with the pin, a moment later.
+    wait_for("a row of the target", PATIENCE, || {
+        let journal = std::fs::read_to_string(folder.join("journal.0.jsonl"))?;
+        Ok(journal.contains("\"kind\":\"snapshot\"").then_some(()))
+    })?;
     target.signal(Signal::KILL)?;
     target.finish(PATIENCE)?;
     tracer.finish(PATIENCE)?.expect_code(0)?;

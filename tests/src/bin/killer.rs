@@ -1,7 +1,7 @@
 //! Starts a program and kills it with SIGKILL:
 //! `killer ACCOUNT never|after MICROSECONDS|at KIND NUMBER before|behind -- PROGRAM ARGS…`.
 //!
-//! `at` means at a system call of this kind ([`Kind`]), the NUMBERth of all the program's threads,
+//! `at` means at a system call of this kind ([`Kind`]), the `NUMBER`th of all the program's threads,
 //! before it has an effect or behind it; so the states between any two effects can be reached. `after`
 //! means at any moment, also in the middle of a call. What the program starts is not touched: it becomes
 //! this process's, which ends when all of that has ended.
@@ -125,9 +125,9 @@ impl Watched {
                     }
                     (thread, None)
                 }
-                WaitStatus::PtraceEvent(thread, ..) => (thread, None),
                 // The exec it began with, and the first stop of each thread.
-                WaitStatus::Stopped(thread, Signal::SIGTRAP | Signal::SIGSTOP) => (thread, None),
+                WaitStatus::PtraceEvent(thread, ..)
+                | WaitStatus::Stopped(thread, Signal::SIGTRAP | Signal::SIGSTOP) => (thread, None),
                 WaitStatus::Stopped(thread, signal) => (thread, Some(signal)),
                 ended => {
                     if let Some((pid, status)) = end_of(ended) {

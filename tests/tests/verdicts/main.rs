@@ -1,5 +1,10 @@
 //! How endings are told, on the running kernel: each case for real, each time the same verdict.
 
+#![expect(
+    clippy::similar_names,
+    reason = "a room and the root in it are what these tests are about"
+)]
+
 mod codes;
 mod doubt;
 mod kernel;

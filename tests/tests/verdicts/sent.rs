@@ -28,7 +28,8 @@ fn from_sender(how: &str, signal: i32, name: &str) -> Result<()> {
     let words = [&words, how, &started, "uid 0", "outside the tree)"];
     Expected::killed(name, "killed", "outside", &words).of(&session)?;
     let killer = &session.summary["verdict"]["killer"];
-    ensure!(killer["pid"].to_string() == from, "{killer}");
+    let from: u64 = from.parse()?;
+    ensure!(killer["pid"] == from, "{killer}");
     ensure!(killer["comm"] == "sender", "{killer}");
     Ok(())
 }

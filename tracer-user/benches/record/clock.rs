@@ -30,7 +30,7 @@ impl Watch {
     pub(crate) fn stop(&self) -> Took {
         Took {
             wall: self.wall.elapsed().as_secs_f64(),
-            cpu: (cpu() - self.cpu).as_secs_f64(),
+            cpu: cpu().saturating_sub(self.cpu).as_secs_f64(),
         }
     }
 }

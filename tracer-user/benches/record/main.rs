@@ -8,6 +8,10 @@
     clippy::print_stdout,
     reason = "a measurement that cannot be made ends at once, and its output is what it is for"
 )]
+#![expect(
+    clippy::similar_names,
+    reason = "a story is recorded into a store, and both names say it best"
+)]
 
 mod append;
 mod clock;
@@ -89,6 +93,9 @@ fn soon() -> std::time::Instant {
 }
 
 /// Tells one figure.
+/// Measures one thing, once a round.
+type Part<'a> = Box<dyn FnMut() + 'a>;
+
 fn figure(name: &str, value: f64) {
     println!("figure {name} {value}");
 }
@@ -97,7 +104,7 @@ fn main() {
     let plan = Plan::from_args();
     let wanted = |name: &str| plan.only.is_empty() || plan.only.iter().any(|only| only == name);
     let listing = wanted("list").then(|| listing::Listing::of(&plan));
-    let mut parts: Vec<(&str, Box<dyn FnMut() + '_>)> = vec![
+    let mut parts: Vec<(&str, Part<'_>)> = vec![
         ("append", Box::new(|| append::measure(&plan))),
         ("flow", Box::new(|| flow::measure(&plan))),
         ("read", Box::new(|| reading::measure(&plan))),

@@ -39,6 +39,10 @@ pub struct Ends<'a> {
 
 /// What can be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent readiness interests"
+)]
 pub struct Wants {
     /// There is room for input.
     pub read_stdin: bool,
@@ -60,6 +64,10 @@ enum Input {
 
 /// The copy's state. See the module's text.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four facts that change apart from each other"
+)]
 pub struct Pump {
     to_command: BytesMut,
     to_stdout: BytesMut,

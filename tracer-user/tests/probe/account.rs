@@ -112,12 +112,15 @@ fn times_faults_and_switches_are_those_of_all_threads() {
         seen.usage.ru_nvcsw,
         5,
     );
+    // Each thread may be preempted any number of times after its hook, as it frees what it has; whoever
+    // else is at work on this machine decides how often.
     near(
         "involuntary",
         totals.ctx_switches_involuntary,
         seen.usage.ru_nivcsw,
-        5,
+        200,
     );
+    assert!(totals.ctx_switches_involuntary > 0);
     assert!(totals.ctx_switches_voluntary >= 60);
     assert!(totals.wall_ns >= 60_000_000);
 }

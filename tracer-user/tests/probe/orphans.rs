@@ -27,8 +27,8 @@ const LIFE: Duration = Duration::from_millis(1);
 fn a_daemon_whose_parent_ends_during_the_attach_is_not_lost() {
     let mut probe = attach(Settings::default());
     let mut ring = probe.take_ring().unwrap().unwrap();
-    let room = tempfile::tempdir().unwrap();
-    let (log, stop) = (room.path().join("log"), room.path().join("stop"));
+    let folder = tempfile::tempdir().unwrap();
+    let (log, stop) = (folder.path().join("log"), folder.path().join("stop"));
     let log_file = File::create_new(&log).unwrap();
     let root = last_pid();
     let launcher = hold(|| {

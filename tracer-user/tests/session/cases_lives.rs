@@ -312,13 +312,12 @@ fn l10_a_takeover_that_was_given_up_writes_nothing_when_its_disk_comes_back() {
             let ours = |(name, _): &&(String, Vec<u8>)| name != "lease";
             found.iter().filter(ours).cloned().collect::<Vec<_>>()
         };
-        assert_eq!(
-            journals(&all(&store, &info.session_id)),
-            journals(&before),
-            "held in its sync: {in_sync}"
+        assert!(
+            journals(&all(&store, &info.session_id)) == journals(&before),
+            "held in its sync: {in_sync}, and there is {:?} now",
+            files(&path)
         );
     }
-    assert!(path.exists());
 }
 
 #[test]

@@ -126,7 +126,8 @@ fn nobody_is_told_of_a_session_that_a_kill_would_leave_nothing_of() {
 
         disk.set(|fault| fault.hold_sync = false);
         let recorder = starting.join().expect("no panic").expect("made");
-        recorder.finish(end("done"), soon());
+        let report = recorder.finish(end("done"), soon());
+        assert!(!report.timed_out, "{report:?}");
         drop(recorder);
         let mut told = String::new();
         reader.read_to_string(&mut told).expect("a pipe");

@@ -224,7 +224,7 @@ fn what_is_derived_is_what_the_journal_gives_to_the_byte() {
 fn what_another_version_has_derived_is_noted_and_not_called_broken() {
     let case = Case::new();
     case.edit(|lines| {
-        lines[0] = forged(&lines[0], "\"version\":\"0.1.0\"", "\"version\":\"0.0.9\"")
+        lines[0] = forged(&lines[0], "\"version\":\"0.1.0\"", "\"version\":\"0.0.9\"");
     });
     let verified = verify(&case.store, &case.id);
     assert!(verified.holds(), "{:#?}", verified.findings);

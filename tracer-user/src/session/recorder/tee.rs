@@ -16,6 +16,10 @@ use crate::session::crash::{panics::contain, stack::SignalStack};
 pub(super) const TEE_BYTES: usize = 4 << 20;
 
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that change apart from each other"
+)]
 struct State {
     buffer: Vec<u8>,
     /// What the lines tell of cannot be seen yet.

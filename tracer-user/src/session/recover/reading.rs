@@ -77,9 +77,16 @@ impl Reading {
         })
     }
 
+    /// Whether it was begun for another recorder's rows, of whose interval nothing is known: true from
+    /// its first record on, also when whoever began it was killed before it could say more.
+    fn is_import(&self) -> bool {
+        let session = self.standing.session.as_ref();
+        session.is_some_and(|session| session.interval.is_zero())
+    }
+
     /// What stands against ending it: gate 4, or a work that is half done.
     pub(super) fn verdict(&self) -> Result<(), Told> {
-        if self.imported.is_some() {
+        if self.imported.is_some() || self.is_import() {
             let why = "its rows were being taken over from another recorder's file: run tracer \
                        recover with the same --foreign-dir again";
             return Err((Outcome::Doubtful, None, why.to_owned()));
