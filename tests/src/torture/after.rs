@@ -345,11 +345,7 @@ fn expect_truth(
     // Where somebody went on in another's place, rows are missing, and nothing else.
     let gaps = session.of_kind("gap");
     let gaps = gaps.filter(|gap| gap.text("reason") != "unsampled");
-    // All facts are there, as was just seen. Events on their way to the file when an observer that went on
-    // in another's place was killed may still be told as lost: a known fault of that count.
-    let losses = session.of_kind("loss");
-    let losses = losses.filter(|loss| loss.text("reason") != "unrecorded");
-    let lost = losses.count() + gaps.count();
+    let lost = session.of_kind("loss").count() + gaps.count();
     ensure!(lost == 0, "something is lost: {account}");
     ensure!(
         account["alive"] == 0 && account["forks"] == account["exits"],

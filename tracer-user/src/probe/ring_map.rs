@@ -187,6 +187,19 @@ impl RingMap {
         self.producer.position().load(Ordering::Acquire) != self.read
     }
 
+    /// How far the kernel has come: what it begins now lies behind this place.
+    #[must_use]
+    pub fn end(&self) -> usize {
+        self.producer.position().load(Ordering::Acquire)
+    }
+
+    /// Whether it has been read as far as `end`, which [`Self::end`] gave.
+    #[must_use]
+    pub fn is_read_to(&self, end: usize) -> bool {
+        // The positions run on through the whole range of the type, and are less than a ring apart.
+        self.read.wrapping_sub(end) <= self.size.get()
+    }
+
     /// The first word of a record's header.
     fn header(&self, offset: usize) -> &AtomicU32 {
         // SAFETY: `offset` is below the size and a multiple of eight, and two sizes of data lie behind

@@ -103,6 +103,25 @@ fn what_happens_while_nobody_observes_is_in_the_ring() {
 }
 
 #[test]
+fn while_the_target_goes_on_nothing_is_counted_that_is_not_among_the_events() {
+    let bpffs = OwnBpffs::mount();
+    let storm = "i=0; while [ $i -lt 2500 ]; do (:); i=$((i+1)); done";
+    let script = format!("for worker in 1 2 3 4; do ({storm}) & done; wait");
+    let (probe, mut child) = observed(&bpffs, &script, Settings::default());
+    die(probe);
+    go(&mut child);
+    let (mut looks, mut last) = (0, 0);
+    while child.try_wait().unwrap().is_none() {
+        let unread = reopen(&bpffs).unread(UNITS).unwrap();
+        let (sent, found) = (unread.counters.sent(), unread.events.len() as u64);
+        assert!(sent <= found, "look {looks}: {sent} sent, {found} found");
+        looks += u32::from(found > last);
+        last = found;
+    }
+    assert!(looks > 3, "{looks} looks, {last} events: the storm was over");
+}
+
+#[test]
 fn what_was_read_and_not_released_is_read_again_and_what_was_released_is_not() {
     let bpffs = OwnBpffs::mount();
     let (mut probe, mut child) =

@@ -1,6 +1,10 @@
 //! Pins that a dead observer has left: read them, or take them over.
 
-use std::{fs::File, io::Read as _};
+use std::{
+    fs::File,
+    io::Read as _,
+    time::{Duration, Instant},
+};
 
 use aya::programs::links::PinnedLink;
 use tracer_common::{
@@ -23,8 +27,10 @@ use crate::{
     units::Process,
 };
 
-/// Times the counters and the ring are read to find them in agreement while the target goes on.
-const LOOKS_MAX: u32 = 8;
+/// Times the ring and the counters are read to find them in agreement while the target goes on.
+const LOOKS_MAX: u32 = 64;
+/// How long a record that is being written is waited for: its processor may do something else meanwhile.
+const BUSY_MAX: Duration = Duration::from_millis(200);
 
 /// The pins of one session, held.
 #[derive(Debug)]
@@ -44,7 +50,7 @@ pub struct Unread {
     pub events: Vec<Event>,
     /// Records that could not be decoded.
     pub undecodable: u64,
-    /// What the kernel side counted since it was loaded. Not older than the last event above.
+    /// What the kernel side counted since it was loaded. Every event counted as sent is above, or lost.
     pub counters: Counters,
     /// Who is tracked now.
     pub alive: Vec<Process>,
@@ -94,17 +100,36 @@ impl Reopened {
     /// When the maps cannot be read.
     pub fn unread(&mut self, units: DecodeUnits) -> Result<Unread, PinError> {
         let mut unread = Unread::default();
+        let mut agree = false;
         for _ in 0..LOOKS_MAX {
-            let before = self.counters()?;
             self.read_on(units, &mut unread);
             unread.counters = self.counters()?;
-            // With nothing sent in between, counters and events speak of the same moment.
-            if unread.counters.sent == before.sent && !self.ring.is_unread() {
+            // The kernel side counts behind the ring: with nothing new in it, both speak of one moment.
+            agree = !self.ring.is_unread();
+            if agree {
                 break;
             }
         }
+        if !agree {
+            self.read_counted(units, &mut unread);
+        }
         unread.alive = self.maps.tracked().map_err(|e| self.unusable(e))?;
         Ok(unread)
+    }
+
+    /// Reads on until everything that was counted is read, where the target leaves no moment to count
+    /// in. What came after the count is read as well: a loss may be told as less than it is by that
+    /// much, and never where there was none.
+    fn read_counted(&mut self, units: DecodeUnits, unread: &mut Unread) {
+        let end = self.ring.end();
+        let until = Instant::now() + BUSY_MAX;
+        loop {
+            self.read_on(units, unread);
+            if self.ring.is_read_to(end) || Instant::now() >= until {
+                return;
+            }
+            std::thread::yield_now();
+        }
     }
 
     fn read_on(&mut self, units: DecodeUnits, unread: &mut Unread) {
