@@ -88,7 +88,10 @@ impl Casebook {
     /// The observer got a signal and is about to pass it on.
     pub fn forwarded(&mut self, mut forwarded: Forwarded) {
         let pid = forwarded.sender.pid.unwrap_or(0);
-        if let Some(&key) = self.by_pid.get(&pid) {
+        // Whoever sent it may have ended meanwhile. Numbers of other namespaces are not looked for among
+        // the dead.
+        let living = self.by_pid.get(&pid).copied();
+        if let Some(key) = living.or_else(|| self.lineage.latest(pid)) {
             // The root's place stands for the target's: that is whom it is passed on to.
             forwarded.sender.relation = if Some(key) == self.workload {
                 Relation::Itself
@@ -246,6 +249,7 @@ impl Casebook {
             *self.killed.entry(signal).or_default() += 1;
         }
         let passed = passing::passed(key, status, &case);
+        let below = passing::below(&case);
         // Whom it passes up for is kept; nobody asks for the others any more.
         case.ends.clear();
         let last = case.signals.values().filter(|seen| !seen.is_own());
@@ -266,6 +270,7 @@ impl Casebook {
                 .saturating_add(exit.totals.cpu_system_us),
             case,
             passed,
+            below,
             killed_before,
         };
         self.tell_the_parent(exit, &dead);
@@ -287,7 +292,11 @@ impl Casebook {
             if case.ends.len() == ENDS_MAX {
                 case.ends.remove(0);
             }
-            case.ends.push(Arc::new(dead.clone()));
+            // A chain of these would be as long as the tree is deep.
+            case.ends.push(Arc::new(Dead {
+                below: None,
+                ..dead.clone()
+            }));
         }
     }
 }

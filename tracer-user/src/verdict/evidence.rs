@@ -190,6 +190,9 @@ pub struct Dead {
     pub case: Case,
     /// Where its ending comes from, when that is further down.
     pub passed: Option<Passed>,
+    /// Of its children the last to end, or the one that passed its ending up to that, when a signal
+    /// ended it.
+    pub below: Option<Arc<Dead>>,
     /// Processes of the tree that a signal had ended before: all, and those by the signal that its
     /// exit code may stand for.
     pub killed_before: (u64, u64),

@@ -156,6 +156,11 @@ fn exited(name: &str, dead: &Dead, after: &Aftermath) -> Verdict {
         origin = Some(pass_up(&mut why, dead, passed, code, after));
     } else if let Some(signal) = passing::stands_for(dead.status) {
         by_choice(&mut why, dead, signal, code, after);
+    } else if let Some(below) = dead.below.as_ref().filter(|_| code != 0) {
+        // `make`, `xargs` and their kind have codes of their own for it.
+        let below = judge(&below.name(), End::Seen(below), after);
+        why.add(&format!("; just before, below it: {}", below.sentence));
+        why.evidence.extend(below.evidence);
     } else if let Some(seen) = lately(dead) {
         why.add(&format!(
             "; it had got {} from {} {} before",

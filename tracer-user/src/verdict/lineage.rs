@@ -94,6 +94,13 @@ impl Lineage {
             .any(|key| key == above)
     }
 
+    /// The process that had this number in the initial namespace last, as far as it is remembered.
+    #[must_use]
+    pub fn latest(&self, init: u32) -> Option<ProcKey> {
+        let of_number = self.kin.keys().filter(|key| key.init == init);
+        of_number.max_by_key(|key| key.start).copied()
+    }
+
     /// How many are in the books.
     #[must_use]
     pub fn len(&self) -> usize {

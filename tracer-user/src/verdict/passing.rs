@@ -75,6 +75,17 @@ pub fn passed(process: ProcKey, status: WaitStatus, case: &Case) -> Option<Passe
     })
 }
 
+/// The child that a signal ended just before, or the process further down whose end that child passed up.
+#[must_use]
+pub fn below(case: &Case) -> Option<Arc<Dead>> {
+    let end = case
+        .ends
+        .last()
+        .filter(|end| case.last_end == Some(end.seq))?;
+    let real = end.passed.as_ref().map_or(end, |passed| &passed.real);
+    real.status.signal().map(|_| Arc::clone(real))
+}
+
 fn passer(dead: &Dead) -> Passer {
     Passer {
         process: dead.process,

@@ -64,6 +64,45 @@ fn what_python_makes_of_a_childs_end_leads_there_too() {
 }
 
 #[test]
+fn a_code_of_its_own_after_a_child_was_killed_tells_of_that() {
+    let mut story = Story::new();
+    story.signal(kill(9, 99, CHILD));
+    let below = story.exit(CHILD, SELF, 9);
+    let verdict = story.ends(2 << 8);
+    assert!(
+        verdict.sentence.starts_with(
+            "python3 (pid 5): exited 2; just before, below it: node (pid 6): killed by"
+        ),
+        "{verdict:?}"
+    );
+    assert_eq!(
+        (verdict.cause, verdict.confidence),
+        (Cause::ErrorExit, Confidence::Certain)
+    );
+    assert!(verdict.evidence.contains(&below));
+    assert_eq!((verdict.killer, verdict.origin), (None, None));
+}
+
+#[test]
+fn what_is_kept_does_not_grow_with_the_depth_of_the_tree() {
+    const DEEP: u32 = 20_000;
+    for status in [9, 137 << 8] {
+        let mut story = Story::new();
+        for pid in 1_000..1_000 + DEEP {
+            story.fork(pid, if pid == 1_000 { SELF } else { pid - 1 }, "sh", false);
+        }
+        story.signal(kill(9, 99, 999 + DEEP));
+        story.exit(999 + DEEP, 998 + DEEP, 9);
+        for pid in (1_001..999 + DEEP).rev() {
+            story.exit(pid, pid - 1, status);
+        }
+        let verdict = story.verdict();
+        assert!(verdict.evidence.len() < 40, "{}", verdict.evidence.len());
+        assert!(verdict.sentence.len() < 2_000, "{}", verdict.sentence.len());
+    }
+}
+
+#[test]
 fn who_killed_its_child_itself_passes_another_end_on() {
     let mut story = Story::new();
     story.fork(7, SELF, "node", false);
