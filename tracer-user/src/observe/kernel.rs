@@ -39,10 +39,12 @@ struct Mark {
     position: usize,
 }
 
-/// Loads and attaches the kernel side. Needs no event loop yet.
-pub(super) fn load(ring_bytes: u32) -> Result<Attached, ProbeError> {
+/// Loads and attaches the kernel side, for a root that is held or for one that lives. Needs no event loop
+/// yet.
+pub(super) fn load(ring_bytes: u32, is_held: bool) -> Result<Attached, ProbeError> {
     let settings = Settings {
         ring_bytes,
+        adopts_trees: !is_held,
         ..Settings::default()
     };
     Loader::new(settings).load()?.attach()

@@ -162,7 +162,7 @@ fn take_over(
             went_on: true,
         });
     }
-    let mut probe = kernel::load(config.ring_bytes)?;
+    let mut probe = kernel::load(config.ring_bytes, false)?;
     if let Err(unpinned) = pins::pin(&mut probe, config.bpffs.as_deref(), id, store) {
         audience.notice(&unpinned.notice());
     }

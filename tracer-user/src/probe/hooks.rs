@@ -94,18 +94,35 @@ impl Hook {
     }
 }
 
-/// Verifies all programs side by side and returns the hooks' programs that are there. `may_be_skipped`:
-/// this kernel may skip a program, so those that stand in are wanted.
+/// Which programs are wanted beside those that always are.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    /// Those that stand in for others: this kernel may skip a program.
+    pub(super) stand_ins: bool,
+    /// Those that watch an adoption.
+    pub(super) adopting: bool,
+}
+
+impl Wanted {
+    fn has(self, program: &str) -> bool {
+        if ADOPTING.iter().any(|hook| hook.program == program) {
+            return self.adopting;
+        }
+        self.stand_ins || !is_stand_in(program)
+    }
+}
+
+/// Verifies the wanted programs side by side and returns the hooks' programs that are there.
 pub(super) fn load_programs(
     ebpf: &mut Ebpf,
     types: &AyaBtf,
-    may_be_skipped: bool,
+    wanted: Wanted,
     degraded: &mut Vec<Degraded>,
 ) -> Result<Vec<&'static str>, ProbeError> {
     let results: Vec<(String, Result<(), ProgramError>)> = thread::scope(|scope| {
         let threads: Vec<_> = ebpf
             .programs_mut()
-            .filter(|(name, _)| may_be_skipped || !is_stand_in(name))
+            .filter(|(name, _)| wanted.has(name))
             .map(|(name, program)| {
                 let name = name.to_owned();
                 scope.spawn(move || {

@@ -29,7 +29,7 @@ use super::{
     btf::Btf,
     control::SharedControl,
     hook_types::{HookKind, hook_types},
-    hooks::{HOOKS, alone, attach, join, load_programs},
+    hooks::{HOOKS, Wanted, alone, attach, join, load_programs},
     maps::Maps,
     object::OBJECT,
     offsets::{Degraded, KernelFacts, read_kernel},
@@ -47,6 +47,9 @@ pub struct Settings {
     pub ring_bytes: u32,
     /// Most processes tracked at once.
     pub tracked_max: u32,
+    /// Whether trees are to be adopted that go on meanwhile. The programs for that take the kernel as long
+    /// to verify as all others together; without them such an adoption never calls itself converged.
+    pub adopts_trees: bool,
 }
 
 impl Default for Settings {
@@ -54,6 +57,7 @@ impl Default for Settings {
         Self {
             ring_bytes: RING_BYTES,
             tracked_max: TRACKED_MAX,
+            adopts_trees: true,
         }
     }
 }
@@ -154,8 +158,11 @@ impl Loader {
         #[cfg(feature = "log")]
         let log = super::kernel_log::KernelLog::take(&mut ebpf);
         let mut degraded = kernel.facts.degraded;
-        let may_be_skipped = kernel.facts.offsets.programs_can_be_skipped == 1;
-        let present = load_programs(&mut ebpf, &kernel.hook_types, may_be_skipped, &mut degraded)?;
+        let wanted = Wanted {
+            stand_ins: kernel.facts.offsets.programs_can_be_skipped == 1,
+            adopting: self.settings.adopts_trees,
+        };
+        let present = load_programs(&mut ebpf, &kernel.hook_types, wanted, &mut degraded)?;
         drop(limit);
         let maps = Maps::take(&mut ebpf)?;
         let control = maps.map_control()?;

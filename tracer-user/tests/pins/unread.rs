@@ -118,7 +118,10 @@ fn while_the_target_goes_on_nothing_is_counted_that_is_not_among_the_events() {
         looks += u32::from(found > last);
         last = found;
     }
-    assert!(looks > 3, "{looks} looks, {last} events: the storm was over");
+    assert!(
+        looks > 3,
+        "{looks} looks, {last} events: the storm was over"
+    );
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(in crate::observe) fn prepare(
     audience: &mut dyn Audience,
 ) -> Result<(ProcRoot, Option<Attached>, Session), ObserveError> {
     let proc = ProcRoot::open("/proc")?;
-    let mut probe = match kernel::load(config.observe.ring_bytes) {
+    let mut probe = match kernel::load(config.observe.ring_bytes, true) {
         Ok(probe) => Some(probe),
         Err(error) if config.require_trace => return Err(error.into()),
         Err(error) => {
@@ -65,7 +65,7 @@ pub(in crate::observe) fn join(
     attachment: &Attachment,
     audience: &mut dyn Audience,
 ) -> Result<(Attached, Session), ObserveError> {
-    let mut probe = kernel::load(config.observe.ring_bytes)?;
+    let mut probe = kernel::load(config.observe.ring_bytes, false)?;
     let subject = Subject {
         mode: Mode::Attach,
         root: attachment.root(),
