@@ -22,6 +22,8 @@ struct Kin {
     below: HashSet<ProcKey>,
     /// Record of its end.
     ended: Option<u64>,
+    /// Ended not long ago.
+    is_fresh: bool,
 }
 
 /// Everybody's descent.
@@ -55,10 +57,14 @@ impl Lineage {
         if kin.ended.replace(seq).is_some() {
             return;
         }
+        kin.is_fresh = true;
         self.fresh.push_back(key);
         if self.fresh.len() > FRESH_MAX
             && let Some(old) = self.fresh.pop_front()
         {
+            if let Some(kin) = self.kin.get_mut(&old) {
+                kin.is_fresh = false;
+            }
             self.splice(old);
         }
     }
@@ -121,7 +127,7 @@ impl Lineage {
             let Some(kin) = self.kin.get(&key) else {
                 return;
             };
-            if kin.ended.is_none() || kin.below.len() > 1 || self.fresh.contains(&key) {
+            if kin.ended.is_none() || kin.below.len() > 1 || kin.is_fresh {
                 return;
             }
             let (up, heir) = (kin.up, kin.below.iter().next().copied());
