@@ -31,13 +31,18 @@ struct Kin {
 pub struct Lineage {
     kin: HashMap<ProcKey, Kin>,
     fresh: VecDeque<ProcKey>,
+    /// Somebody was said to be older than his maker.
+    any_backwards: bool,
 }
 
 impl Lineage {
     /// A process was made.
     pub fn born(&mut self, child: ProcKey, creator: ProcKey) {
-        // Nobody makes himself or his forebears; a journal could claim so all the same.
-        if self.is_under(creator, child) {
+        // Nobody makes himself or his forebears; a journal could claim so all the same. Where everybody is
+        // younger than his maker there is no ring, and no need to look all the way up for one.
+        self.any_backwards |= creator.start > child.start;
+        let may_ring = self.any_backwards || creator.start == child.start;
+        if may_ring && self.is_under(creator, child) {
             return;
         }
         let kin = self.kin.entry(child).or_default();
