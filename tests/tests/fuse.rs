@@ -21,8 +21,8 @@ fn serve(room: &Room) -> Result<Running> {
     let server = room.program(bindfs).arg("-f").args([real, state]).spawn()?;
     wait_for("the mount", PATIENCE, || {
         ensure!(!server.has_ended()?, "{}", server.stderr());
-        let served = std::fs::metadata(room.state()).is_ok_and(|now| now.dev() != device);
-        Ok(served.then_some(()))
+        let is_mounted = std::fs::metadata(room.state()).is_ok_and(|now| now.dev() != device);
+        Ok(is_mounted.then_some(()))
     })?;
     Ok(server)
 }
@@ -36,7 +36,7 @@ fn stop_serving(room: &Room, server: Running) -> Result<()> {
 }
 
 /// A command that goes on when it is told to, makes processes, and says when it is through.
-fn command(room: &Room) -> Result<[String; 3]> {
+fn command(room: &Room) -> [String; 3] {
     let (go, done) = (room.path("go"), room.path("done"));
     let script = format!(
         "while [ ! -e {go} ]; do /bin/true; done; i=0; while [ $i -lt 500 ]; do /bin/true; i=$((i+1)); done; \
@@ -44,7 +44,7 @@ fn command(room: &Room) -> Result<[String; 3]> {
         go = go.display(),
         done = done.display()
     );
-    Ok(["sh".to_owned(), "-c".to_owned(), script])
+    ["sh".to_owned(), "-c".to_owned(), script]
 }
 
 fn go_on(room: &Room) -> Result<()> {
@@ -58,7 +58,7 @@ fn go_on(room: &Room) -> Result<()> {
 fn a_session_there_is_running_to_everybody_and_then_whole() -> Result<()> {
     let room = Room::new()?;
     let server = serve(&room)?;
-    let tracer = room.run()?.command(command(&room)?).spawn()?;
+    let tracer = room.run()?.command(command(&room)).spawn()?;
     until_armed(&room, &tracer)?;
     let listed = room.tracer("sessions")?.arg("list").arg("--json").spawn()?;
     let listed = listed.finish(PATIENCE)?.expect_code(0)?;
@@ -86,7 +86,7 @@ fn a_session_there_is_running_to_everybody_and_then_whole() -> Result<()> {
 fn a_server_that_does_not_answer_for_a_while_holds_up_nothing_but_the_record() -> Result<()> {
     let room = Room::new()?;
     let server = serve(&room)?;
-    let tracer = room.run()?.command(command(&room)?).spawn()?;
+    let tracer = room.run()?.command(command(&room)).spawn()?;
     until_armed(&room, &tracer)?;
     server.signal(Signal::STOP)?;
     go_on(&room)?;
@@ -97,8 +97,8 @@ fn a_server_that_does_not_answer_for_a_while_holds_up_nothing_but_the_record() -
     ensure!(stdout == "through\n", "{stdout}");
     server.signal(Signal::CONT)?;
     let ended = tracer.finish(PATIENCE)?.expect_code(7)?;
-    let told = ended.stderr.matches("the command goes on").count();
-    ensure!(told == 1, "{}", ended.stderr);
+    let words = ended.stderr.matches("the command goes on").count();
+    ensure!(words == 1, "{}", ended.stderr);
     // Ended late, or found without an end and given one.
     let recovery = room.tracer("recover")?.spawn()?;
     recovery.finish(PATIENCE)?.expect_code(0)?;
@@ -112,14 +112,14 @@ fn a_server_that_does_not_answer_for_a_while_holds_up_nothing_but_the_record() -
 fn a_server_that_dies_costs_the_record_and_not_the_command() -> Result<()> {
     let room = Room::new()?;
     let server = serve(&room)?;
-    let tracer = room.run()?.command(command(&room)?).spawn()?;
+    let tracer = room.run()?.command(command(&room)).spawn()?;
     until_armed(&room, &tracer)?;
     server.signal(Signal::KILL)?;
     server.finish(PATIENCE)?;
     go_on(&room)?;
     let ended = tracer.finish(PATIENCE)?.expect_code(7)?;
     ensure!(ended.stdout == b"through\n", "{ended:?}");
-    let told = ended.stderr.matches("the command goes on").count();
-    ensure!(told == 1, "{}", ended.stderr);
+    let words = ended.stderr.matches("the command goes on").count();
+    ensure!(words == 1, "{}", ended.stderr);
     Ok(())
 }
