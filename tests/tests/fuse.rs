@@ -102,8 +102,8 @@ fn a_server_that_does_not_answer_for_a_while_holds_up_nothing_but_the_record() -
     // Ended late, or found without an end and given one.
     let recovery = room.tracer("recover")?.spawn()?;
     recovery.finish(PATIENCE)?.expect_code(0)?;
-    let session = room.session()?;
-    let root = session.exit_of(session.root()?)?;
+    let record = room.session()?;
+    let root = record.exit_of(record.root()?)?;
     ensure!(root.int("exit_code")? == 7, "{}", root.value);
     stop_serving(&room, server)
 }
