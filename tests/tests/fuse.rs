@@ -102,9 +102,9 @@ fn a_server_that_does_not_answer_for_a_while_holds_up_nothing_but_the_record() -
     // Ended late, or found without an end and given one.
     let recovery = room.tracer("recover")?.spawn()?;
     recovery.finish(PATIENCE)?.expect_code(0)?;
-    let record = room.session()?;
-    let root = record.exit_of(record.root()?)?;
-    ensure!(root.int("exit_code")? == 7, "{}", root.value);
+    let session = room.session()?;
+    let ended = session.exit_of(session.root()?)?;
+    ensure!(ended.int("exit_code")? == 7, "{}", ended.value);
     stop_serving(&room, server)
 }
 
