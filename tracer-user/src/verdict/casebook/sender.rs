@@ -90,7 +90,9 @@ impl Casebook {
     fn look_behind(&mut self, seen: &mut SignalSeen) {
         if Some(seen.sender.tgid) == self.observer && !self.lineage.knows(seen.sender.key) {
             // What it sends to end its target comes between a note and the signal that it passes on.
-            let forwarded = self.forwarded.take_if(|passed| passed.signal == seen.signal);
+            let forwarded = self
+                .forwarded
+                .take_if(|passed| passed.signal == seen.signal);
             if let Some(forwarded) = forwarded {
                 seen.passed_on = Some((forwarded.seq, forwarded.code));
                 seen.killer = forwarded.sender;
