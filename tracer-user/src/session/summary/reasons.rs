@@ -3,7 +3,7 @@
 //! [`reasons`] alone decides, from facts that are in every record, live or read back. The same table is in
 //! `docs/records.md`. Pure.
 
-use super::Summarizer;
+use super::{Summarizer, ending::under_way};
 use crate::verdict::{
     Cause, Verdict, WaitStatus,
     ending::{Reason, ended_by},
@@ -91,7 +91,10 @@ impl Summarizer {
         let ends = [&self.ended_target, &self.ended_root];
         let dead = || ends.into_iter().flatten().map(|ended| &ended.dead);
         // Of a workload that was a leftover, the root's end says more.
-        let mut by = dead().filter_map(|dead| Some(ended_by(dead)?.reason));
+        let unseen = under_way(self).map(|ending| ending.reason);
+        let mut by = dead()
+            .filter_map(|dead| Some(ended_by(dead)?.reason))
+            .chain(unseen);
         Facts {
             observed: match how {
                 _ if crashed && rebooted => Observed::Reboot,
