@@ -2,7 +2,8 @@
 //! kind): what was decided, said before the first signal, and whom it ended. Pure.
 
 use super::{
-    Cause, Confidence, Verdict, evidence::Dead, explain::Why, pending::culprit, signals, words::length,
+    Cause, Confidence, Verdict, evidence::Dead, explain::Why, pending::culprit, signals,
+    words::length,
 };
 use crate::units::BootNs;
 
