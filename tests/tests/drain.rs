@@ -66,7 +66,7 @@ fn what_a_leftover_says_while_it_is_ended_is_shown() -> Result<()> {
     let room = Room::new()?;
     let mut pty = Pty::new(24, 80)?;
     let ready = room.path("ready");
-    let text = "(trap 'echo and so goodbye; exit' TERM; : > \"$0\"; while :; do sleep 0.05; done) &
+    let text = "trap '' HUP; (trap 'echo and so goodbye; exit' TERM; : > \"$0\"; while :; do sleep 0.05; done) &
                 while ! [ -e \"$0\" ]; do sleep 0.01; done; exit 4";
     let launch = with_pty(&room)?.args(["-q", "--end-leftovers", "--kill-after", "1h"]);
     let tracer = pty.spawn(launch.command(["bash", "-c", text]).arg(&ready))?;

@@ -73,7 +73,7 @@ fn who_forks_faster_than_it_dies_is_gone_too() -> Result<()> {
                 \x20       if os.fork(): os._exit(0)\n\
                 time.sleep(300)\n";
     let room = Room::new()?;
-    let options = ["--timeout", "300ms", "--kill-after", "100ms"];
+    let options = ["--timeout", "2s", "--kill-after", "100ms"];
     let launch = run(&room)?.args(options).command(["python3", "-c", text]);
     launch.finish(PATIENCE)?.expect_code(137)?;
     let session = room.session()?;

@@ -56,7 +56,9 @@ impl FileId {
             return true;
         }
         let own_terminal = (major(seen.rdev), minor(seen.rdev)) == DEV_TTY;
-        seen.kind == FileType::CharacterDevice && own_terminal && is_device(tty_nr, self.rdev)
+        // Who led its session has ended where it has none any more; then any may be meant.
+        let may_be = tty_nr == 0 || is_device(tty_nr, self.rdev);
+        self.kind == FileType::CharacterDevice && own_terminal && may_be
     }
 }
 
@@ -129,7 +131,12 @@ mod tests {
             !terminal(7).is(&by_name, (136 << 8) | 8),
             "another's terminal"
         );
-        assert!(!terminal(7).is(&by_name, 0), "no terminal");
+        assert!(terminal(7).is(&by_name, 0), "not told any more");
+        let (pipe, _write) = std::io::pipe().unwrap();
+        assert!(
+            !FileId::of(&pipe).unwrap().is(&by_name, 0),
+            "no terminal at all"
+        );
         // Terminal 300: 8 bits of the minor number here, the rest above.
         assert!(terminal(300).is(&by_name, (136 << 8) | 44 | (1 << 20)));
     }

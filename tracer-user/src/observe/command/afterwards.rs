@@ -48,9 +48,9 @@ impl Command {
         self.warden.command_ended(follower.as_deref_mut());
         self.end_the_rest(follower.as_deref_mut());
         orphans::reap(child.pid());
-        self.disconnect(follower.as_deref_mut());
+        let held = self.disconnect(follower.as_deref_mut());
         if let Some(follower) = follower {
-            let ours = self.ours();
+            let ours = self.ours(held);
             follower.name_leftovers(&mut self.warden, &ours);
         }
     }
@@ -83,17 +83,20 @@ impl Command {
         }
     }
 
-    /// Shows the last output, and gives the real terminal back.
-    fn disconnect(&mut self, mut follower: Option<&mut Follower<'_>>) {
+    /// Shows the last output, and gives the real terminal back. Whether somebody still holds the command's.
+    fn disconnect(&mut self, mut follower: Option<&mut Follower<'_>>) -> bool {
         let Some(terminal) = &mut self.terminal else {
-            return;
+            return false;
         };
         let copied = terminal.disconnect(|| {
             if let Some(follower) = follower.as_deref_mut() {
                 follower.take_events();
             }
         });
-        let Some(follower) = follower else { return };
+        let held = copied.is_none_or(|copied| copied.still_open);
+        let Some(follower) = follower else {
+            return held;
+        };
         follower.audience().raw_terminal(false);
         if let Some(lost) = copied
             .map(|copied| copied.lost_bytes)
@@ -104,11 +107,12 @@ impl Command {
                  reader too slow"
             ));
         }
+        held
     }
 
     /// What of ours others may hold.
-    fn ours(&mut self) -> Ours {
-        let terminal = self.terminal.as_mut();
+    fn ours(&mut self, terminal_is_held: bool) -> Ours {
+        let terminal = self.terminal.as_mut().filter(|_| terminal_is_held);
         let terminal = terminal.and_then(|terminal| terminal.pty().other_side());
         let pipe = |file: Option<FileId>| file.filter(FileId::has_other_end);
         Ours {
