@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::ValueEnum;
 
-use super::{Failure, OWN_FAILURE, options::Options, show};
+use super::{Failure, OWN_FAILURE, ending::Ending, options::Options, show};
 use crate::{
     config::{ExitFrom, RunConfig},
     observe,
@@ -28,6 +28,9 @@ pub(super) struct Args {
     /// Take the exit code from the command, or from the workload behind its wrappers
     #[arg(long, value_enum, value_name = "WHOSE", default_value = "command")]
     exit_from: Whose,
+
+    #[command(flatten)]
+    ending: Ending,
 
     #[command(flatten)]
     options: Options,
@@ -55,6 +58,7 @@ impl Args {
                 Whose::Workload => ExitFrom::Workload,
             },
             require_trace: self.require_trace,
+            ending: self.ending.into_config()?,
             observe: self.options.into_config()?,
         })
     }
