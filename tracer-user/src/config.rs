@@ -2,6 +2,8 @@
 //!
 //! Made by `cli` from arguments before any work starts; nothing here reads the system.
 
+pub mod notify;
+
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 /// `tracer run`.

@@ -16,3 +16,4 @@ pub mod target;
 pub mod tree;
 pub mod units;
 pub mod verdict;
+pub mod watch;

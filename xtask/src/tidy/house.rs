@@ -47,7 +47,11 @@ pub(super) const OWNERS: &[(&str, &[&str], &[&str])] = &[
     ("aya_obj", &["probe"], &[]),
     ("anyhow", &["main", "cli"], &["xtask", "tests"]),
     ("clap", &["cli"], &["xtask"]),
-    ("serde_json", &["session", "cli"], &["xtask", "tests"]),
+    (
+        "serde_json",
+        &["session", "cli", "watch"],
+        &["xtask", "tests"],
+    ),
     ("tokio", &["observe", "probe", "sampler", "watch"], &[]),
 ];
 
@@ -80,6 +84,7 @@ pub(super) const PURE: &[&str] = &[
     "tracer-user/src/tree",
     "tracer-user/src/units",
     "tracer-user/src/verdict",
+    "tracer-user/src/watch/alert",
     "tracer-user/src/watch/decide",
 ];
 

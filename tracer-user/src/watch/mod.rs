@@ -1,0 +1,4 @@
+//! The watch: what was left behind, who holds what, and telling someone.
+
+pub mod alert;
+pub mod notify;

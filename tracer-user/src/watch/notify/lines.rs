@@ -1,0 +1,97 @@
+//! Alerts as JSON lines on standard output.
+//!
+//! Its queue is in memory: a pipe has no tomorrow. A reader that stops reading costs the lines that do
+//! not fit, which are counted.
+
+use std::{
+    io::Write,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use super::{NotifyError, Say, count::Count, count::Counters, json};
+use crate::watch::alert::Alert;
+
+/// Lines that may wait for the reader.
+const WAITING: usize = 256;
+/// The name it has in counters.
+const NAME: &str = "stdout";
+/// How often the end of the thread is looked for: `std` joins without a deadline or not at all.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// The writing thread.
+pub(super) struct Lines {
+    sender: SyncSender<Vec<u8>>,
+    count: Arc<Count>,
+    thread: JoinHandle<()>,
+}
+
+impl Lines {
+    pub(super) fn start(sink: Box<dyn Write + Send>, say: &Say) -> Result<Self, NotifyError> {
+        let (sender, receiver) = sync_channel(WAITING);
+        let count = Arc::new(Count::default());
+        let (counting, say) = (Arc::clone(&count), Arc::clone(say));
+        let thread = std::thread::Builder::new()
+            .name("alerts-stdout".to_owned())
+            .spawn(move || write(sink, &receiver, &counting, &say))
+            .map_err(|source| NotifyError::Thread {
+                name: NAME.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            sender,
+            count,
+            thread,
+        })
+    }
+
+    pub(super) fn offer(&self, alert: &Alert) {
+        let Ok(mut line) = json::encode(alert) else {
+            return self.count.dropped(1);
+        };
+        line.push(b'\n');
+        match self.sender.try_send(line) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.count.dropped(1),
+        }
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        self.count.read(NAME, "jsonl")
+    }
+
+    pub(super) fn shutdown(self, until: Instant) -> Counters {
+        drop(self.sender);
+        while !self.thread.is_finished() && Instant::now() < until {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        if self.thread.is_finished() {
+            // What it could not write it has counted; a panic has been told by the hook.
+            let _ended = self.thread.join();
+        }
+        self.count.read(NAME, "jsonl")
+    }
+}
+
+/// Writes until nobody offers any more.
+fn write(mut sink: Box<dyn Write + Send>, lines: &Receiver<Vec<u8>>, count: &Count, say: &Say) {
+    let mut broken = false;
+    for line in lines {
+        match sink.write_all(&line).and_then(|()| sink.flush()) {
+            Ok(()) => {
+                count.delivered(1);
+                broken = false;
+            }
+            Err(error) => {
+                count.dropped(1);
+                if !std::mem::replace(&mut broken, true) {
+                    say(&format!("alerts on standard output: {error}"));
+                }
+            }
+        }
+    }
+}
