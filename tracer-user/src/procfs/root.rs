@@ -140,6 +140,14 @@ impl ProcRoot {
         &self.host
     }
 
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.shared.path
+    }
+
     /// A file of the whole system, or of this process below `self/`; `None` when it cannot be read.
     #[must_use]
     pub fn text(&self, file: &'static CStr) -> Option<String> {
