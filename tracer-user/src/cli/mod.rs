@@ -8,6 +8,7 @@ mod recover;
 mod run;
 mod sessions;
 mod show;
+mod watch;
 
 use std::ffi::OsString;
 
@@ -41,6 +42,8 @@ enum Command {
     Sessions(sessions::Args),
     /// End the records of sessions whose tracer was killed.
     Recover(recover::Args),
+    /// Tell of processes that should have ended: left behind by a session, or too old.
+    Watch(watch::Args),
 }
 
 /// Runs the program with these arguments and returns its exit code. The one place that prints errors.
@@ -69,6 +72,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Attach(args) => attach::main(args),
         Command::Sessions(args) => sessions::main(args),
         Command::Recover(args) => recover::main(args),
+        Command::Watch(args) => watch::main(args),
     };
     match done {
         Ok(code) => code,

@@ -35,6 +35,7 @@ mod resume;
 mod terminal;
 mod unattended;
 mod warden;
+pub mod watching;
 
 use self::{
     attached::Attachment, command::Command, end::Stop, error::chain, follower::Follower,

@@ -49,6 +49,26 @@ impl FileId {
         matches!(self.kind, FileType::Fifo | FileType::Socket)
     }
 
+    /// Of whatever a path leads to.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn at(path: &std::path::Path) -> std::io::Result<Self> {
+        let stat = rustix::fs::stat(path)?;
+        Ok(Self {
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+            rdev: stat.st_rdev,
+            kind: FileType::from_raw_mode(stat.st_mode),
+        })
+    }
+
+    /// Whether it is the terminal of a process that shows this number.
+    #[must_use]
+    pub fn is_terminal(&self, tty_nr: i64) -> bool {
+        tty_nr != 0 && is_device(tty_nr, self.rdev)
+    }
+
     /// Whether a descriptor that shows `seen`, of a process with this controlling terminal, is this file.
     #[must_use]
     pub fn is(&self, seen: &Self, tty_nr: i64) -> bool {
@@ -71,6 +91,16 @@ fn is_device(tty_nr: i64, rdev: u64) -> bool {
 }
 
 impl ProcDir {
+    /// Whether its `cwd`, `root` or `exe` is that file; false when that may not be seen.
+    #[must_use]
+    pub fn leads_to(&self, link: &'static std::ffi::CStr, file: &FileId) -> bool {
+        let stat = statx(self.fd(), link, AtFlags::STATX_DONT_SYNC, StatxFlags::INO);
+        stat.is_ok_and(|stat| {
+            let dev = makedev(stat.stx_dev_major, stat.stx_dev_minor);
+            (dev, stat.stx_ino) == (file.dev, file.ino)
+        })
+    }
+
     /// Which of these files it holds open, by their place in the list.
     ///
     /// # Errors

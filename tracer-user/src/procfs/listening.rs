@@ -1,11 +1,11 @@
 //! Sockets that wait for connections, by their inodes.
 //!
-//! Source: `proc_pid_net(5)`, `get_tcp4_sock` in net/ipv4/tcp_ipv4.c. A table is the network namespace's;
+//! Source: `proc_pid_net(5)`, `get_tcp4_sock` in `net/ipv4/tcp_ipv4.c`. A table is the network namespace's;
 //! whose a socket is, descriptors say.
 
 use super::{ProcDir, read, scan};
 
-/// `TCP_LISTEN`, include/net/tcp_states.h.
+/// `TCP_LISTEN`, `include/net/tcp_states.h`.
 const LISTEN: u64 = 0x0a;
 
 /// Appends inode and port of every socket that listens, in `net/tcp` or `net/tcp6`. A line that is none is

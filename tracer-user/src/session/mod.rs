@@ -18,6 +18,7 @@ pub mod index;
 pub mod inquest;
 pub mod journal;
 pub mod lease;
+pub mod left;
 pub mod list;
 pub mod processes;
 pub mod publish;

@@ -1,5 +1,11 @@
 //! The watch: what was left behind, who holds what, and telling someone.
 
 pub mod alert;
+pub mod collect;
 pub mod decide;
+pub mod holders;
 pub mod notify;
+pub mod patterns;
+pub mod state;
+pub mod watcher;
+pub mod wording;

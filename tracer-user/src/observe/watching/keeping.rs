@@ -1,0 +1,93 @@
+//! The watcher's state on disk, and the lock that keeps a second watcher from telling everything twice.
+
+use std::{fs::File, io::Read, os::fd::OwnedFd};
+
+use rustix::{
+    fs::{FlockOperation, Mode, OFlags, flock},
+    io::Errno,
+};
+
+use crate::{
+    observe::{ObserveError, error::chain},
+    session::{
+        publish::{Existing, publish},
+        store::Dir,
+    },
+    watch::{notify::Say, state::State},
+};
+
+/// The state, in the state directory.
+const STATE: &str = "watch.json";
+/// The lock beside it.
+const LOCK: &str = "watch.lock";
+/// More than a state has: thousands of open alerts.
+const STATE_MAX: u64 = 64 << 20;
+
+/// The state's place, ours alone while this lives.
+pub(super) struct Keeping<'a> {
+    dir: &'a Dir,
+    _lock: OwnedFd,
+}
+
+impl<'a> Keeping<'a> {
+    /// Takes the lock.
+    pub(super) fn begin(dir: &'a Dir) -> Result<Self, ObserveError> {
+        let failed = |errno: Errno| ObserveError::System {
+            step: "take the watcher's lock in the state directory",
+            source: errno.into(),
+        };
+        let flags = OFlags::RDWR | OFlags::CREATE;
+        let lock = dir
+            .open(LOCK, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(failed)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { dir, _lock: lock }),
+            Err(Errno::WOULDBLOCK) => Err(ObserveError::Failed(format!(
+                "another tracer watch is at work in {}: end that one, or give --state-dir",
+                dir.path().display()
+            ))),
+            Err(errno) => Err(failed(errno)),
+        }
+    }
+
+    /// What the last watcher knew. A file that cannot be used is said, and then nothing was known.
+    pub(super) fn read(&self, say: &Say) -> State {
+        if !self.dir.has(STATE) {
+            return State::default();
+        }
+        let read = || -> Result<State, String> {
+            let file: File = self
+                .dir
+                .open_plain(STATE, OFlags::RDONLY)
+                .map_err(|error| chain(&error))?;
+            let mut text = Vec::new();
+            let read = file.take(STATE_MAX).read_to_end(&mut text);
+            read.map_err(|error| error.to_string())?;
+            State::parse(&text).map_err(|error| chain(&error))
+        };
+        read().unwrap_or_else(|why| {
+            say(&format!(
+                "{STATE} is not used: {why}; what was told before may be told again"
+            ));
+            State::default()
+        })
+    }
+
+    /// Keeps what is known now, durably.
+    pub(super) fn write(&self, state: &State, say: &Say) {
+        let written = state
+            .to_text()
+            .map_err(|error| chain(&error))
+            .and_then(|text| {
+                let fill = |out: &mut dyn std::io::Write| out.write_all(&text);
+                publish(self.dir, STATE, Existing::Replace, fill)
+                    .map_err(|error| error.to_string())?;
+                self.dir.sync().map_err(|errno| errno.to_string())
+            });
+        if let Err(why) = written {
+            say(&format!(
+                "{STATE} cannot be written: {why}; after an end of this watcher alerts may be told again"
+            ));
+        }
+    }
+}

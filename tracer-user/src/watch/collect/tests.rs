@@ -1,0 +1,218 @@
+//! The collector on a `/proc` that tests make.
+
+use std::{fs, os::unix::fs::symlink, path::PathBuf};
+
+use super::*;
+
+const CLK: u64 = 100;
+
+fn nothing(_: &mut [Vec<u8>]) -> u32 {
+    0
+}
+
+/// A directory that passes for a procfs.
+struct Fake {
+    folder: tempfile::TempDir,
+}
+
+impl Fake {
+    fn new() -> Self {
+        let fake = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        let own = std::process::id();
+        symlink(own.to_string(), fake.path("self")).unwrap();
+        fake.process(own, 1, "test", b"test\0pytest\0");
+        fs::create_dir_all(fake.path("sys/kernel/random")).unwrap();
+        fs::write(fake.path("sys/kernel/random/boot_id"), "an-id\n").unwrap();
+        fs::write(fake.path("stat"), "cpu 1 2 3\nbtime 1700000000\n").unwrap();
+        fake
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn process(&self, pid: u32, start: u64, comm: &str, cmdline: &[u8]) {
+        let dir = self.path(&pid.to_string());
+        fs::create_dir_all(&dir).unwrap();
+        self.used(pid, start, comm, 0);
+        fs::write(dir.join("cmdline"), cmdline).unwrap();
+        let about =
+            format!("Name:\t{comm}\nTgid:\t{pid}\nUid:\t1000\t1000\t1000\t1000\nNSpid:\t{pid}\n");
+        fs::write(dir.join("status"), about).unwrap();
+    }
+
+    fn used(&self, pid: u32, start: u64, comm: &str, utime: u64) {
+        let line = format!(
+            "{pid} ({comm}) S 1 {pid} {pid} 0 -1 4194560 0 0 0 0 {utime} 0 0 0 20 0 1 0 {start} 0 0 0\n"
+        );
+        fs::write(self.path(&format!("{pid}/stat")), line).unwrap();
+    }
+
+    fn remove(&self, pid: u32) {
+        fs::remove_dir_all(self.path(&pid.to_string())).unwrap();
+    }
+
+    fn root(&self) -> ProcRoot {
+        ProcRoot::open(self.folder.path()).unwrap()
+    }
+}
+
+fn collector() -> Collector {
+    Collector::new(Patterns::new(&["pytest".to_owned()]).unwrap(), nothing)
+}
+
+/// Looks at `now` seconds after the boot.
+fn look(
+    collector: &mut Collector,
+    proc: &ProcRoot,
+    now: u64,
+    left: &HashMap<Who, LeftBy>,
+    open: &BTreeSet<Who>,
+) -> (Look, Vec<Candidate>) {
+    collector.look(Scene {
+        proc,
+        now: BootNs(now * 1_000_000_000),
+        has_ages: proc.boot_time_s().is_some(),
+        left,
+        open,
+    })
+}
+
+fn plainly(collector: &mut Collector, proc: &ProcRoot, now: u64) -> Vec<Candidate> {
+    look(collector, proc, now, &HashMap::new(), &BTreeSet::new()).1
+}
+
+#[test]
+fn a_command_line_that_fits_is_a_candidate_with_its_age() {
+    let fake = Fake::new();
+    fake.process(
+        4_000_001,
+        50 * CLK,
+        "py (R) 1",
+        b"python3\0-m\0pytest\0--password\0x\0",
+    );
+    fake.process(4_000_002, 50 * CLK, "sleep", b"sleep\x001\0");
+    let found = plainly(&mut collector(), &fake.root(), 3651);
+    let [found] = &found[..] else {
+        panic!("{found:?}")
+    };
+    assert_eq!(found.who, who(Tgid(4_000_001), Ticks(50 * CLK)));
+    assert_eq!(found.age_s, Some(3601));
+    assert_eq!(found.comm, "py (R) 1");
+    assert_eq!(found.uid, Some(1000));
+    assert_eq!(found.pattern.as_deref(), Some("pytest"));
+}
+
+#[test]
+fn what_a_session_left_is_one_whatever_it_is_called() {
+    let fake = Fake::new();
+    fake.process(4_000_003, 7, "sleep", b"sleep\x001\0");
+    let left_by = LeftBy {
+        session: "S".to_owned(),
+        command: "make".to_owned(),
+        labels: BTreeMap::new(),
+    };
+    let (proc, mut collector) = (fake.root(), collector());
+    assert_eq!(plainly(&mut collector, &proc, 99), []);
+    let left = |start| HashMap::from([(who(Tgid(4_000_003), Ticks(start)), left_by.clone())]);
+    let open = BTreeSet::new();
+    // The same pid, another process.
+    assert_eq!(look(&mut collector, &proc, 99, &left(8), &open).1, []);
+    let found = look(&mut collector, &proc, 99, &left(7), &open).1;
+    assert_eq!(found[0].left_by.as_ref(), Some(&left_by));
+}
+
+#[test]
+fn without_the_time_of_the_boot_there_is_no_age() {
+    let fake = Fake::new();
+    fs::write(fake.path("stat"), "cpu 1 2 3\n").unwrap();
+    fake.process(4_000_004, 50, "pytest", b"pytest\0");
+    let found = plainly(&mut collector(), &fake.root(), 9999);
+    assert_eq!(found[0].age_s, None);
+}
+
+#[test]
+fn rubbish_and_ends_stop_nobody() {
+    let fake = Fake::new();
+    fake.process(4_000_005, 50, "pytest", b"pytest\0");
+    fake.process(4_000_006, 50, "torn", b"pytest\0");
+    fs::write(fake.path("4000006/stat"), "4000006 (to").unwrap();
+    fake.process(4_000_007, 50, "half", b"pytest\0");
+    fs::remove_file(fake.path("4000007/cmdline")).unwrap();
+    fs::create_dir(fake.path("4000008")).unwrap();
+    fs::write(fake.path("4000009"), "no directory").unwrap();
+    fs::create_dir(fake.path("99999999999999999999")).unwrap();
+    let proc = fake.root();
+    let mut collector = collector();
+    let found = plainly(&mut collector, &proc, 9999);
+    assert_eq!(found.len(), 1, "{found:?}");
+    // One that was open and makes no sense now is neither there nor gone.
+    let torn = who(Tgid(4_000_006), Ticks(50));
+    let gone = who(Tgid(4_000_010), Ticks(50));
+    let (look, _) = look(
+        &mut collector,
+        &proc,
+        9999,
+        &HashMap::new(),
+        &[torn, gone].into(),
+    );
+    assert_eq!(look.unknown, [torn].into());
+}
+
+#[test]
+fn a_proc_that_cannot_be_listed_is_no_proof_of_anything() {
+    let fake = Fake::new();
+    fake.process(4_000_011, 50, "pytest", b"pytest\0");
+    let proc = fake.root();
+    let mut collector = collector();
+    assert_eq!(plainly(&mut collector, &proc, 9999).len(), 1);
+    fs::remove_dir_all(fake.folder.path()).unwrap();
+    let (look, found) = look(
+        &mut collector,
+        &proc,
+        9999,
+        &HashMap::new(),
+        &BTreeSet::new(),
+    );
+    // A removed directory lists as empty; whoever was open would be looked at and be gone.
+    assert!(found.is_empty() && (look.blind || look.unknown.is_empty()));
+}
+
+#[test]
+fn cpu_is_of_the_time_between_two_looks() {
+    let fake = Fake::new();
+    fake.process(4_000_012, 50, "pytest", b"pytest\0");
+    let proc = fake.root();
+    let mut collector = collector();
+    assert_eq!(plainly(&mut collector, &proc, 100)[0].cpu_percent, None);
+    fake.used(4_000_012, 50, "pytest", 30 * CLK);
+    let found = plainly(&mut collector, &proc, 160);
+    assert_eq!(found[0].cpu_percent, Some(50));
+    assert_eq!(found[0].cpu_ms, 30_000);
+}
+
+#[test]
+fn what_does_not_change_is_read_again_in_turn_and_so_is_an_exec_found() {
+    let fake = Fake::new();
+    for pid in 0..600 {
+        fake.process(4_001_000 + pid, 50, "sleep", b"sleep\0");
+    }
+    let proc = fake.root();
+    let mut collector = collector();
+    plainly(&mut collector, &proc, 100);
+    assert!(collector.extent().1 >= 600);
+    for pid in 0..600 {
+        let cmdline = fake.path(&format!("{}/cmdline", 4_001_000 + pid));
+        fs::write(cmdline, b"pytest\0").unwrap();
+    }
+    let first = plainly(&mut collector, &proc, 101).len();
+    assert!(collector.extent().1 <= AGAIN, "{:?}", collector.extent());
+    assert!((1..600).contains(&first), "{first}");
+    let second = plainly(&mut collector, &proc, 102).len();
+    assert_eq!(second, 600);
+    fake.remove(4_001_000);
+    assert_eq!(plainly(&mut collector, &proc, 103).len(), 599);
+    assert_eq!(collector.known.len(), 599, "memory is that of the living");
+}
