@@ -4,6 +4,7 @@ mod attach;
 mod ending;
 mod escape;
 mod options;
+mod reap;
 mod recover;
 mod run;
 mod sessions;
@@ -44,6 +45,8 @@ enum Command {
     Recover(recover::Args),
     /// Tell of processes that should have ended: left behind by a session, or too old.
     Watch(watch::Args),
+    /// End what sessions left behind, and nobody else.
+    Reap(reap::Args),
 }
 
 /// Runs the program with these arguments and returns its exit code. The one place that prints errors.
@@ -73,6 +76,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Sessions(args) => sessions::main(args),
         Command::Recover(args) => recover::main(args),
         Command::Watch(args) => watch::main(args),
+        Command::Reap(args) => reap::main(args),
     };
     match done {
         Ok(code) => code,

@@ -163,7 +163,7 @@ pub(super) fn duration(text: &str) -> anyhow::Result<Duration> {
     Ok(length)
 }
 
-fn label(text: &str) -> anyhow::Result<(String, String)> {
+pub(super) fn label(text: &str) -> anyhow::Result<(String, String)> {
     let (key, value) = text.split_once('=').context("give it as key=value")?;
     ensure!(!key.is_empty(), "the key before = is missing");
     Ok((key.to_owned(), value.to_owned()))

@@ -29,6 +29,7 @@ mod past;
 mod patience;
 pub mod pins;
 mod ready;
+pub mod reaping;
 pub mod recover;
 mod rescue;
 mod resume;

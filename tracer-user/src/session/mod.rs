@@ -22,6 +22,7 @@ pub mod left;
 pub mod list;
 pub mod processes;
 pub mod publish;
+pub mod reaps;
 pub mod rebuild;
 pub mod recorder;
 pub mod recover;

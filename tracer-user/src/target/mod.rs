@@ -9,6 +9,7 @@ pub mod attach;
 mod child;
 mod exec;
 mod handle;
+pub mod held;
 mod inherited;
 mod launch;
 mod launch_error;

@@ -16,7 +16,7 @@ const GIVE_UP: Duration = Duration::from_secs(5);
 
 /// An ending that has begun.
 #[derive(Debug)]
-pub(super) struct Course<K> {
+pub(in crate::observe) struct Course<K> {
     signal: i32,
     kill_at: u64,
     give_up_at: u64,
@@ -27,7 +27,7 @@ pub(super) struct Course<K> {
 
 impl<K: Copy + Eq + Hash> Course<K> {
     /// Begins now.
-    pub(super) fn new(now: u64, signal: i32, kill_after: Duration) -> Self {
+    pub(in crate::observe) fn new(now: u64, signal: i32, kill_after: Duration) -> Self {
         // One that begins with SIGKILL has nothing to wait for.
         let kill_after = if signal == SIGKILL { 0 } else { ns(kill_after) };
         let kill_at = now.saturating_add(kill_after);
@@ -42,7 +42,7 @@ impl<K: Copy + Eq + Hash> Course<K> {
     }
 
     /// Nobody waits for what is still asked to end.
-    pub(super) fn hasten(&mut self, now: u64) {
+    pub(in crate::observe) fn hasten(&mut self, now: u64) {
         if self.kill_at > now {
             self.kill_at = now;
             self.give_up_at = now.saturating_add(ns(GIVE_UP));
@@ -51,17 +51,17 @@ impl<K: Copy + Eq + Hash> Course<K> {
     }
 
     /// When to look at who is left.
-    pub(super) fn next(&self) -> u64 {
+    pub(in crate::observe) fn next(&self) -> u64 {
         self.next
     }
 
     /// Whether no more can be done.
-    pub(super) fn is_over(&self, now: u64) -> bool {
+    pub(in crate::observe) fn is_over(&self, now: u64) -> bool {
         now >= self.give_up_at
     }
 
     /// What to send to those who live now, in their order.
-    pub(super) fn pass(&mut self, now: u64, living: &[K]) -> Vec<(K, i32)> {
+    pub(in crate::observe) fn pass(&mut self, now: u64, living: &[K]) -> Vec<(K, i32)> {
         let there: HashSet<K> = living.iter().copied().collect();
         self.asked.retain(|who| there.contains(who));
         self.killed.retain(|who| there.contains(who));

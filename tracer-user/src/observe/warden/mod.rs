@@ -5,7 +5,7 @@
 //! before, by its start time. It never signals a bare pid, and never itself. [`Warden::step`] does not
 //! wait, so that any loop can drive it.
 
-mod course;
+pub(super) mod course;
 mod living;
 mod stall;
 
