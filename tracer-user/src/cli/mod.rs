@@ -3,6 +3,7 @@
 mod attach;
 mod ending;
 mod escape;
+mod holders;
 mod options;
 mod reap;
 mod recover;
@@ -47,6 +48,8 @@ enum Command {
     Watch(watch::Args),
     /// End what sessions left behind, and nobody else.
     Reap(reap::Args),
+    /// Say what a process holds, or who holds a file or terminal: why does this not end?
+    Holders(holders::Args),
 }
 
 /// Runs the program with these arguments and returns its exit code. The one place that prints errors.
@@ -77,6 +80,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Recover(args) => recover::main(args),
         Command::Watch(args) => watch::main(args),
         Command::Reap(args) => reap::main(args),
+        Command::Holders(args) => holders::main(&args),
     };
     match done {
         Ok(code) => code,

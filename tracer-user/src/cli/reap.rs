@@ -24,6 +24,7 @@ const SURVIVED: u8 = 1;
 
 /// Arguments of `tracer reap`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct Args {
     /// End what this session left: its id, or the beginning of it; may be given again
     #[arg(long = "session", value_name = "SESSION")]

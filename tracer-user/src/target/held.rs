@@ -60,8 +60,7 @@ impl Held {
     /// [`ReadEnd`].
     pub fn any(proc: &ProcRoot, tgid: Tgid) -> Result<Self, ReadEnd> {
         let dir = proc.process(tgid)?;
-        let stat = living(&dir)?;
-        let start = stat.start_time;
+        let start = living(&dir)?.start_time;
         Ok(Self {
             dir,
             identity: Identity { tgid, start },

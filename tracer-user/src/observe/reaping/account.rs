@@ -99,7 +99,8 @@ struct Signal<'a> {
     observer_pid: u32,
     pid: u32,
     starttime_ticks: u64,
-    signal: &'a str,
+    #[serde(rename = "signal")]
+    name: &'a str,
     result: String,
 }
 
@@ -167,7 +168,7 @@ impl<'a> Account<'a> {
             observer_pid: std::process::id(),
             pid: who.tgid.0,
             starttime_ticks: who.start.0,
-            signal,
+            name: signal,
             result,
         });
     }

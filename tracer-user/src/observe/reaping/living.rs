@@ -21,6 +21,21 @@ pub(super) struct Flock<'a> {
     proc: &'a ProcRoot,
     kernel: Option<Attached>,
     members: HashMap<Identity, Member>,
+    /// This process and those above it: never to be ended by it.
+    spared: Vec<Tgid>,
+}
+
+/// This process and those above it, the nearest first.
+pub(super) fn own_line(proc: &ProcRoot) -> Vec<Tgid> {
+    let mut line = vec![Tgid(std::process::id())];
+    while let Some(&last) = line.last()
+        && let Ok(stat) = proc.process(last).and_then(|dir| dir.stat())
+        && stat.ppid.0 != 0
+        && !line.contains(&stat.ppid)
+    {
+        line.push(stat.ppid);
+    }
+    line
 }
 
 struct Member {
@@ -46,6 +61,7 @@ impl<'a> Flock<'a> {
             proc,
             kernel: None,
             members: HashMap::new(),
+            spared: own_line(proc),
         };
         for target in targets {
             if let Some(attached) = &mut kernel
@@ -107,7 +123,7 @@ impl<'a> Flock<'a> {
                     tgid: process.tgid,
                     start,
                 };
-                if process.tgid.0 == 0 || known(&identity) {
+                if process.tgid.0 == 0 || self.spared.contains(&process.tgid) || known(&identity) {
                     continue;
                 }
                 let held = Held::look(self.proc, process.tgid, start);
@@ -138,7 +154,7 @@ impl<'a> Flock<'a> {
                     && !found
                         .iter()
                         .any(|other| other.identity() == held.identity());
-                if is_child && parent_lives && is_new && child.0 != std::process::id() {
+                if is_child && parent_lives && is_new && !self.spared.contains(&child) {
                     above.push(child);
                     found.push(held);
                 }

@@ -81,6 +81,7 @@ fn chosen(
             .map_err(|error| failed(&error))?
     };
     let mut targets = Vec::new();
+    let spared = living::own_line(proc);
     let mut seen: HashSet<(Tgid, Ticks)> = HashSet::new();
     for id in ids {
         let left = match left::left(store, &id) {
@@ -106,12 +107,18 @@ fn chosen(
             continue;
         }
         for (tgid, start) in left.processes {
-            if tgid.0 == std::process::id() || !seen.insert((tgid, start)) {
+            if !seen.insert((tgid, start)) {
                 continue;
             }
             let Ok(held) = Held::look(proc, tgid, start) else {
                 continue;
             };
+            if spared.contains(&tgid) {
+                report
+                    .notes
+                    .push(format!("pid {tgid} is spared: this tracer runs below it"));
+                continue;
+            }
             let words = held.dir().cmdline().unwrap_or_default();
             if !config.patterns.is_empty() && patterns.find(&words.join(&b' ')).is_none() {
                 continue;
