@@ -8,7 +8,7 @@ use crate::{
     probe::attached::Attached,
     procfs::{Identity, ProcRoot},
     session::redact::redact_argv,
-    target::held::Held,
+    target::held::{Held, Sent},
     units::Tgid,
     watch::holders,
 };
@@ -169,12 +169,14 @@ impl<'a> Flock<'a> {
     }
 
     /// Keeps what became of a signal.
-    pub(super) fn was_sent(&mut self, who: Identity, signal: i32, refused: Option<io::Error>) {
-        if let Some(member) = self.members.get_mut(&who) {
-            member.signals.push(signal);
-            member.refused = refused
-                .map(|error| error.to_string())
-                .or(member.refused.take());
+    pub(super) fn was_sent(&mut self, who: Identity, signal: i32, sent: io::Result<Sent>) {
+        let Some(member) = self.members.get_mut(&who) else {
+            return;
+        };
+        match sent {
+            Ok(Sent::Sent) => member.signals.push(signal),
+            Ok(Sent::Gone) => {}
+            Err(error) => member.refused = Some(error.to_string()),
         }
     }
 

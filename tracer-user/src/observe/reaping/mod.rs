@@ -157,7 +157,7 @@ fn end_all(flock: &mut Flock<'_>, grace: Duration, account: &mut Account<'_>) {
                 let woken = held.signal(SIGCONT, &mut |_| {});
                 account.signal(held.identity(), &signals::name(SIGCONT), &woken);
             }
-            flock.was_sent(who, signal, sent.err());
+            flock.was_sent(who, signal, sent);
         }
         let pause = course.next().saturating_sub(read_mono_ns());
         if let Ok(pause) = Timespec::try_from(Duration::from_nanos(pause)) {
