@@ -185,7 +185,7 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
     // A workload that did well below a command that failed is no success.
     let root_failed = root.as_ref().is_some_and(|root| root.exit_code != Some(0));
     let success = verdict.exit_code == Some(0) && !root_failed;
-    let (termination_reason, kill_reason) = reasons(&fold.facts(&verdict, status));
+    let (termination_reason, kill_reason) = reasons(fold.facts(&verdict, status));
     Summary {
         session_id: session.session_id.to_string(),
         dir_name: session.session_id.to_string(),

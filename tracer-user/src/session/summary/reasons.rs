@@ -58,7 +58,7 @@ pub(super) struct Facts {
 }
 
 /// `termination_reason` and `kill_reason`.
-pub(super) fn reasons(facts: &Facts) -> (&'static str, &'static str) {
+pub(super) fn reasons(facts: Facts) -> (&'static str, &'static str) {
     let after_completion = facts.ended_leftovers || facts.ended_by == Some(Reason::Leftovers);
     match (facts.observed, facts.ended) {
         (Observed::Reboot, _) => ("HOST_REBOOT", "not_applicable"),
@@ -125,13 +125,11 @@ fn is_interrupted(dead: &Dead) -> bool {
         let key = [SIGINT, SIGQUIT].contains(&seen.signal) && seen.how() == How::Kernel;
         to_stop && (key || seen.passed_on.is_some())
     };
-    match dead.status.signal() {
-        Some(signal) => culprit(&dead.case, signal).is_some_and(|found| asks(found.seen)),
-        None => {
-            let last = dead.case.signals.values().max_by_key(|seen| seen.seq);
-            last.is_some_and(|seen| asks(seen) && dead.t.since(seen.t) < LATELY_NS)
-        }
+    if let Some(signal) = dead.status.signal() {
+        return culprit(&dead.case, signal).is_some_and(|found| asks(found.seen));
     }
+    let last = dead.case.signals.values().max_by_key(|seen| seen.seq);
+    last.is_some_and(|seen| asks(seen) && dead.t.since(seen.t) < LATELY_NS)
 }
 
 #[cfg(test)]
@@ -218,7 +216,7 @@ mod tests {
                 ("HOST_REBOOT", "not_applicable"),
             ),
         ] {
-            assert_eq!(reasons(&facts), expected, "{facts:?}");
+            assert_eq!(reasons(facts), expected, "{facts:?}");
         }
     }
 
@@ -228,6 +226,6 @@ mod tests {
             interrupted: true,
             ..by(Reason::Timeout, Ended::Killed)
         };
-        assert_eq!(reasons(&facts).0, "timed_out", "the deadline came first");
+        assert_eq!(reasons(facts).0, "timed_out", "the deadline came first");
     }
 }
