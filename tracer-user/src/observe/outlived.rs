@@ -46,7 +46,10 @@ impl Follower<'_> {
             .take(NAMED_MAX)
             .collect();
         for (who, mut left) in looked {
-            left.refused = warden.refusal(who);
+            left.refused = warden.refusal(who).map(|why| match &left.state {
+                Some(state) => format!("{why} ({state})"),
+                None => why,
+            });
             self.note(Note::leftover(&left));
         }
     }

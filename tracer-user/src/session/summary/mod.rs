@@ -30,7 +30,7 @@ use crate::{
     snapshot::{Role, SnapshotRow, TreeTotals},
     tree::{Effect, Tree, accounting::Accounting},
     units::{BootNs, Comm, ProcKey, Process},
-    verdict::{Casebook, WaitStatus, ending::Reason, evidence::Dead},
+    verdict::{Casebook, WaitStatus, evidence::Dead},
 };
 
 /// States of a process that has ended.
@@ -76,8 +76,6 @@ pub struct Summarizer {
     /// When tracking was on; a command that was started is released then.
     armed: Option<BootNs>,
     anomalies: u64,
-    /// Processes that outlived the command were ended.
-    ended_leftovers: bool,
     leftovers: Vec<Leftover>,
 }
 
@@ -150,7 +148,6 @@ impl Summarizer {
             cost: (None, None),
             armed: None,
             anomalies: 0,
-            ended_leftovers: false,
             leftovers: Vec::new(),
         }
     }
@@ -304,10 +301,6 @@ impl Summarizer {
             }
             topic::ARMED => {
                 self.armed.get_or_insert(t);
-            }
-            topic::ENDING => {
-                let why = note.as_ending(seq, t).map(|ending| ending.reason);
-                self.ended_leftovers |= why == Some(Reason::Leftovers);
             }
             topic::LEFTOVER => {
                 let room = self.leftovers.len() < LEFTOVERS_MAX;
