@@ -13,6 +13,7 @@ use std::{
 use super::{
     Killer, Relation, WaitStatus,
     aftermath::Aftermath,
+    ending::Ending,
     evidence::{Case, Dead, How, OomSeen},
     images::Images,
     lineage::Lineage,
@@ -59,6 +60,7 @@ pub struct Casebook {
     by_pid: HashMap<u32, ProcKey>,
     ooms: VecDeque<OomSeen>,
     forwarded: Option<Forwarded>,
+    ending: Option<Ending>,
     observer: Option<Tgid>,
     workload: Option<ProcKey>,
     /// Ends by signal, by number; all of them at 0.
@@ -83,6 +85,11 @@ impl Casebook {
     /// Who the workload is.
     pub fn workload(&mut self, key: ProcKey) {
         self.workload = Some(key);
+    }
+
+    /// The observer is about to end its target.
+    pub fn ends(&mut self, ending: Ending) {
+        self.ending = Some(ending);
     }
 
     /// The observer got a signal and is about to pass it on.

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Killer, Relation, WaitStatus, stops::Stops};
+use super::{Killer, Relation, WaitStatus, ending::Ending, stops::Stops};
 use crate::{
     event::{OomFigures, Scene},
     units::{BootNs, Comm, Process},
@@ -50,6 +50,8 @@ pub struct SignalSeen {
     pub alarm: Option<u64>,
     /// The observer only passed it on: the note that says so, and the code that it had got it with.
     pub passed_on: Option<(u64, i32)>,
+    /// The observer sent it, to end its target as it was asked to.
+    pub ended_by: Option<Ending>,
     /// The kernel continued the process right after it, as it does when a terminal goes away.
     pub continued: bool,
     /// The target was stopped.

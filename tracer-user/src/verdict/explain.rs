@@ -5,6 +5,7 @@
 
 use super::{
     Cause, Confidence, Killer,
+    ending::Ending,
     evidence::{Dead, How, SI_KERNEL, SignalSeen},
     signals,
     words::{fault, length, who},
@@ -99,6 +100,9 @@ fn sent(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
     if let Some((note, code)) = seen.passed_on {
         return passed_on(seen, code, by).resting_on([note]);
     }
+    if let Some(ending) = &seen.ended_by {
+        return by_observer(seen, ending, by).resting_on([ending.seq]);
+    }
     let from = who(&seen.killer);
     // Whoever has ended sends nothing any more; the kernel does, to those who asked for it.
     if seen.sender_ended.is_some() && !seen.is_own() {
@@ -130,6 +134,13 @@ fn sent(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
         why.evidence.push(behind.seq);
     }
     why
+}
+
+/// The observer sent it, as it was asked to.
+fn by_observer(seen: &SignalSeen, ending: &Ending, by: &str) -> Why {
+    let (words, how) = (ending.words(), ending.how(seen.signal, seen.t));
+    let killer = seen.killer.clone();
+    Why::certain(ending.reason.cause(), format!("{words}: {by}{how}"), killer)
 }
 
 /// The observer got it and passed it on.

@@ -3,6 +3,7 @@
 use super::{
     Cause, Confidence, Origin, Outcome, Passing, Verdict,
     aftermath::{Aftermath, CorePlace},
+    ending::{self, ended_by},
     evidence::{Dead, How, Passed, SignalSeen},
     explain::{self, Why},
     memory, passing,
@@ -154,6 +155,8 @@ fn exited(name: &str, dead: &Dead, after: &Aftermath) -> Verdict {
     let mut origin = None;
     if let Some(passed) = &dead.passed {
         origin = Some(pass_up(&mut why, dead, passed, code, after));
+    } else if let Some(ending) = ended_by(dead) {
+        ending::by_request(&mut why, dead, ending);
     } else if let Some(signal) = passing::stands_for(dead.status) {
         by_choice(&mut why, dead, signal, code, after);
     } else if let Some(below) = dead.below.as_ref().filter(|_| code != 0) {

@@ -6,6 +6,7 @@
 
 pub mod aftermath;
 pub mod casebook;
+pub mod ending;
 pub mod evidence;
 mod explain;
 pub mod images;
@@ -59,7 +60,7 @@ pub enum Cause {
     Hangup,
     /// Its parent died, and it had asked to follow (`PR_SET_PDEATHSIG`).
     ParentDeath,
-    /// `timeout(1)` ended it.
+    /// `timeout(1)` ended it, or tracer's own `--timeout` and its kind.
     Timeout,
     /// Not known.
     Unknown,

@@ -1,6 +1,10 @@
 //! The notes that programs read: each has a topic and fixed particulars.
 
+mod endings;
+
 use serde_json::{Map, Value};
+
+pub use self::endings::Leftover;
 
 use super::record::{Crash, Note};
 use crate::{
@@ -22,6 +26,14 @@ pub mod topic {
     /// The observer got a signal and passes it on: `signal`, `code`, and its sender's `pid`,
     /// `starttime_ticks`, `uid`, `comm`, `cmdline` as far as they are known.
     pub const FORWARDED: &str = "forwarded";
+    /// The observer is about to end processes, as it was asked to; before its first signal: `reason`
+    /// (`timeout`, `idle`, `stale`, `leftovers`), `signal`, `limit_ns` and `kill_after_ns`.
+    pub const ENDING: &str = "ending";
+    /// A process that outlives the command: `pid`, `starttime_ticks`, `comm`, `cmdline`, `state`,
+    /// `holds` (`terminal`, `stdout`, `stderr`), and `refused` where it was to be ended.
+    pub const LEFTOVER: &str = "leftover";
+    /// Nothing has happened for so long: `reason` (`idle`, `stale`), `limit_ns`.
+    pub const STALL: &str = "stall";
     /// Memory when the OOM killer chose: `pid`, `start_boottime_ns`, and what was found of `scope`
     /// (`cgroup`, `machine`, `nodes`), `cgroup`, `limit_kb`, `usage_kb`, `group`, `oom_kills`,
     /// `oom_kills_before`.

@@ -86,7 +86,7 @@ impl Summarizer {
     }
 
     /// No end, or one that says so.
-    fn has_crashed(&self) -> bool {
+    pub(super) fn has_crashed(&self) -> bool {
         self.ending.as_ref().is_none_or(|ending| ending.crashed)
     }
 }
@@ -103,20 +103,6 @@ pub(super) fn subtype(
         Some(status) if status.signal().is_some() => "killed",
         Some(_) => "error",
         None => "detached",
-    }
-}
-
-/// The key `termination_reason`.
-pub(super) fn termination_reason(fold: &Summarizer, status: Option<WaitStatus>) -> &'static str {
-    let ending = fold.ending.as_ref().map(|ending| ending.how.as_str());
-    match (ending, status) {
-        _ if fold.has_crashed() => match &fold.recovered {
-            Some(found) if found.host_reboot => "HOST_REBOOT",
-            _ => "CRASHED",
-        },
-        (_, Some(_)) => "natural_exit",
-        (Some("stopped"), None) => "CANCELLED",
-        _ => "completed",
     }
 }
 

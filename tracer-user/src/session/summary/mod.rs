@@ -6,6 +6,7 @@
 mod ending;
 pub(in crate::session) mod evidence;
 mod output;
+mod reasons;
 mod row;
 mod text;
 
@@ -20,7 +21,7 @@ use super::{
     derive::Fold,
     journal::{
         info::SessionInfo,
-        notes::{Recovered, UNSAMPLED, UNWATCHED, topic},
+        notes::{Leftover, Recovered, UNSAMPLED, UNWATCHED, topic},
         record::{Body, Note, Pinned, TargetBody},
     },
 };
@@ -29,13 +30,15 @@ use crate::{
     snapshot::{Role, SnapshotRow, TreeTotals},
     tree::{Effect, Tree, accounting::Accounting},
     units::{BootNs, Comm, ProcKey, Process},
-    verdict::{Casebook, WaitStatus, evidence::Dead},
+    verdict::{Casebook, WaitStatus, ending::Reason, evidence::Dead},
 };
 
 /// States of a process that has ended.
 const DEAD: [&str; 2] = ["zombie", "dead"];
 /// Ended processes remembered for a target that is named only after its end.
 const RECENT_MAX: usize = 64;
+/// Leftovers that the summary names; `completeness.alive` counts all.
+const LEFTOVERS_MAX: usize = 16;
 
 /// The fold.
 #[derive(Debug)]
@@ -73,6 +76,9 @@ pub struct Summarizer {
     /// When tracking was on; a command that was started is released then.
     armed: Option<BootNs>,
     anomalies: u64,
+    /// Processes that outlived the command were ended.
+    ended_leftovers: bool,
+    leftovers: Vec<Leftover>,
 }
 
 impl Fold for Summarizer {
@@ -144,6 +150,8 @@ impl Summarizer {
             cost: (None, None),
             armed: None,
             anomalies: 0,
+            ended_leftovers: false,
+            leftovers: Vec::new(),
         }
     }
 
@@ -296,6 +304,14 @@ impl Summarizer {
             }
             topic::ARMED => {
                 self.armed.get_or_insert(t);
+            }
+            topic::ENDING => {
+                let why = note.as_ending(seq, t).map(|ending| ending.reason);
+                self.ended_leftovers |= why == Some(Reason::Leftovers);
+            }
+            topic::LEFTOVER => {
+                let room = self.leftovers.len() < LEFTOVERS_MAX;
+                self.leftovers.extend(note.as_leftover().filter(|_| room));
             }
             topic::RECOVERED => self.recovered = Some(note.as_recovered()),
             topic::UNATTENDED_LOST => self.reason("unwatched stretch that could not be read"),

@@ -6,11 +6,15 @@ use serde::Serialize;
 
 use super::{
     Summarizer,
-    ending::{root_ending, subtype, termination_reason, verdict, waited},
+    ending::{root_ending, subtype, verdict, waited},
+    reasons::reasons,
     text::{quote, seconds, wall},
 };
 use crate::{
-    session::journal::info::{Backend, Mode},
+    session::journal::{
+        info::{Backend, Mode},
+        notes::Leftover,
+    },
     verdict::Verdict,
 };
 
@@ -53,6 +57,8 @@ pub struct Summary {
     pub peak_fd_ratio: f64,
     /// Why the session ended.
     pub termination_reason: String,
+    /// Whether something was killed, and for what.
+    pub kill_reason: String,
     /// Name of the pinned workload; null when there is none.
     pub tracked_comm: Option<String>,
     /// Whether a row of the workload bears another name than it had when it was found.
@@ -71,6 +77,8 @@ pub struct Summary {
     pub completeness: Completeness,
     /// What it cost.
     pub totals: Totals,
+    /// Who outlived the command, the first of them.
+    pub leftovers: Vec<Leftover>,
     /// How the observer fared.
     pub observer: Observer,
 }
@@ -177,6 +185,7 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
     // A workload that did well below a command that failed is no success.
     let root_failed = root.as_ref().is_some_and(|root| root.exit_code != Some(0));
     let success = verdict.exit_code == Some(0) && !root_failed;
+    let (termination_reason, kill_reason) = reasons(&fold.facts(&verdict, status));
     Summary {
         session_id: session.session_id.to_string(),
         dir_name: session.session_id.to_string(),
@@ -198,7 +207,8 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
             .map_or(fold.rows.peak_rss_kb, |ended| ended.totals.peak_rss_kb),
         peak_oom_score: fold.rows.peak_oom_score,
         peak_fd_ratio: (fold.rows.peak_fd_ratio * 1000.0).round() / 1000.0,
-        termination_reason: termination_reason(fold, status).to_owned(),
+        termination_reason: termination_reason.to_owned(),
+        kill_reason: kill_reason.to_owned(),
         tracked_comm: target.map(|target| target.comm.to_text()),
         tracked_comm_drift: fold.rows.drift,
         tracer_target_resolution_version: 3,
@@ -208,6 +218,7 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
         unresolved: fold.unresolved.clone(),
         completeness: completeness(fold),
         totals: totals(fold),
+        leftovers: fold.leftovers.clone(),
         observer: Observer {
             ending: observation.map(|ending| ending.how.clone()),
             cause: observation

@@ -61,6 +61,7 @@ impl Casebook {
             behind: None,
             alarm: None,
             passed_on: None,
+            ended_by: None,
             continued: false,
             while_stopped: false,
             oom: None,
@@ -88,10 +89,13 @@ impl Casebook {
     /// Who stands behind a sender that only passes a signal on.
     fn look_behind(&mut self, seen: &mut SignalSeen) {
         if Some(seen.sender.tgid) == self.observer && !self.lineage.knows(seen.sender.key) {
-            let forwarded = self.forwarded.take();
-            if let Some(forwarded) = forwarded.filter(|passed| passed.signal == seen.signal) {
+            // What it sends to end its target comes between a note and the signal that it passes on.
+            let forwarded = self.forwarded.take_if(|passed| passed.signal == seen.signal);
+            if let Some(forwarded) = forwarded {
                 seen.passed_on = Some((forwarded.seq, forwarded.code));
                 seen.killer = forwarded.sender;
+            } else {
+                seen.ended_by = self.ending.filter(|ending| ending.t <= seen.t);
             }
             return;
         }

@@ -210,5 +210,6 @@ fn after(signal: Signal, status: u32) -> Verdict {
 mod any;
 mod blame;
 mod codes;
+mod ended;
 mod kernel;
 mod rules;
