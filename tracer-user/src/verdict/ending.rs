@@ -1,7 +1,9 @@
 //! Endings that the observer itself brings about, because the user asked it to (`--timeout` and its
 //! kind): what was decided, said before the first signal, and whom it ended. Pure.
 
-use super::{Cause, Confidence, evidence::Dead, explain::Why, pending::culprit, signals, words::length};
+use super::{
+    Cause, Confidence, evidence::Dead, explain::Why, pending::culprit, signals, words::length,
+};
 use crate::units::BootNs;
 
 /// Why the observer ends processes.
@@ -158,6 +160,9 @@ mod tests {
     fn only_the_second_signal_says_how_long_it_was_waited_for() {
         let ending = ending(Reason::Timeout);
         assert_eq!(ending.how(15, BootNs(5)), "");
-        assert_eq!(ending.how(9, BootNs(10_000_000_000)), ", 10 s after SIGTERM");
+        assert_eq!(
+            ending.how(9, BootNs(10_000_000_000)),
+            ", 10 s after SIGTERM"
+        );
     }
 }

@@ -84,7 +84,10 @@ impl Summarizer {
     pub(super) fn facts(&self, verdict: &Verdict, status: Option<WaitStatus>) -> Facts {
         let crashed = self.has_crashed();
         let how = self.ending.as_ref().map(|ending| ending.how.as_str());
-        let rebooted = self.recovered.as_ref().is_some_and(|found| found.host_reboot);
+        let rebooted = self
+            .recovered
+            .as_ref()
+            .is_some_and(|found| found.host_reboot);
         let ends = [&self.ended_target, &self.ended_root];
         let dead = || ends.into_iter().flatten().map(|ended| &ended.dead);
         // Of a workload that was a leftover, the root's end says more.
@@ -170,20 +173,47 @@ mod tests {
         };
         for (facts, expected) in [
             (EXITED, ("natural_exit", "natural_exit")),
-            (observed(Observed::Completed, killed), ("natural_exit", "exception")),
-            (by(Reason::Timeout, Ended::Killed), ("timed_out", "infra_kill")),
-            (by(Reason::Timeout, Ended::Exited), ("timed_out", "infra_kill")),
-            (by(Reason::Idle, Ended::Killed), ("idle_stall", "infra_kill")),
+            (
+                observed(Observed::Completed, killed),
+                ("natural_exit", "exception"),
+            ),
+            (
+                by(Reason::Timeout, Ended::Killed),
+                ("timed_out", "infra_kill"),
+            ),
+            (
+                by(Reason::Timeout, Ended::Exited),
+                ("timed_out", "infra_kill"),
+            ),
+            (
+                by(Reason::Idle, Ended::Killed),
+                ("idle_stall", "infra_kill"),
+            ),
             (by(Reason::Stale, Ended::Killed), ("stale", "infra_kill")),
-            (by(Reason::Leftovers, Ended::Killed), ("natural_exit", "kill_after_completion")),
+            (
+                by(Reason::Leftovers, Ended::Killed),
+                ("natural_exit", "kill_after_completion"),
+            ),
             (leftovers, ("natural_exit", "kill_after_completion")),
             (interrupted, ("interrupted", "not_applicable")),
-            (observed(Observed::Stopped, None), ("CANCELLED", "not_applicable")),
-            (observed(Observed::Completed, None), ("completed", "not_applicable")),
+            (
+                observed(Observed::Stopped, None),
+                ("CANCELLED", "not_applicable"),
+            ),
+            (
+                observed(Observed::Completed, None),
+                ("completed", "not_applicable"),
+            ),
             (observed(Observed::Failed, None), ("completed", "exception")),
             (observed(Observed::Crashed, None), ("CRASHED", "exception")),
-            (observed(Observed::Crashed, killed), ("CRASHED", "exception")),
-            (observed(Observed::Reboot, None), ("HOST_REBOOT", "not_applicable")),
+            (
+                observed(Observed::Crashed, killed),
+                ("CRASHED", "exception"),
+            ),
+            (
+                observed(Observed::Reboot, None),
+                ("HOST_REBOOT", "not_applicable"),
+            ),
         ] {
             assert_eq!(reasons(&facts), expected, "{facts:?}");
         }

@@ -66,6 +66,7 @@ impl Casebook {
             while_stopped: false,
             oom: None,
             contested: false,
+            repeats: None,
         };
         if seen.how() == How::Sent && !seen.is_own() {
             self.look_behind(&mut seen);
@@ -90,8 +91,9 @@ impl Casebook {
     fn look_behind(&mut self, seen: &mut SignalSeen) {
         if Some(seen.sender.tgid) == self.observer && !self.lineage.knows(seen.sender.key) {
             // What it sends to end its target comes between a note and the signal that it passes on.
-            let forwarded = self.forwarded.take_if(|passed| passed.signal == seen.signal);
-            if let Some(forwarded) = forwarded {
+            let noted = &mut self.forwarded;
+            let place = noted.iter().position(|passed| passed.signal == seen.signal);
+            if let Some(forwarded) = place.and_then(|place| noted.remove(place)) {
                 seen.passed_on = Some((forwarded.seq, forwarded.code));
                 seen.killer = forwarded.sender;
             } else {

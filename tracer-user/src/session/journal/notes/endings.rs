@@ -73,7 +73,11 @@ impl Note {
             Reason::Stale => "no output",
             _ => "no output and no CPU time",
         };
-        let text = format!("{what} for {} ms ({})", limit_ns / 1_000_000, reason.option());
+        let text = format!(
+            "{what} for {} ms ({})",
+            limit_ns / 1_000_000,
+            reason.option()
+        );
         Self::new(topic::STALL, &text, data)
     }
 
@@ -104,7 +108,9 @@ impl Note {
             comm: text("comm")?,
             cmdline: text("cmdline")?,
             state: text("state"),
-            holds: holds.filter_map(|held| Some(held.as_str()?.to_owned())).collect(),
+            holds: holds
+                .filter_map(|held| Some(held.as_str()?.to_owned()))
+                .collect(),
             refused: text("refused"),
         })
     }

@@ -64,7 +64,8 @@ fn the_last_resort_says_what_came_before() {
         (Cause::Timeout, Confidence::Likely)
     );
     assert!(
-        left.sentence.contains("exited 0; tracer ended it after 30 s"),
+        left.sentence
+            .contains("exited 0; tracer ended it after 30 s"),
         "{}",
         left.sentence
     );
