@@ -85,6 +85,11 @@ fn main() -> Result<()> {
             fatal::read_nowhere();
             Ok(())
         }
+        ["report-and-crash"] => {
+            fatal::repeat(libc::SIGSEGV);
+            fatal::read_nowhere();
+            Ok(())
+        }
         ["beyond"] => {
             fatal::read_beyond();
             Ok(())

@@ -7,6 +7,7 @@
 
 mod codes;
 mod doubt;
+mod handled;
 mod kernel;
 mod memory;
 mod queue;

@@ -63,6 +63,19 @@ impl Child {
         }
     }
 
+    /// Whether a signal that our terminal sent to us has been sent to the child as well.
+    ///
+    /// A key goes to the foreground group, which a child such as `timeout(1)` may have left for one of
+    /// its own. A terminal that goes away tells only the leader of its session, and continues it
+    /// (`tty_signal_session_leader` in `tty_jobctrl.c`).
+    pub(super) fn gets_from_terminal(&self, signal: i32) -> bool {
+        let leads = || rustix::process::getsid(None).ok() == Some(rustix::process::getpid());
+        if matches!(signal, libc::SIGHUP | libc::SIGCONT) && leads() {
+            return false;
+        }
+        rustix::process::getpgid(Some(self.pid)).ok() == Some(rustix::process::getpgrp())
+    }
+
     pub(super) fn poll(&mut self) -> io::Result<Option<ChildChange>> {
         if self.ended.is_some() {
             return Ok(None);

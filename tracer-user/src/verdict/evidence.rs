@@ -17,6 +17,9 @@ pub const SI_KERNEL: i32 = 0x80;
 /// `si_code` of a POSIX timer.
 pub const SI_TIMER: i32 = -2;
 
+const SIGHUP: i32 = 1;
+const SIGINT: i32 = 2;
+const SIGQUIT: i32 = 3;
 const SIGPIPE: i32 = 13;
 const SIGALRM: i32 = 14;
 const SIGXFSZ: i32 = 25;
@@ -50,7 +53,7 @@ pub struct SignalSeen {
     /// Record of the sender's own end, where that came first.
     pub sender_ended: Option<u64>,
     /// A lethal signal that the sender had got itself.
-    pub behind: Option<Box<Behind>>,
+    pub behind: Option<Box<SignalSeen>>,
     /// The sender's last signal was that its own timer had run out: that record.
     pub alarm: Option<u64>,
     /// The observer only passed it on: the note that says so, and the code that it had got it with.
@@ -134,6 +137,16 @@ impl SignalSeen {
         }
     }
 
+    /// Whether whoever got it may have passed it on: somebody sent it, or a terminal did.
+    #[must_use]
+    pub fn can_be_passed_on(&self) -> bool {
+        match self.how() {
+            How::Sent => true,
+            How::Kernel => matches!(self.signal, SIGHUP | SIGINT | SIGQUIT),
+            How::OnBehalf | How::Timer | How::Told => false,
+        }
+    }
+
     /// Whether the sender was dying, or dead.
     #[must_use]
     pub fn sender_was_dying(&self) -> bool {
@@ -148,19 +161,6 @@ impl SignalSeen {
             None => self.killer.comm == name,
         }
     }
-}
-
-/// A lethal signal that a sender had got itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Behind {
-    /// Its record.
-    pub seq: u64,
-    /// When.
-    pub t: BootNs,
-    /// Signal number.
-    pub signal: i32,
-    /// Who sent it.
-    pub killer: Killer,
 }
 
 /// An OOM kill.

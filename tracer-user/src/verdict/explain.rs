@@ -65,6 +65,23 @@ impl Why {
     }
 }
 
+/// How a signal that did not kill is put into words.
+pub(super) enum Told {
+    /// A process sent it: who.
+    Sent(String),
+    /// Anything else: what it was.
+    Other(String),
+}
+
+/// What a signal was that did not end `dead`.
+pub(super) fn told(dead: &Dead, seen: &SignalSeen) -> Told {
+    if seen.how() == How::Sent && seen.passed_on.is_none() {
+        return Told::Sent(who(&seen.killer));
+    }
+    let what = killed(dead, seen, "").what;
+    Told::Other(what.strip_prefix("killed by ").unwrap_or(&what).to_owned())
+}
+
 /// What ended `dead`, by the signal that did. `core` is what to say of a core.
 pub(super) fn killed(dead: &Dead, seen: &SignalSeen, core: &str) -> Why {
     if let Some(first) = seen.repeats.as_deref()
@@ -86,8 +103,8 @@ pub(super) fn killed(dead: &Dead, seen: &SignalSeen, core: &str) -> Why {
             };
             Why::certain(Cause::Fault, what, seen.killer.clone())
         }
-        How::Sent => sent(seen, &by),
-        How::Kernel if pretended => sent(seen, &by),
+        How::Sent => sent(dead, seen, &by),
+        How::Kernel if pretended => sent(dead, seen, &by),
         How::OnBehalf => on_behalf(seen, &by),
         How::Kernel => by_kernel(dead, seen, &by),
         How::Timer => timer(&by),
@@ -121,7 +138,7 @@ fn timer(by: &str) -> Why {
 }
 
 /// A process sent it.
-fn sent(seen: &SignalSeen, by: &str) -> Why {
+fn sent(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
     if let Some((note, code)) = seen.passed_on {
         return passed_on(seen, code, by).resting_on([note]);
     }
@@ -151,12 +168,12 @@ fn sent(seen: &SignalSeen, by: &str) -> Why {
         seen.killer.clone(),
     );
     if let Some(behind) = &seen.behind {
-        why.add(&format!(
-            ", which had got {} from {} {} before",
-            signals::name(behind.signal),
-            who(&behind.killer),
-            length(seen.t.since(behind.t)),
-        ));
+        let before = length(seen.t.since(behind.t));
+        let got = match told(dead, behind) {
+            Told::Sent(from) => format!("{} from {from}", signals::name(behind.signal)),
+            Told::Other(what) => format!("{} ({what})", signals::name(behind.signal)),
+        };
+        why.add(&format!(", which had got {got} {before} before"));
         why.evidence.push(behind.seq);
     }
     why

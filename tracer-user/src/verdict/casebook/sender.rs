@@ -6,7 +6,7 @@ use crate::{
     units::{BootNs, Ticks},
     verdict::{
         Killer, Starter,
-        evidence::{Behind, How, SignalSeen},
+        evidence::{How, SignalSeen},
         relation,
     },
 };
@@ -115,12 +115,11 @@ impl Casebook {
             .filter(|&(alarm, _)| last.is_none_or(|last| last.seq <= alarm));
         if let Some((alarm, _)) = by_alarm {
             seen.alarm = Some(alarm);
-        } else if let Some(last) = last.filter(|last| last.how() == How::Sent) {
-            seen.behind = Some(Box::new(Behind {
-                seq: last.seq,
-                t: last.t,
-                signal: last.signal,
-                killer: last.killer.clone(),
+        } else if let Some(last) = last.filter(|last| last.can_be_passed_on()) {
+            seen.behind = Some(Box::new(SignalSeen {
+                behind: None,
+                repeats: None,
+                ..last.clone()
             }));
         }
     }

@@ -9,9 +9,10 @@ use super::{
 };
 use crate::verdict::{
     ending::{self, ended_by},
-    evidence::{How, SignalSeen},
-    explain, passing, signals,
-    words::{length, list, who},
+    evidence::SignalSeen,
+    explain::{self, Told, told},
+    passing, signals,
+    words::{length, list},
 };
 
 /// How long before an exit a signal is still worth telling, ns.
@@ -161,22 +162,6 @@ fn add_below(why: &mut Why, dead: &Dead, code: i32, after: &Aftermath) {
     let below = judge(&below.name(), End::Seen(below), after);
     why.add(&format!("; just before, below it: {}", below.sentence));
     why.evidence.extend(below.evidence);
-}
-
-/// How a signal that did not kill is put into words.
-enum Told {
-    /// A process sent it: who.
-    Sent(String),
-    /// Anything else: what it was.
-    Other(String),
-}
-
-fn told(dead: &Dead, seen: &SignalSeen) -> Told {
-    if seen.how() == How::Sent && seen.passed_on.is_none() {
-        return Told::Sent(who(&seen.killer));
-    }
-    let what = explain::killed(dead, seen, "").what;
-    Told::Other(what.strip_prefix("killed by ").unwrap_or(&what).to_owned())
 }
 
 fn is_from_terminal(dead: &Dead, seen: &SignalSeen) -> bool {
