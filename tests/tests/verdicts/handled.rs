@@ -6,7 +6,7 @@ use tracer_tests::pty::Pty;
 use tracer_tests::room::Room;
 use tracer_tests::session::Session;
 use tracer_tests::verdict::{Expected, again_and_again};
-use tracer_tests::wait::PATIENCE;
+use tracer_tests::wait::{PATIENCE, wait_for};
 
 use super::run;
 
@@ -18,7 +18,7 @@ fn typed(words: &[&str], keys: &[u8], code: i32) -> Result<Session> {
     let mut launch = run(&room)?.command(words);
     launch.raw().env("READY", room.path("ready"));
     let tracer = pty.spawn(launch)?;
-    tracer_tests::wait::wait_for("the program", PATIENCE, || {
+    wait_for("the program", PATIENCE, || {
         Ok(room.path("ready").exists().then_some(()))
     })?;
     pty.type_in(keys)?;
@@ -135,6 +135,11 @@ fn a_command_that_left_the_foreground_gets_the_keys_from_tracer() -> Result<()> 
         let launch = launch.arg(tracer_tests::place::fixture("mortal")?);
         let tracer = pty.spawn(launch.arg("wait"))?;
         until_noted(&room, "ready")?;
+        let root = super::sent::below(&tracer, "timeout")?;
+        // From its fork on it takes a moment until it knows whom to pass signals on to.
+        wait_for("timeout to wait", PATIENCE, || {
+            Ok((tracer_tests::proc::state(root) == Some('S')).then_some(()))
+        })?;
         pty.type_in(b"\x03")?;
         pty.watch_to_end(&tracer, PATIENCE)?;
         tracer.finish(PATIENCE)?;

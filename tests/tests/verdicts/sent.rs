@@ -125,7 +125,7 @@ fn a_sender_that_a_namespace_hides_is_said_to_be_hidden() -> Result<()> {
 }
 
 /// The process of that name below a running program.
-fn below(program: &Running, name: &str) -> Result<i32> {
+pub(crate) fn below(program: &Running, name: &str) -> Result<i32> {
     wait_for(name, PATIENCE, || {
         Ok(proc::descendants(program.pid())
             .into_iter()

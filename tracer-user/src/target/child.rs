@@ -69,11 +69,13 @@ impl Child {
     /// its own. A terminal that goes away tells only the leader of its session, and continues it
     /// (`tty_signal_session_leader` in `tty_jobctrl.c`).
     pub(super) fn gets_from_terminal(&self, signal: i32) -> bool {
-        let leads = || rustix::process::getsid(None).ok() == Some(rustix::process::getpid());
-        if matches!(signal, libc::SIGHUP | libc::SIGCONT) && leads() {
+        // Not rustix: it panics where the group is of another pid namespace, which reads 0.
+        let own = nix::unistd::getpid();
+        if matches!(signal, libc::SIGHUP | libc::SIGCONT) && nix::unistd::getsid(None) == Ok(own) {
             return false;
         }
-        rustix::process::getpgid(Some(self.pid)).ok() == Some(rustix::process::getpgrp())
+        let child = nix::unistd::Pid::from_raw(self.pid.as_raw_nonzero().get());
+        nix::unistd::getpgid(Some(child)) == Ok(nix::unistd::getpgrp())
     }
 
     pub(super) fn poll(&mut self) -> io::Result<Option<ChildChange>> {
