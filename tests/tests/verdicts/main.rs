@@ -13,6 +13,7 @@ mod memory;
 mod queue;
 mod sent;
 mod terminal;
+mod told;
 
 use anyhow::Result;
 use tracer_tests::check::until_noted;

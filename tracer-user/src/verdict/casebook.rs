@@ -178,7 +178,13 @@ impl Casebook {
     }
 
     fn oom(&mut self, seq: u64, t: BootNs, oom: &Oom) {
+        let first = self.ooms.iter().find(|earlier| {
+            earlier.trigger.key == oom.trigger.key
+                && earlier.victim.key != oom.victim.key
+                && t.since(earlier.t) < sender::SHARERS_NS
+        });
         let seen = OomSeen {
+            first: first.map(|first| first.first.unwrap_or(first.victim)),
             seq,
             t,
             victim: oom.victim,

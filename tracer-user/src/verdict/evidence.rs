@@ -178,6 +178,8 @@ pub struct OomSeen {
     pub trigger: Process,
     /// The victim's memory, where the kernel says it.
     pub figures: Option<OomFigures>,
+    /// The first victim of the same want of memory, when this one came after.
+    pub first: Option<Process>,
 }
 
 /// What is known of one process.

@@ -13,8 +13,9 @@ use crate::{
 
 /// How long after a signal of its own a sender is thought to act because of it, ns.
 const BECAUSE_NS: u64 = 120_000_000_000;
-/// How long the kernel may take from choosing a victim to killing those who share its memory, ns.
-const SHARERS_NS: u64 = 1_000_000_000;
+/// How long the kernel may take from choosing a victim to killing those who share its memory or its
+/// cgroup, ns.
+pub(super) const SHARERS_NS: u64 = 1_000_000_000;
 
 const SIGKILL: i32 = 9;
 

@@ -198,6 +198,40 @@ fn want_of_memory_is_told_with_limit_and_what_was_held() {
 }
 
 #[test]
+fn whoever_goes_with_all_of_a_cgroup_is_told_with_its_limit() {
+    for group in [true, false] {
+        let mut story = Story::new();
+        story.oom(SELF, SELF, 498 << 10);
+        let about = About {
+            pid: SELF,
+            start: process(SELF).key.start,
+        };
+        let scene = OomScene {
+            seq: 700,
+            scope: Some(Scope::Cgroup),
+            cgroup: Some("/job".to_owned()),
+            limit_kb: Some(512 << 10),
+            group,
+            ..OomScene::default()
+        };
+        story.book.aftermath.oom(about, scene);
+        story.signal(by_kernel(9, SELF, "python3", CHILD));
+        story.oom(CHILD, SELF, 2048);
+        story.exit(CHILD, SELF, 9);
+        let verdict = story.verdict();
+        assert_eq!(verdict.cause, Cause::KernelOom);
+        let sentence = if group {
+            "node (pid 6): out of memory: the kernel killed it at 512 MiB, the limit of its cgroup \
+             /job; python3 (pid 6) held 2 MiB; all of its cgroup was to go with it (memory.oom.group)"
+        } else {
+            // Two kills one after the other have nothing to do with one another.
+            "node (pid 6): out of memory: the kernel killed it; python3 (pid 6) held 2 MiB"
+        };
+        assert_eq!(verdict.sentence, sentence);
+    }
+}
+
+#[test]
 fn whoever_shares_the_victims_memory_dies_of_it_too() {
     let mut story = Story::new();
     story.signal(by_kernel(9, SELF, "python3", SELF));
