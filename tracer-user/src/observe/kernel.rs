@@ -14,7 +14,7 @@ use crate::{
         ring::{KernelRing, RingReader},
         support::ProbeError,
     },
-    units::Tgid,
+    units::{BootNs, Process, Tgid},
 };
 
 /// A running kernel side.
@@ -177,6 +177,16 @@ impl Kernel {
     /// The pins stay when this goes: the session has no end.
     pub(super) fn leave_pins(&mut self) {
         self.attached.leave_pins();
+    }
+
+    /// Who is tracked now; `None` when the map cannot be read.
+    pub(super) fn tracked(&self) -> Option<Vec<Process>> {
+        self.attached.tracked().ok()
+    }
+
+    /// When the process that is tracked under this number, of the initial namespace, started.
+    pub(super) fn start_of(&self, init: u32) -> Option<BootNs> {
+        self.attached.start_of(init)
     }
 
     /// What was lost since the last call, by reason.

@@ -3,10 +3,12 @@
 //! Sources: `pidfd_open(2)`, `pidfd_send_signal(2)`, `waitid(2)` with `P_PIDFD` (Linux 5.4).
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus};
+
+use super::handle::send;
 
 /// A child of ours until it is reaped, which only this does: its pid cannot be reused before.
 #[derive(Debug)]
@@ -45,22 +47,7 @@ impl Drop for Child {
 
 impl Child {
     pub(super) fn signal(&self, signal: i32) -> io::Result<()> {
-        // rustix has no name for real-time signals, and passing one on is the point.
-        // SAFETY: the descriptor is ours and open; no siginfo is given; flags are 0.
-        let sent = unsafe {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                self.pidfd.as_raw_fd(),
-                signal,
-                std::ptr::null::<libc::siginfo_t>(),
-                0,
-            )
-        };
-        if sent == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
-        }
+        send(self.pidfd.as_fd(), signal)
     }
 
     /// Whether a signal that our terminal sent to us has been sent to the child as well.

@@ -89,6 +89,12 @@ impl Casebook {
         self.workload = Some(key);
     }
 
+    /// The ending that the observer has begun.
+    #[must_use]
+    pub fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
+    }
+
     /// The observer is about to end its target.
     pub fn ends(&mut self, ending: Ending) {
         self.ending = Some(ending);

@@ -2,7 +2,8 @@
 //! kind): what was decided, said before the first signal, and whom it ended. Pure.
 
 use super::{
-    Cause, Confidence, evidence::Dead, explain::Why, pending::culprit, signals, words::length,
+    Cause, Confidence, Verdict, evidence::Dead, explain::Why, pending::culprit, signals,
+    words::length,
 };
 use crate::units::BootNs;
 
@@ -113,6 +114,19 @@ pub fn ended_by(dead: &Dead) -> Option<&Ending> {
         None => dead.case.signals.values().max_by_key(|seen| seen.seq)?,
     };
     seen.ended_by.as_ref()
+}
+
+/// What is to be said of an end of which only its status is known, when the observer had begun to end
+/// it: whose signal it was nobody saw.
+pub fn although_unseen(name: &str, verdict: &mut Verdict, ending: &Ending) {
+    let how = match (&verdict.signal, verdict.exit_code) {
+        (Some(signal), _) => format!("ended by {signal}"),
+        (None, code) => format!("exited {}", code.unwrap_or(0)),
+    };
+    verdict.sentence = format!("{name}: {}: {how}; the signal was not seen", ending.words());
+    verdict.cause = ending.reason.cause();
+    verdict.confidence = Confidence::Likely;
+    verdict.evidence.insert(0, ending.seq);
 }
 
 /// It left by itself, after the observer had asked it to.

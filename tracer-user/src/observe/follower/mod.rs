@@ -58,6 +58,8 @@ pub(super) struct Follower<'a> {
     /// once.
     sender: Option<(ProcKey, Vec<u8>)>,
     scenes: Scenes,
+    /// Forks, execs and exits so far.
+    happened: u64,
 }
 
 impl<'a> Follower<'a> {
@@ -98,6 +100,7 @@ impl<'a> Follower<'a> {
             root_signals: Vec::new(),
             sender: None,
             scenes: Scenes::default(),
+            happened: 0,
         }
     }
 
@@ -126,6 +129,21 @@ impl<'a> Follower<'a> {
         }
         self.note(Note::armed());
         Ok(())
+    }
+
+    /// Whether the kernel side tells of the tree.
+    pub(super) fn is_traced(&self) -> bool {
+        self.kernel.is_some()
+    }
+
+    /// Forks, execs and exits so far.
+    pub(super) fn happened(&self) -> u64 {
+        self.happened
+    }
+
+    /// `/proc`.
+    pub(super) fn proc(&self) -> &ProcRoot {
+        self.sampler.root()
     }
 
     /// Tells people something.
@@ -234,6 +252,8 @@ impl<'a> Follower<'a> {
             EventKind::Signal(signal) => self.complete(event.t, signal),
             EventKind::Exec(_) | EventKind::Exit(_) | EventKind::Oom(_) => {}
         }
+        let changes = !matches!(event.kind, EventKind::Signal(_) | EventKind::Oom(_));
+        self.happened += u64::from(changes);
         self.tree.apply(event.t, &event.kind);
         // The search for the workload needs the true arguments; nothing behind it does.
         let pinned = self

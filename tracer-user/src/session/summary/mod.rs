@@ -63,7 +63,7 @@ pub struct Summarizer {
     births_lost: u64,
     attach: Option<(u64, bool)>,
     last: BootNs,
-    ending: Option<ending::Ending>,
+    ending: Option<ending::Observation>,
     /// What the last recovery found; none while no recovery was needed.
     recovered: Option<Recovered>,
     /// Stretches between two observers.

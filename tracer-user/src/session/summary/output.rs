@@ -185,7 +185,7 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
     // A workload that did well below a command that failed is no success.
     let root_failed = root.as_ref().is_some_and(|root| root.exit_code != Some(0));
     let success = verdict.exit_code == Some(0) && !root_failed;
-    let (termination_reason, kill_reason) = reasons(&fold.facts(&verdict, status));
+    let (termination_reason, kill_reason) = reasons(fold.facts(&verdict, status));
     Summary {
         session_id: session.session_id.to_string(),
         dir_name: session.session_id.to_string(),
@@ -218,7 +218,7 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
         unresolved: fold.unresolved.clone(),
         completeness: completeness(fold),
         totals: totals(fold),
-        leftovers: fold.leftovers.clone(),
+        leftovers: leftovers(fold),
         observer: Observer {
             ending: observation.map(|ending| ending.how.clone()),
             cause: observation
@@ -234,6 +234,19 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
             degraded: session.degraded.clone(),
         },
     }
+}
+
+/// Those that have not ended since they were named, as far as their ends are told.
+fn leftovers(fold: &Summarizer) -> Vec<Leftover> {
+    let rule = fold.session.tick_rule;
+    let alive = |left: &&Leftover| {
+        fold.armed.is_none()
+            || fold.tree.iter().any(|node| {
+                let start = rule.ticks(node.process.key.start).0;
+                node.process.tgid.0 == left.pid && left.starttime_ticks == Some(start)
+            })
+    };
+    fold.leftovers.iter().filter(alive).cloned().collect()
 }
 
 fn completeness(fold: &Summarizer) -> Completeness {

@@ -3,7 +3,7 @@
 //! [`reasons`] alone decides, from facts that are in every record, live or read back. The same table is in
 //! `docs/records.md`. Pure.
 
-use super::Summarizer;
+use super::{Summarizer, ending::under_way};
 use crate::verdict::{
     Cause, Verdict, WaitStatus,
     ending::{Reason, ended_by},
@@ -58,7 +58,7 @@ pub(super) struct Facts {
 }
 
 /// `termination_reason` and `kill_reason`.
-pub(super) fn reasons(facts: &Facts) -> (&'static str, &'static str) {
+pub(super) fn reasons(facts: Facts) -> (&'static str, &'static str) {
     let after_completion = facts.ended_leftovers || facts.ended_by == Some(Reason::Leftovers);
     match (facts.observed, facts.ended) {
         (Observed::Reboot, _) => ("HOST_REBOOT", "not_applicable"),
@@ -91,7 +91,10 @@ impl Summarizer {
         let ends = [&self.ended_target, &self.ended_root];
         let dead = || ends.into_iter().flatten().map(|ended| &ended.dead);
         // Of a workload that was a leftover, the root's end says more.
-        let mut by = dead().filter_map(|dead| Some(ended_by(dead)?.reason));
+        let unseen = under_way(self).map(|ending| ending.reason);
+        let mut by = dead()
+            .filter_map(|dead| Some(ended_by(dead)?.reason))
+            .chain(unseen);
         Facts {
             observed: match how {
                 _ if crashed && rebooted => Observed::Reboot,
@@ -122,13 +125,11 @@ fn is_interrupted(dead: &Dead) -> bool {
         let key = [SIGINT, SIGQUIT].contains(&seen.signal) && seen.how() == How::Kernel;
         to_stop && (key || seen.passed_on.is_some())
     };
-    match dead.status.signal() {
-        Some(signal) => culprit(&dead.case, signal).is_some_and(|found| asks(found.seen)),
-        None => {
-            let last = dead.case.signals.values().max_by_key(|seen| seen.seq);
-            last.is_some_and(|seen| asks(seen) && dead.t.since(seen.t) < LATELY_NS)
-        }
+    if let Some(signal) = dead.status.signal() {
+        return culprit(&dead.case, signal).is_some_and(|found| asks(found.seen));
     }
+    let last = dead.case.signals.values().max_by_key(|seen| seen.seq);
+    last.is_some_and(|seen| asks(seen) && dead.t.since(seen.t) < LATELY_NS)
 }
 
 #[cfg(test)]
@@ -215,7 +216,7 @@ mod tests {
                 ("HOST_REBOOT", "not_applicable"),
             ),
         ] {
-            assert_eq!(reasons(&facts), expected, "{facts:?}");
+            assert_eq!(reasons(facts), expected, "{facts:?}");
         }
     }
 
@@ -225,6 +226,6 @@ mod tests {
             interrupted: true,
             ..by(Reason::Timeout, Ended::Killed)
         };
-        assert_eq!(reasons(&facts).0, "timed_out", "the deadline came first");
+        assert_eq!(reasons(facts).0, "timed_out", "the deadline came first");
     }
 }
