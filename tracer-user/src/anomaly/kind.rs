@@ -112,6 +112,12 @@ impl Kind {
         }
     }
 
+    /// Whether it is of a process that nobody reaps.
+    #[must_use]
+    pub fn is_zombie(self) -> bool {
+        matches!(self, Self::ZombieDetected | Self::ZombiePersistent)
+    }
+
     /// Whether it is about the tree rather than one process.
     #[must_use]
     pub fn is_of_tree(self) -> bool {

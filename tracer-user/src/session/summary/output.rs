@@ -10,7 +10,10 @@ use super::{
     text::{quote, seconds, wall},
 };
 use crate::{
-    session::journal::info::{Backend, Mode},
+    session::{
+        anomalies::Overview,
+        journal::info::{Backend, Mode},
+    },
     verdict::Verdict,
 };
 
@@ -71,6 +74,8 @@ pub struct Summary {
     pub completeness: Completeness,
     /// What it cost.
     pub totals: Totals,
+    /// What was wrong while it ran.
+    pub anomalies: Overview,
     /// How the observer fared.
     pub observer: Observer,
 }
@@ -191,7 +196,7 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
         duration_seconds: seconds(duration_ns, 6),
         snapshot_interval_seconds: session.interval.as_secs_f64(),
         snapshot_count: fold.rows.count,
-        anomaly_count: fold.anomalies,
+        anomaly_count: fold.anomalies.count(),
         peak_rss_kb: ended
             .as_ref()
             .filter(|ended| !ended.totals.peak_rss_upper_bound)
@@ -208,6 +213,7 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
         unresolved: fold.unresolved.clone(),
         completeness: completeness(fold),
         totals: totals(fold),
+        anomalies: fold.anomalies.overview(),
         observer: Observer {
             ending: observation.map(|ending| ending.how.clone()),
             cause: observation
