@@ -212,6 +212,7 @@ impl Detector {
                     let fresh = || Watch::since(span.first);
                     let watch = self.watches.entry(who).or_insert_with(fresh);
                     watch.restore(episode, ongoing.initial_rss_kb);
+                    watch.comm = subject.comm.as_deref().map(Box::from);
                     watch.seen = self.tick;
                 }
                 _ => {
@@ -323,6 +324,9 @@ impl Detector {
                 who.subject(row.comm.as_deref())
             });
         }
+        if watch.comm.is_none() && !watch.open.is_empty() {
+            watch.comm = row.comm.as_deref().map(Box::from);
+        }
         if is_zombie(row) == Some(true) && watch.is_zombie() {
             zombies.add(|| Relative {
                 pid: row.pid,
@@ -357,7 +361,8 @@ impl Detector {
             let absent = *tick - watch.seen;
             let stays = absent == 0 || (absent < ABSENT_MAX && !watch.was_zombie());
             if !stays {
-                ledger.close_all(&mut watch.open, t, Ended::Process, &who.subject(None));
+                let subject = watch.subject(*who);
+                ledger.close_all(&mut watch.open, t, Ended::Process, &subject);
             }
             stays
         });
@@ -405,7 +410,8 @@ impl Detector {
         } = self;
         let begun = ledger.changes.len();
         for (who, mut watch) in watches.drain() {
-            ledger.close_all(&mut watch.open, t, Ended::Session, &who.subject(None));
+            let subject = watch.subject(who);
+            ledger.close_all(&mut watch.open, t, Ended::Session, &subject);
         }
         ledger.close_all(tree_open, t, Ended::Session, root);
         for (episode, subject) in retries.close_all() {
@@ -417,7 +423,7 @@ impl Detector {
     /// A process has ended: nothing of it goes on but, maybe, that nobody reaps it.
     fn gone(&mut self, t: BootNs, who: Who) {
         if let Some(mut watch) = self.watches.remove(&who) {
-            let subject = who.subject(None);
+            let subject = watch.subject(who);
             self.ledger
                 .close_all(&mut watch.open, t, Ended::Process, &subject);
         }

@@ -35,7 +35,8 @@ impl Scale {
     /// the kernel costs one at most.
     #[must_use]
     pub fn share(self, score: i64, adj: i64) -> i64 {
-        if adj <= NEVER {
+        // A score of 0 is as low as it gets, and says no more.
+        if adj <= NEVER || score <= 0 {
             return 0;
         }
         let with_adj = match self {

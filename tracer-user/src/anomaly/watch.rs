@@ -42,6 +42,8 @@ impl Who {
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
     pub(super) open: Open,
+    /// Its name when something was first wrong with it.
+    pub(super) comm: Option<Box<str>>,
     /// The tick that had a row of it last.
     pub(super) seen: u64,
     memory: Memory,
@@ -53,11 +55,17 @@ impl Watch {
     pub(super) fn since(began: BootNs) -> Self {
         Self {
             open: Open::default(),
+            comm: None,
             seen: 0,
             memory: Memory::since(began),
             states: States::default(),
             load: Load::default(),
         }
+    }
+
+    /// Whom its anomalies are about.
+    pub(super) fn subject(&self, who: Who) -> Subject {
+        who.subject(self.comm.as_deref())
     }
 
     pub(super) fn exec(&mut self, t: BootNs) {

@@ -6,7 +6,7 @@ use super::escape::printable;
 use crate::{
     anomaly::{about, phrase},
     session::{
-        anomalies::Overview,
+        anomalies::{Overview, particulars},
         journal::anomaly::{Anomaly, Stage},
     },
 };
@@ -22,11 +22,9 @@ pub(super) fn anomaly_words(anomaly: &Anomaly) -> String {
             let detail: Vec<String> = anomaly
                 .detail
                 .iter()
-                .filter(|(_, value)| value.is_number() || value.is_string())
-                .map(|(key, value)| match value.as_str() {
-                    Some(text) => format!("{key} {text}"),
-                    None => format!("{key} {value}"),
-                })
+                .filter(|(_, value)| value.is_number())
+                .map(|(key, value)| format!("{key} {value}"))
+                .chain(particulars(&anomaly.detail))
                 .collect();
             format!("{} {about}: {}", anomaly.severity, detail.join(", "))
         }

@@ -25,6 +25,8 @@ use crate::anomaly::{Kind, OPENINGS_MAX, Severity, about, phrase};
 
 /// Anomalies that the summary tells of.
 const WORST_MAX: usize = 5;
+/// Processes that one line names.
+const NAMED_MAX: usize = 3;
 
 /// What a session's anomalies come to; a part of `summary.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -68,7 +70,7 @@ impl Told {
             pid: opened.pid,
             comm: opened.comm.clone(),
             first: opened.first.clone(),
-            text: phrase(&opened.anomaly, last.worst, last.count, lasted_ns),
+            text: told(opened, last),
             lasted_ns,
             ended: last.ended.clone(),
         }
@@ -328,4 +330,43 @@ fn is_quoted(quoted: &[u8], text: &str) -> bool {
         .strip_prefix(b"\"")
         .and_then(|rest| rest.strip_suffix(b"\""));
     inner == Some(text.as_bytes())
+}
+
+/// What an anomaly came to, and who or what it was about beyond its process.
+fn told(opened: &Anomaly, last: &Anomaly) -> String {
+    let phrase = phrase(&opened.anomaly, last.worst, last.count, last.lasted_ns());
+    match particulars(&opened.detail) {
+        Some(particulars) => format!("{phrase}: {particulars}"),
+        None => phrase,
+    }
+}
+
+/// What of its detail people look for.
+#[must_use]
+pub fn particulars(detail: &Map<String, Value>) -> Option<String> {
+    let text = |key: &str| detail.get(key).and_then(Value::as_str);
+    if let Some(command) = text("command") {
+        return Some(format!("{command:?}"));
+    }
+    if let (Some(expected), Some(actual)) = (text("expected_comm"), text("actual_comm")) {
+        return Some(format!("{actual:?} instead of {expected:?}"));
+    }
+    if let Some(wchan) = text("wchan") {
+        return Some(format!("in {wchan}"));
+    }
+    let processes = detail.get("processes")?.as_array()?;
+    let named: Vec<String> = processes
+        .iter()
+        .take(NAMED_MAX)
+        .map(|process| {
+            let comm = process["comm"].as_str().unwrap_or("?");
+            format!("{comm} (pid {})", process["pid"])
+        })
+        .collect();
+    let more = if processes.len() > NAMED_MAX {
+        ", …"
+    } else {
+        ""
+    };
+    Some(format!("{}{more}", named.join(", ")))
 }
