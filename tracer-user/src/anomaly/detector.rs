@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use super::{
-    change::{Change, Ended, Phase, Span, Subject},
-    episode::{Episode, Held, Open, Seen, Turn},
+    change::{Change, Ended, Span, Subject},
+    episode::{Episode, Held, Open, Seen},
     identity::{Identity, Pinned},
     kind::Kind,
+    ledger::Ledger,
     oom::Scale,
     retry::{self, Retries},
     state::is_zombie,
@@ -21,9 +22,6 @@ use crate::{
     units::{BootNs, ProcKey, Process, Ticks},
 };
 
-/// Anomalies that a session tells of. What comes beyond is counted: a program that goes back and forth
-/// over a threshold must not fill the disk.
-pub const OPENINGS_MAX: u64 = 10_000;
 /// Ticks without a row after which a process is gone whose end nobody told.
 const ABSENT_MAX: u64 = 3;
 
@@ -72,76 +70,6 @@ pub struct Detector {
     /// Open anomalies of the tree, and those of a process that another observer left.
     tree_open: Open,
     tick: u64,
-}
-
-/// The numbers of anomalies, and what there is to tell.
-#[derive(Debug, Clone, Default)]
-struct Ledger {
-    last_no: u64,
-    untold: u64,
-    changes: Vec<Change>,
-}
-
-impl Ledger {
-    fn look(
-        &mut self,
-        open: &mut Open,
-        kind: Kind,
-        t: BootNs,
-        seen: Seen,
-        subject: impl FnOnce() -> Subject,
-    ) {
-        match open.look(kind, t, seen) {
-            Some(Turn::Opens(held)) => {
-                if let Some(episode) = self.open(kind, t, held, subject) {
-                    open.insert(episode);
-                }
-            }
-            Some(Turn::Closes(episode)) => self.close(episode, t, Ended::Condition, subject()),
-            None => {}
-        }
-    }
-
-    fn open(
-        &mut self,
-        kind: Kind,
-        t: BootNs,
-        held: Held,
-        subject: impl FnOnce() -> Subject,
-    ) -> Option<Episode> {
-        if self.last_no >= OPENINGS_MAX {
-            self.untold += 1;
-            return None;
-        }
-        self.last_no += 1;
-        let episode = held.begin(self.last_no, kind, t);
-        self.changes.push(Change {
-            no: episode.no,
-            kind,
-            phase: Phase::Opened(held.detail),
-            t,
-            subject: subject(),
-            span: episode.span,
-        });
-        Some(episode)
-    }
-
-    fn close(&mut self, episode: Episode, t: BootNs, ended: Ended, subject: Subject) {
-        self.changes.push(Change {
-            no: episode.no,
-            kind: episode.kind,
-            phase: Phase::Closed(ended),
-            t,
-            subject,
-            span: episode.span,
-        });
-    }
-
-    fn close_all(&mut self, open: &mut Open, t: BootNs, ended: Ended, subject: &Subject) {
-        for episode in open.drain() {
-            self.close(episode, t, ended, subject.clone());
-        }
-    }
 }
 
 impl Detector {

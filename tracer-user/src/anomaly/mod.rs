@@ -13,6 +13,7 @@ mod detector;
 mod episode;
 mod identity;
 mod kind;
+mod ledger;
 mod load;
 mod memory;
 pub mod oom;
@@ -25,9 +26,10 @@ mod words;
 
 pub use self::{
     change::{Change, Detail, Ended, Phase, Span, Subject},
-    detector::{Detector, Life, OPENINGS_MAX, Ongoing},
+    detector::{Detector, Life, Ongoing},
     identity::Pinned,
     kind::{Kind, Severity},
+    ledger::OPENINGS_MAX,
     thresholds::Thresholds,
     tree::Relative,
     words::{about, phrase},

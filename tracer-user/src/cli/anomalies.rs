@@ -6,7 +6,7 @@ use super::escape::printable;
 use crate::{
     anomaly::{about, phrase},
     session::{
-        anomalies::{Overview, particulars},
+        anomalies::{Overview, Told, particulars},
         journal::anomaly::{Anomaly, Stage},
     },
 };
@@ -46,11 +46,7 @@ pub(super) fn put_line(text: &mut String, count: u64, anomalies: &Overview) {
     if count == 0 {
         return;
     }
-    let told: Vec<String> = worst
-        .iter()
-        .take(BLOCK_MAX)
-        .map(|told| told.sentence())
-        .collect();
+    let told: Vec<String> = worst.iter().take(BLOCK_MAX).map(Told::sentence).collect();
     let more = match count.saturating_sub(told.len() as u64) {
         0 => String::new(),
         more => format!("; {more} more"),

@@ -58,6 +58,7 @@ pub(super) struct Options {
     #[arg(long = "attach-file", value_name = "NAME=FILE", value_parser = OsStringValueParser::new().try_map(attach_file))]
     attach_files: Vec<AttachFile>,
 
+    #[expect(clippy::doc_markdown, reason = "the text of --help, printed as it is")]
     /// Change when anomalies are reported, such as high_cpu_percent=95; may be given again
     #[arg(long = "threshold", value_name = "KEY=VALUE", value_parser = threshold, long_help = thresholds_help())]
     thresholds: Vec<(&'static str, f64)>,

@@ -15,7 +15,7 @@ fn busy_enough(pid: u32, n: u64) -> SnapshotRow {
         vm_rss_kb: Some(100_000 + wave * 1000),
         fd_count: Some(20 + wave),
         oom_score: Some(12 + i64::try_from(wave).unwrap_or(0)),
-        wchan: (wave % 3 > 0).then(|| "do_sys_poll".to_owned()),
+        wchan: (!wave.is_multiple_of(3)).then(|| "do_sys_poll".to_owned()),
         ..row()
     }
 }

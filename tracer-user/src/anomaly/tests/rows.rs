@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// No signal.
+const NONE: &str = "0000000000000000";
+
 fn kinds(changes: &[Change]) -> Vec<Kind> {
     changes.iter().map(|change| change.kind).collect()
 }
@@ -199,7 +202,6 @@ fn disk_sleep_counts_twice_in_a_row_and_not_where_it_is_harmless() {
 fn signals_that_come_where_none_were_pend_and_others_are_not_known_to_have_come() {
     let mask =
         |mask: &'static str| move |row: &mut SnapshotRow| row.sig_pnd = Some(mask.to_owned());
-    const NONE: &str = "0000000000000000";
     let mut story = Story::new();
     assert_eq!(
         story.row(mask("0000000000000200")),
