@@ -466,10 +466,10 @@ fn thresholds_that_make_no_sense_are_refused_with_what_would() -> Result<()> {
 #[test]
 fn what_was_open_when_the_observer_was_killed_stays_one_anomaly() -> Result<()> {
     // Holds 85 of 100 descriptors, in a shell that does nothing else.
-    let hoard = "ulimit -n 10; exec 3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null 8</dev/null 9</dev/null";
+    let hoard = "ulimit -n 13; exec 3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null 8</dev/null 9</dev/null";
     let mut watched = Watched::start(
-        &format!("{hoard}; {AWAIT_GO}; {AWAIT_GO}; exit 0"),
-        &["--interval", "20ms", "--threshold", "fd_high_ratio=0.75"],
+        &format!("{hoard}; {AWAIT_GO}; exit 0"),
+        &["--interval", "20ms", "--threshold", "fd_high_ratio=0.7"],
     )?;
     watched.go()?;
     until(&watched.folder, "opened", "fd_high", 1)?;
@@ -482,7 +482,6 @@ fn what_was_open_when_the_observer_was_killed_stays_one_anomaly() -> Result<()> 
         let rows = records.iter().filter(|record| record.kind == "snapshot");
         Ok((rows.count() > 5).then_some(()))
     })?;
-    watched.go()?;
     watched.go()?;
     tracer.finish(PATIENCE)?.expect_code(0)?;
     let session = Session::read(&watched.folder)?;
@@ -500,10 +499,10 @@ fn what_was_open_when_the_observer_was_killed_stays_one_anomaly() -> Result<()> 
 
 #[test]
 fn what_was_open_when_the_observer_died_for_good_has_no_end() -> Result<()> {
-    let hoard = "ulimit -n 10; exec 3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null 8</dev/null 9</dev/null";
+    let hoard = "ulimit -n 13; exec 3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null 8</dev/null 9</dev/null";
     let mut watched = Watched::start(
         &format!("{hoard}; {AWAIT_GO}; exit 0"),
-        &["--interval", "20ms", "--threshold", "fd_high_ratio=0.75"],
+        &["--interval", "20ms", "--threshold", "fd_high_ratio=0.7"],
     )?;
     watched.go()?;
     until(&watched.folder, "opened", "fd_high", 1)?;

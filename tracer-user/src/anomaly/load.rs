@@ -11,6 +11,11 @@ use super::{
 };
 use crate::{snapshot::SnapshotRow, units::BootNs};
 
+/// `SIGCHLD`, `SIGCONT`, `SIGURG` and `SIGWINCH` as bits (signal(7), all architectures but alpha, mips,
+/// parisc and sparc). Their default is to be ignored: they are news to the process, not a request, and a
+/// shell that is busy has one waiting at nearly any time.
+const IGNORED: u64 = 1 << 16 | 1 << 17 | 1 << 22 | 1 << 27;
+
 /// What earlier rows said.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Load {
@@ -78,6 +83,7 @@ impl Load {
         let Some(bits) = mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()) else {
             return Seen::Unknown;
         };
+        let bits = bits & !IGNORED;
         self.pending = match (bits, self.pending) {
             (0, _) => Pending::None,
             (_, Pending::None | Pending::Came) => Pending::Came,
@@ -88,7 +94,7 @@ impl Load {
         }
         let detail = Detail::SignalsPending {
             from: format!("{:016x}", 0),
-            to: format!("{bits:016x}"),
+            to: mask.unwrap_or_default().to_owned(),
         };
         once(t, f64::from(bits.count_ones()), detail)
     }

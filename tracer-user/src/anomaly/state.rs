@@ -20,6 +20,15 @@ const HARMLESS: [&str; 5] = [
     "0",
 ];
 
+/// Where the parent of a vfork waits until its child has executed a program or ended.
+const VFORK: [&str; 5] = [
+    "kernel_clone",
+    "_do_fork",
+    "do_fork",
+    "wait_for_vfork_done",
+    "do_wait_for_vfork_done",
+];
+
 /// What earlier rows said.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct States {
@@ -27,6 +36,8 @@ pub(super) struct States {
     disk: Consecutive,
     /// It was a zombie before its end was told.
     untold: bool,
+    /// Voluntary context switches in the row before, of a process with one thread.
+    switches: Option<u64>,
 }
 
 /// Whether a row is of a process that has ended.
@@ -109,6 +120,16 @@ impl States {
             return Seen::Unknown;
         };
         let holds = state == "disk-sleep" && !HARMLESS.contains(&wchan);
+        let switches = row
+            .ctx_switches_voluntary
+            .filter(|_| row.threads == Some(1));
+        let before = std::mem::replace(&mut self.switches, switches);
+        // A shell that starts one program after the other is found in this sleep again and again, and
+        // is never stuck in it.
+        let another = VFORK.contains(&wchan) && before.is_some() && before < switches;
+        if another {
+            self.disk = Consecutive::default();
+        }
         self.disk.row(t, holds);
         let rows = thresholds.whole(Key::DStateRows);
         reached(self.disk, rows, |consecutive_count| Detail::DState {

@@ -222,6 +222,36 @@ fn signals_that_come_where_none_were_pend_and_others_are_not_known_to_have_come(
 }
 
 #[test]
+fn what_is_ignored_anyway_does_not_pend() {
+    let mut story = Story::new();
+    story.row(|_| {});
+    for mask in ["0000000000010000", "0000000008430000"] {
+        assert_eq!(story.row(|row| row.sig_pnd = Some(mask.to_owned())), []);
+    }
+    // SIGCHLD, and SIGTERM with it.
+    let told = story.row(|row| row.sig_pnd = Some("0000000000014000".to_owned()));
+    assert_eq!(signs(&told), ["+signals_pending"]);
+}
+
+#[test]
+fn a_shell_that_starts_program_after_program_is_not_stuck_and_one_that_cannot_is() {
+    let spawning = |switches| {
+        move |row: &mut SnapshotRow| {
+            row.state = Some("disk-sleep".to_owned());
+            row.wchan = Some("kernel_clone".to_owned());
+            row.threads = Some(1);
+            row.ctx_switches_voluntary = Some(switches);
+        }
+    };
+    let mut story = Story::new();
+    for n in 0..100 {
+        assert_eq!(story.row(spawning(n)), [], "row {n}");
+    }
+    let told = story.row(spawning(99));
+    assert_eq!(signs(&told), ["+d_state_sustained"]);
+}
+
+#[test]
 fn a_resident_set_that_doubles_and_more_over_five_rows_has_grown() {
     let rss = |kb| move |row: &mut SnapshotRow| row.vm_rss_kb = kb;
     let mut story = Story::new();
