@@ -388,10 +388,11 @@ fn who_is_left_behind_is_told_by_name() -> Result<()> {
 #[test]
 fn a_calm_command_has_no_anomalies_and_no_file_of_them() -> Result<()> {
     let room = Room::new()?;
-    let calm = "for n in 1 2 3 4 5 6 7 8 9 10; do cat /dev/null; sh -c :; done; sleep 0.3";
+    let calm = "for n in 1 2 3 4 5 6 7 8 9 10; do cat /dev/null; sh -c :; done; sleep 0.5";
     let done = room
         .run()?
-        .args(["--interval", "10ms"])
+        // A child that waits for a CPU keeps its vforking parent in disk sleep as long.
+        .args(["--interval", "100ms", "--threshold", "d_state_rows=4"])
         .command(["sh", "-c", calm])
         .finish(PATIENCE)?
         .expect_code(0)?;

@@ -2,6 +2,7 @@
 
 mod alternate;
 mod calm;
+mod documented;
 mod events;
 mod resumed;
 mod rows;
