@@ -113,6 +113,8 @@ pub struct ObserveConfig {
     pub attach_files: Vec<AttachFile>,
     /// Finished sessions to keep, the newest by their end; 0 keeps all.
     pub keep: u32,
+    /// Thresholds of anomalies that are not the defaults, by name; names and ranges are checked.
+    pub thresholds: BTreeMap<String, f64>,
 }
 
 /// A file of the caller's that is copied into the session at its end.

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, arguments checked into a configuration before any work.
 
+mod anomalies;
 mod attach;
 mod ending;
 mod escape;

@@ -59,6 +59,7 @@ impl Follower<'_> {
         }
         self.count_losses();
         self.last_look();
+        self.end_anomalies();
         let (cpu_us, peak_rss_kb) = own_cost();
         self.note(Note::observer_cost(cpu_us, peak_rss_kb));
 

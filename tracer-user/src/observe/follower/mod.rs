@@ -4,14 +4,19 @@
 //! One thread does all of it, in the order of the events, so that what a record says and what the tree
 //! says never disagree. Nothing here waits.
 
+mod anomalies;
 mod resumed;
 mod sampling;
 mod scenes;
 mod search;
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
-use self::scenes::Scenes;
+pub(super) use self::anomalies::PastAnomalies;
+use self::{anomalies::Anomalies, scenes::Scenes};
 use crate::{
     config::ObserveConfig,
     event::{Event, EventKind},
@@ -60,6 +65,7 @@ pub(super) struct Follower<'a> {
     scenes: Scenes,
     /// Forks, execs and exits so far.
     happened: u64,
+    anomalies: Anomalies,
 }
 
 impl<'a> Follower<'a> {
@@ -69,7 +75,10 @@ impl<'a> Follower<'a> {
         config: &ObserveConfig,
         audience: &'a mut dyn Audience,
     ) -> Self {
-        Self::expecting(session, proc, config.expect.clone(), audience)
+        let anomalies = Anomalies::new(&proc, &config.thresholds);
+        let mut follower = Self::expecting(session, proc, config.expect.clone(), audience);
+        follower.anomalies = anomalies;
+        follower
     }
 
     fn expecting(
@@ -86,6 +95,7 @@ impl<'a> Follower<'a> {
             tree: Tree::new(),
             resolver: None,
             expect,
+            anomalies: Anomalies::new(&proc, &BTreeMap::new()),
             sampler: Sampler::new(proc),
             clock,
             root: None,
@@ -107,6 +117,7 @@ impl<'a> Follower<'a> {
     /// Starts tracking the root and all that lives below it; without a probe, only `/proc` is read.
     pub(super) fn track(&mut self, probe: Option<Attached>) -> Result<(), ObserveError> {
         self.audience.began(self.session.recorder.path());
+        self.note_thresholds();
         let Some(probe) = probe else { return Ok(()) };
         let page_kb = self.sampler.root().host().page_size / 1024;
         let mut kernel = Kernel::new(probe, page_kb)?;
@@ -254,7 +265,6 @@ impl<'a> Follower<'a> {
         }
         let changes = !matches!(event.kind, EventKind::Signal(_) | EventKind::Oom(_));
         self.happened += u64::from(changes);
-        self.tree.apply(event.t, &event.kind);
         // The search for the workload needs the true arguments; nothing behind it does.
         let pinned = self
             .resolver
@@ -263,6 +273,8 @@ impl<'a> Follower<'a> {
             .cloned();
         self.session.redactor().event(&mut event.kind);
         self.audience.event(&event);
+        self.watch_event(event.t, &event.kind);
+        self.tree.apply(event.t, &event.kind);
         let ended = match &event.kind {
             EventKind::Exit(exit) => Some(exit.process.key),
             _ => None,
@@ -274,6 +286,7 @@ impl<'a> Follower<'a> {
         };
         let t = event.t;
         self.records.push(Record::from(event));
+        self.tell_anomalies(None);
         if let Some(note) = note {
             let body = Body::Note(Box::new(note));
             self.records.push(Record { t, body });
@@ -289,6 +302,7 @@ impl<'a> Follower<'a> {
     fn root_found(&mut self, root: Process) {
         self.root = Some(root);
         self.look_at(root);
+        self.watch_root(root);
         self.wrappers.insert(root.key);
         self.resolver = Some(Resolver::new(Spec {
             expect: self.expect.clone(),

@@ -30,6 +30,7 @@ impl Follower<'_> {
     /// Reads every living process once.
     pub(super) fn tick(&mut self, missed: u64) {
         let target = self.target.map(|target| target.key);
+        let zombies = self.zombies(self.clock_now());
         let subjects: Vec<Subject> = self
             .tree
             .iter()
@@ -44,6 +45,7 @@ impl Follower<'_> {
                 };
                 self.subject(node.process, role)
             })
+            .chain(zombies)
             .collect();
         // Thousands of processes take as long to read as a storm needs to fill the ring: it is emptied
         // meanwhile, as far as memory may be spent on that.
@@ -66,14 +68,9 @@ impl Follower<'_> {
             body: Body::Tick(Box::new(totals)),
         });
         for sample in tick.rows {
-            self.records.push(Record {
-                t: sample.t,
-                body: Body::Snapshot {
-                    row: Box::new(sample.row),
-                    event: SnapshotEvent::Snapshot,
-                },
-            });
+            self.record_row(sample);
         }
+        self.watch_tick();
         self.count_losses();
         self.hand_over();
         for notice in self.session.recorder.notices() {

@@ -1,6 +1,7 @@
 //! The notes that programs read: each has a topic and fixed particulars.
 
 mod endings;
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
@@ -40,6 +41,10 @@ pub mod topic {
     pub const OOM_SCENE: &str = "oom_scene";
     /// Where a core went: `pid`, `start_boottime_ns`, `pattern`, and `file` or `piped_to`.
     pub const CORE: &str = "core";
+    /// Thresholds of anomalies that are not the defaults: each by its name.
+    pub const THRESHOLDS: &str = "thresholds";
+    /// So many anomalies that no more are told: `untold`.
+    pub const ANOMALIES_UNTOLD: &str = "anomalies_untold";
     /// What the observer itself cost: `cpu_us`, `peak_rss_kb`.
     pub const OBSERVER_COST: &str = "observer_cost";
     /// What became of a file that was to be attached: `name`, `result`, and of a copy `bytes` and
@@ -96,6 +101,28 @@ impl Note {
             ("adopted", Value::from(adopted)),
         ];
         Self::new(topic::ATTACHED, "joined a living tree", data)
+    }
+
+    /// What anomalies are judged by, where that is not the defaults.
+    #[must_use]
+    pub fn thresholds(changed: &BTreeMap<String, f64>) -> Self {
+        let mut note = Self::new(
+            topic::THRESHOLDS,
+            "anomalies are judged by other numbers",
+            [],
+        );
+        let values = changed.iter();
+        note.data
+            .extend(values.map(|(name, &value)| (name.clone(), Value::from(value))));
+        note
+    }
+
+    /// Anomalies of which nothing was recorded.
+    #[must_use]
+    pub fn anomalies_untold(untold: u64) -> Self {
+        let text = "too many anomalies: these were not recorded";
+        let data = [("untold", Value::from(untold))];
+        Self::new(topic::ANOMALIES_UNTOLD, text, data)
     }
 
     /// Tracking is on.

@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 pub use self::output::Summary;
 pub(crate) use self::text::quote;
 use super::{
+    anomalies,
     derive::Fold,
     journal::{
         info::SessionInfo,
@@ -75,10 +76,10 @@ pub struct Summarizer {
     cost: (Option<u64>, Option<u64>),
     /// When tracking was on; a command that was started is released then.
     armed: Option<BootNs>,
-    anomalies: u64,
     /// Processes that outlived the command were ended.
     ended_leftovers: bool,
     leftovers: Vec<Leftover>,
+    anomalies: anomalies::Following,
 }
 
 impl Fold for Summarizer {
@@ -97,6 +98,10 @@ impl Fold for Summarizer {
 
     fn index_row(summary: &Summary) -> Value {
         row::index_row(summary)
+    }
+
+    fn has_anomalies(summary: &Summary) -> bool {
+        summary.anomaly_count > 0
     }
 }
 
@@ -149,9 +154,9 @@ impl Summarizer {
             waited: None,
             cost: (None, None),
             armed: None,
-            anomalies: 0,
             ended_leftovers: false,
             leftovers: Vec::new(),
+            anomalies: anomalies::Following::default(),
         }
     }
 
@@ -165,7 +170,7 @@ impl Summarizer {
             Body::Target(target) => self.target(target),
             Body::Snapshot { row, .. } => self.snapshot(t, row),
             Body::Tick(totals) => self.tick(totals),
-            Body::Anomaly(_) => self.anomalies += 1,
+            Body::Anomaly(anomaly) => self.anomalies.apply(anomaly),
             Body::Loss { reason, count } => {
                 let lost = self.lost.entry(reason.clone()).or_default();
                 *lost = lost.saturating_add(*count);

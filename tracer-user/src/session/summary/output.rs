@@ -11,9 +11,12 @@ use super::{
     text::{quote, seconds, wall},
 };
 use crate::{
-    session::journal::{
-        info::{Backend, Mode},
-        notes::Leftover,
+    session::{
+        anomalies::Overview,
+        journal::{
+            info::{Backend, Mode},
+            notes::Leftover,
+        },
     },
     verdict::Verdict,
 };
@@ -79,6 +82,8 @@ pub struct Summary {
     pub totals: Totals,
     /// Who outlived the command, the first of them.
     pub leftovers: Vec<Leftover>,
+    /// What was wrong while it ran.
+    pub anomalies: Overview,
     /// How the observer fared.
     pub observer: Observer,
 }
@@ -200,7 +205,7 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
         duration_seconds: seconds(duration_ns, 6),
         snapshot_interval_seconds: session.interval.as_secs_f64(),
         snapshot_count: fold.rows.count,
-        anomaly_count: fold.anomalies,
+        anomaly_count: fold.anomalies.count(),
         peak_rss_kb: ended
             .as_ref()
             .filter(|ended| !ended.totals.peak_rss_upper_bound)
@@ -219,6 +224,7 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
         completeness: completeness(fold),
         totals: totals(fold),
         leftovers: leftovers(fold),
+        anomalies: fold.anomalies.overview(),
         observer: Observer {
             ending: observation.map(|ending| ending.how.clone()),
             cause: observation
