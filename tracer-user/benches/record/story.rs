@@ -174,6 +174,7 @@ fn row(n: u64, root: Process) -> Body {
         oom_score_adj: Some(0),
         wchan: Some("do_sys_poll".to_owned()),
         cpu_percent: Some(12.5),
+        cpu_us: Some(81_920),
         io_read_bytes: Some(4_096),
         io_write_bytes: Some(0),
         net_established: Some(0),

@@ -191,6 +191,7 @@ pub(crate) fn row(n: u64) -> Record {
         oom_score_adj: Some(0),
         wchan: Some("do_sys_poll".to_owned()),
         cpu_percent: Some(12.5),
+        cpu_us: Some(81_920),
         io_read_bytes: None,
         io_write_bytes: None,
         net_established: Some(0),
