@@ -1,7 +1,13 @@
 //! What the processes of a tree have cost, added up from their exit events.
 //!
 //! Each process is counted once, at its end, with the kernel's own totals; those still alive have not
-//! been counted. Sums saturate: a hostile journal may claim anything.
+//! been counted. Sums saturate: a hostile journal may claim anything. [`ledger`] has an account of each
+//! process and tells them apart by command and by subtree.
+
+pub mod chain;
+pub mod commands;
+pub mod cost;
+pub mod ledger;
 
 use serde::Serialize;
 

@@ -1,0 +1,135 @@
+//! What one process, or several together, have cost.
+//!
+//! Facts of the dead come from their exit events, those of the living from their last row. Sums saturate:
+//! a hostile journal may claim anything.
+
+use crate::{event::ExitTotals, snapshot::SnapshotRow};
+
+/// Figures of one process, or sums over several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Processes.
+    pub processes: u64,
+    /// Of those, the ones that live, with the figures of their last row.
+    pub sampled: u64,
+    /// Of those, the ones of which nothing is known: alive or of unknown end, and never in a row.
+    pub unmeasured: u64,
+    /// CPU time in user mode, µs.
+    pub cpu_user_us: u64,
+    /// CPU time in the kernel, µs.
+    pub cpu_system_us: u64,
+    /// CPU time of those that live, of both kinds, µs.
+    pub cpu_sampled_us: u64,
+    /// Largest peak resident set of one process, KiB.
+    pub peak_rss_kb: u64,
+    /// Page faults that needed I/O.
+    pub faults_major: u64,
+    /// Page faults that did not.
+    pub faults_minor: u64,
+    /// Bytes read from the block layer.
+    pub io_read_bytes: u64,
+    /// Bytes written to the block layer.
+    pub io_write_bytes: u64,
+    /// Processes without figures of block I/O.
+    pub io_unknown: u64,
+    /// Processes whose totals may lack a thread's share.
+    pub partial: u64,
+}
+
+impl Cost {
+    /// CPU time of all kinds, µs.
+    #[must_use]
+    pub fn cpu_us(&self) -> u64 {
+        self.cpu_user_us
+            .saturating_add(self.cpu_system_us)
+            .saturating_add(self.cpu_sampled_us)
+    }
+
+    /// Bytes read and written, unless those of a process are not known.
+    #[must_use]
+    pub fn io(&self) -> Option<(u64, u64)> {
+        (self.io_unknown == 0).then_some((self.io_read_bytes, self.io_write_bytes))
+    }
+
+    /// Adds what others have cost.
+    pub fn add(&mut self, other: &Self) {
+        let add = |sum: &mut u64, value: u64| *sum = sum.saturating_add(value);
+        add(&mut self.processes, other.processes);
+        add(&mut self.sampled, other.sampled);
+        add(&mut self.unmeasured, other.unmeasured);
+        add(&mut self.cpu_user_us, other.cpu_user_us);
+        add(&mut self.cpu_system_us, other.cpu_system_us);
+        add(&mut self.cpu_sampled_us, other.cpu_sampled_us);
+        self.peak_rss_kb = self.peak_rss_kb.max(other.peak_rss_kb);
+        add(&mut self.faults_major, other.faults_major);
+        add(&mut self.faults_minor, other.faults_minor);
+        add(&mut self.io_read_bytes, other.io_read_bytes);
+        add(&mut self.io_write_bytes, other.io_write_bytes);
+        add(&mut self.io_unknown, other.io_unknown);
+        add(&mut self.partial, other.partial);
+    }
+}
+
+impl From<&ExitTotals> for Cost {
+    fn from(totals: &ExitTotals) -> Self {
+        let io = totals.io_read_bytes.zip(totals.io_write_bytes);
+        let (io_read_bytes, io_write_bytes) = io.unwrap_or_default();
+        Self {
+            processes: 1,
+            cpu_user_us: totals.cpu_user_us,
+            cpu_system_us: totals.cpu_system_us,
+            // An upper bound is the peak of another image, often of tracer's own: it is no process's
+            // peak.
+            peak_rss_kb: if totals.peak_rss_upper_bound {
+                0
+            } else {
+                totals.peak_rss_kb
+            },
+            faults_major: totals.faults_major,
+            faults_minor: totals.faults_minor,
+            io_read_bytes,
+            io_write_bytes,
+            io_unknown: u64::from(io.is_none()),
+            partial: u64::from(totals.partial),
+            ..Self::default()
+        }
+    }
+}
+
+/// What the rows of a living process have said of it so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sampled {
+    seen: bool,
+    cpu_us: u64,
+    peak_rss_kb: u64,
+    io: Option<(u64, u64)>,
+}
+
+impl Sampled {
+    /// Takes the next row. Counters only grow, so the last known value is the best one, and a value that
+    /// could not be read takes none away.
+    pub fn take(&mut self, row: &SnapshotRow) {
+        self.seen = true;
+        let rss = row.vm_hwm_kb.max(row.vm_rss_kb);
+        self.peak_rss_kb = self.peak_rss_kb.max(rss.unwrap_or(0));
+        self.cpu_us = row.cpu_us.unwrap_or(self.cpu_us);
+        self.io = row.io_read_bytes.zip(row.io_write_bytes).or(self.io);
+    }
+
+    /// What it comes to for a process that is not known to have ended. Rows say nothing of page faults.
+    #[must_use]
+    pub fn cost(&self) -> Cost {
+        let (io_read_bytes, io_write_bytes) = self.io.unwrap_or_default();
+        Cost {
+            processes: 1,
+            sampled: u64::from(self.seen),
+            unmeasured: u64::from(!self.seen),
+            cpu_sampled_us: self.cpu_us,
+            peak_rss_kb: self.peak_rss_kb,
+            io_read_bytes,
+            io_write_bytes,
+            io_unknown: u64::from(self.io.is_none()),
+            ..Cost::default()
+        }
+    }
+}
