@@ -96,23 +96,25 @@ impl Path {
     }
 }
 
+/// Its parent's path at the birth of a process, and what the parent ran then.
+type Before = (Arc<Path>, Name);
+
 /// A living process, as far as its time is concerned.
 #[derive(Debug, Clone)]
 pub(super) struct Course {
     start: BootNs,
-    /// Its parent's path at its birth.
-    before: Option<Arc<Path>>,
+    before: Option<Before>,
     path: Arc<Path>,
     /// The child that ended last, and whom that one waited for.
     waited: Arc<[Link]>,
 }
 
 impl Course {
-    /// Born at `start`, below a parent whose course stands as it does now.
-    pub(super) fn born(start: BootNs, parent: Option<&Self>) -> Self {
+    /// Born at `start`, below a parent whose course stands as it does now and that runs this.
+    pub(super) fn born(start: BootNs, parent: Option<(&Self, &Name)>) -> Self {
         Self {
             start,
-            before: parent.map(|parent| Arc::clone(&parent.path)),
+            before: parent.map(|(parent, name)| (Arc::clone(&parent.path), Arc::clone(name))),
             path: Arc::new(Path::new(start)),
             waited: Arc::new([]),
         }
@@ -131,15 +133,17 @@ impl Course {
         Arc::make_mut(&mut self.path).go_on(t, name);
     }
 
-    /// A child of this process has ended at `t`; `name` is what this process runs.
-    pub(super) fn child_ended(&mut self, child: Ended, name: &Name) {
-        let Some(mut path) = child.before else { return };
+    /// A child of this process has ended.
+    pub(super) fn child_ended(&mut self, child: Ended) {
+        let Some((mut path, name)) = child.before else {
+            return;
+        };
         // Events of two processors may come in another order than their times have.
         if child.path.until < self.path.until {
             return;
         }
         let way = Arc::make_mut(&mut path);
-        way.go_on(child.start, name);
+        way.go_on(child.start, &name);
         way.go_through(&child.path);
         self.path = path;
         self.waited = child.links;
@@ -169,7 +173,7 @@ impl Course {
 #[derive(Debug, Clone)]
 pub(super) struct Ended {
     start: BootNs,
-    before: Option<Arc<Path>>,
+    before: Option<Before>,
     path: Arc<Path>,
     links: Arc<[Link]>,
 }

@@ -96,39 +96,57 @@ impl From<&ExitTotals> for Cost {
     }
 }
 
+/// What one row says of it all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// CPU time so far, µs.
+    pub cpu_us: Option<u64>,
+    /// Peak resident set so far, KiB.
+    pub peak_rss_kb: Option<u64>,
+    /// Bytes read from and written to the block layer so far.
+    pub io: Option<(u64, u64)>,
+}
+
+impl From<&SnapshotRow> for Seen {
+    fn from(row: &SnapshotRow) -> Self {
+        Self {
+            cpu_us: row.cpu_us,
+            peak_rss_kb: row.vm_hwm_kb.max(row.vm_rss_kb),
+            io: row.io_read_bytes.zip(row.io_write_bytes),
+        }
+    }
+}
+
 /// What the rows of a living process have said of it so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sampled {
-    seen: bool,
-    cpu_us: u64,
-    peak_rss_kb: u64,
-    io: Option<(u64, u64)>,
+pub(super) struct Sampled {
+    is_seen: bool,
+    last: Seen,
 }
 
 impl Sampled {
     /// Takes the next row. Counters only grow, so the last known value is the best one, and a value that
     /// could not be read takes none away.
-    pub fn take(&mut self, row: &SnapshotRow) {
-        self.seen = true;
-        let rss = row.vm_hwm_kb.max(row.vm_rss_kb);
-        self.peak_rss_kb = self.peak_rss_kb.max(rss.unwrap_or(0));
-        self.cpu_us = row.cpu_us.unwrap_or(self.cpu_us);
-        self.io = row.io_read_bytes.zip(row.io_write_bytes).or(self.io);
+    pub(super) fn take(&mut self, seen: &Seen) {
+        let last = &mut self.last;
+        self.is_seen = true;
+        last.cpu_us = seen.cpu_us.or(last.cpu_us);
+        last.peak_rss_kb = seen.peak_rss_kb.max(last.peak_rss_kb);
+        last.io = seen.io.or(last.io);
     }
 
     /// What it comes to for a process that is not known to have ended. Rows say nothing of page faults.
-    #[must_use]
-    pub fn cost(&self) -> Cost {
-        let (io_read_bytes, io_write_bytes) = self.io.unwrap_or_default();
+    pub(super) fn cost(&self) -> Cost {
+        let (io_read_bytes, io_write_bytes) = self.last.io.unwrap_or_default();
         Cost {
             processes: 1,
-            sampled: u64::from(self.seen),
-            unmeasured: u64::from(!self.seen),
-            cpu_sampled_us: self.cpu_us,
-            peak_rss_kb: self.peak_rss_kb,
+            sampled: u64::from(self.is_seen),
+            unmeasured: u64::from(!self.is_seen),
+            cpu_sampled_us: self.last.cpu_us.unwrap_or(0),
+            peak_rss_kb: self.last.peak_rss_kb.unwrap_or(0),
             io_read_bytes,
             io_write_bytes,
-            io_unknown: u64::from(self.io.is_none()),
+            io_unknown: u64::from(self.last.io.is_none()),
             ..Cost::default()
         }
     }

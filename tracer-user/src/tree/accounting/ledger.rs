@@ -13,12 +13,11 @@ use std::collections::HashMap;
 use super::{
     chain::{Course, CriticalChain, Ended},
     commands::{Commands, Costliest, Name, Names, TOP},
-    cost::{Cost, Sampled},
+    cost::{Cost, Sampled, Seen},
 };
 use crate::{
     event::{Exec, Exit, Fork},
-    snapshot::SnapshotRow,
-    units::{BootNs, ProcKey, Process, Ticks},
+    units::{BootNs, ProcKey, Process},
 };
 
 /// A process with all that it and its descendants have cost.
@@ -136,9 +135,10 @@ impl Ledger {
         if let Some(above) = above.and_then(|above| self.entries.get_mut(&above)) {
             above.open += 1;
         }
-        let parent_course = parent
-            .and_then(|parent| self.entries.get(&parent)?.living.as_ref())
-            .map(|living| &living.course);
+        let parent_course = parent.and_then(|parent| {
+            let entry = self.entries.get(&parent)?;
+            Some((&entry.living.as_ref()?.course, &entry.command))
+        });
         let course = Course::born(key.start, parent_course);
         let living = Living {
             account,
@@ -223,13 +223,10 @@ impl Ledger {
         }
         let parent = exit.parent.key;
         if living.parent == Some(parent)
-            && let Some(Entry {
-                living: Some(waiting),
-                command,
-                ..
-            }) = self.entries.get_mut(&parent)
+            && let Some(parent) = self.entries.get_mut(&parent)
+            && let Some(waiting) = &mut parent.living
         {
-            waiting.course.child_ended(ended, command);
+            waiting.course.child_ended(ended);
         }
     }
 
@@ -317,17 +314,15 @@ impl Ledger {
         }
     }
 
-    /// A row of a process. `ticks` is the start that `/proc` shows for one of the kernel's.
-    pub fn row(&mut self, row: &SnapshotRow, ticks: impl Fn(BootNs) -> Ticks) {
-        let Some(key) = self.by_tgid.get(&row.pid) else {
-            return;
-        };
-        // The pid may have been given to another meanwhile.
-        if ticks(key.start) == Ticks(row.starttime_ticks)
+    /// A row of the process that has this pid in the observer's namespace. `is_it` tells by its start
+    /// whether a process is the one: the pid may have been given to another meanwhile.
+    pub fn row(&mut self, pid: u32, is_it: impl Fn(BootNs) -> bool, seen: &Seen) {
+        if let Some(key) = self.by_tgid.get(&pid)
+            && is_it(key.start)
             && let Some(entry) = self.entries.get_mut(key)
             && let Some(living) = &mut entry.living
         {
-            living.sampled.take(row);
+            living.sampled.take(seen);
         }
     }
 

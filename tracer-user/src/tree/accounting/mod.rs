@@ -85,3 +85,6 @@ impl Accounting {
         self.partial_totals += u64::from(totals.partial);
     }
 }
+
+#[cfg(test)]
+mod tests;
