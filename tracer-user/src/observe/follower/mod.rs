@@ -9,13 +9,16 @@ mod sampling;
 mod scenes;
 mod search;
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use self::scenes::Scenes;
 use crate::{
     config::ObserveConfig,
     event::{Event, EventKind},
-    observe::{Audience, ObserveError, begin::Session, kernel::Kernel},
+    observe::{Audience, ObserveError, begin::Session, kernel::Kernel, own::expense::Expense},
     probe::attached::Attached,
     procfs::{
         ProcRoot,
@@ -58,6 +61,7 @@ pub(super) struct Follower<'a> {
     /// once.
     sender: Option<(ProcKey, Vec<u8>)>,
     scenes: Scenes,
+    pub(super) expense: Expense,
 }
 
 impl<'a> Follower<'a> {
@@ -98,6 +102,7 @@ impl<'a> Follower<'a> {
             root_signals: Vec::new(),
             sender: None,
             scenes: Scenes::default(),
+            expense: Expense::new(),
         }
     }
 
@@ -197,6 +202,7 @@ impl<'a> Follower<'a> {
         let Some(kernel) = &mut self.kernel else {
             return false;
         };
+        self.expense.measure(Instant::now(), kernel);
         let mut events = std::mem::take(&mut self.events);
         // What a tick took from the ring is older than what is in it now.
         events.append(&mut self.backlog);

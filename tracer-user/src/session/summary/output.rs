@@ -6,11 +6,19 @@ use serde::Serialize;
 
 use super::{
     Summarizer,
+    costs::{Costs, Critical, Validity, costs, critical},
     ending::{root_ending, subtype, termination_reason, verdict, waited},
     text::{quote, seconds, wall},
 };
 use crate::{
-    session::journal::info::{Backend, Mode},
+    session::{
+        derive::RULES,
+        journal::{
+            info::{Backend, Mode},
+            notes::{ProgramCost, TickTimes},
+        },
+    },
+    tree::accounting::{cost::Cost, ledger::Report},
     verdict::Verdict,
 };
 
@@ -71,8 +79,14 @@ pub struct Summary {
     pub completeness: Completeness,
     /// What it cost.
     pub totals: Totals,
+    /// What that went into.
+    pub costs: Costs,
+    /// Which processes the wall time waited for; null while the root has not ended.
+    pub critical_chain: Option<Critical>,
     /// How the observer fared.
     pub observer: Observer,
+    /// Version of the rules by which this was made from the journal.
+    pub derived_version: u32,
 }
 
 /// How the process the user named ended.
@@ -135,6 +149,54 @@ pub struct Totals {
     /// From the command's release, or an attached root's start, to its end or that of observation,
     /// µs.
     pub wall_us: u64,
+    /// Those that had not ended, as of their last rows; they are in none of the sums above.
+    pub alive: Alive,
+    /// How far each of the sums can be trusted; null where there is none.
+    pub validity: TotalsValidity,
+}
+
+/// Processes that had not ended, or whose end was lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Alive {
+    /// How many.
+    pub processes: u64,
+    /// Of those, the ones with a row.
+    pub sampled: u64,
+    /// CPU time, user and system, µs.
+    pub cpu_us: u64,
+    /// Largest peak of one, KiB.
+    pub peak_rss_kb: u64,
+    /// Bytes read from the block layer; null when those of one are not known.
+    pub io_read_bytes: Option<u64>,
+    /// Bytes written to it.
+    pub io_write_bytes: Option<u64>,
+    /// `sampled`; null where there is nothing to be trusted.
+    pub validity: Option<Validity>,
+}
+
+/// How far each of the totals can be trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TotalsValidity {
+    /// Of `processes`.
+    pub processes: Validity,
+    /// Of `cpu_user_us`.
+    pub cpu_user_us: Validity,
+    /// Of `cpu_system_us`.
+    pub cpu_system_us: Validity,
+    /// Of `peak_process_rss_kb`.
+    pub peak_process_rss_kb: Validity,
+    /// Of `peak_tree_rss_kb`.
+    pub peak_tree_rss_kb: Validity,
+    /// Of `io_read_bytes`.
+    pub io_read_bytes: Option<Validity>,
+    /// Of `io_write_bytes`.
+    pub io_write_bytes: Option<Validity>,
+    /// Of `faults_major`.
+    pub faults_major: Validity,
+    /// Of `faults_minor`.
+    pub faults_minor: Validity,
+    /// Of `wall_us`.
+    pub wall_us: Validity,
 }
 
 /// How the observer fared.
@@ -154,9 +216,25 @@ pub struct Observer {
     pub backend: &'static str,
     /// What could not be observed.
     pub degraded: Vec<String>,
+    /// Events that the kernel side sent.
+    pub events: Option<u64>,
+    /// Events that it could not send.
+    pub lost: Option<u64>,
+    /// Rounds over the tree.
+    pub ticks: Option<u64>,
+    /// Rounds that were left out because one before was late.
+    pub missed_ticks: Option<u64>,
+    /// How long a round took.
+    pub tick_us: Option<TickTimes>,
+    /// What each program of the kernel side took; null when that was not measured.
+    pub bpf: Option<Vec<ProgramCost>>,
+    /// How long that was measured: all of a short session, and a part of a long one.
+    pub bpf_measured_us: Option<u64>,
+    /// Why it was not.
+    pub bpf_unknown: Option<String>,
 }
 
-pub(super) fn build(fold: &Summarizer) -> Summary {
+pub(super) fn build(fold: &Summarizer, report: &Report) -> Summary {
     let session = &fold.session;
     let ended = if fold.target.is_some() {
         &fold.ended_target
@@ -174,6 +252,8 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
     let duration_ns = fold.last.since(start);
     let observation = fold.ending.as_ref();
     let root = root_ending(fold);
+    let completeness = completeness(fold);
+    let cost = &fold.cost;
     // A workload that did well below a command that failed is no success.
     let root_failed = root.as_ref().is_some_and(|root| root.exit_code != Some(0));
     let success = verdict.exit_code == Some(0) && !root_failed;
@@ -206,23 +286,42 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
         verdict,
         root,
         unresolved: fold.unresolved.clone(),
-        completeness: completeness(fold),
-        totals: totals(fold),
+        totals: totals(fold, &completeness, &report.alive),
+        costs: costs(report, session, is_whole(&completeness)),
+        critical_chain: report
+            .chain
+            .as_ref()
+            .and_then(|chain| critical(chain, session)),
+        completeness,
         observer: Observer {
             ending: observation.map(|ending| ending.how.clone()),
             cause: observation
                 .map(|ending| ending.cause.clone())
                 .filter(|cause| !cause.is_empty()),
             version: session.observer.version.clone(),
-            cpu_us: fold.cost.0,
-            peak_rss_kb: fold.cost.1,
+            cpu_us: cost.cpu_us,
+            peak_rss_kb: cost.peak_rss_kb,
             backend: match session.backend {
                 Backend::Ebpf => "ebpf",
                 Backend::None => "none",
             },
             degraded: session.degraded.clone(),
+            events: cost.events,
+            lost: cost.lost,
+            ticks: cost.ticks,
+            missed_ticks: cost.missed_ticks,
+            tick_us: cost.tick_us,
+            bpf: cost.bpf.clone(),
+            bpf_measured_us: cost.bpf_measured_us,
+            bpf_unknown: cost.bpf_unknown.clone(),
         },
+        derived_version: RULES,
     }
+}
+
+/// No event is missing.
+fn is_whole(completeness: &Completeness) -> bool {
+    completeness.reasons.is_empty()
 }
 
 fn completeness(fold: &Summarizer) -> Completeness {
@@ -275,7 +374,7 @@ fn completeness(fold: &Summarizer) -> Completeness {
     }
 }
 
-fn totals(fold: &Summarizer) -> Totals {
+fn totals(fold: &Summarizer, completeness: &Completeness, alive: &Cost) -> Totals {
     let accounting = &fold.accounting;
     let io_known = accounting.io_unknown == 0;
     // A command that was started was held until tracking was on; that time is tracer's, not its own.
@@ -288,10 +387,21 @@ fn totals(fold: &Summarizer) -> Totals {
         .ended_root
         .as_ref()
         .map_or(fold.last, |ended| ended.dead.t);
+    let (cpu_user_us, cpu_system_us, cpu) = cpu(fold, completeness);
+    let sum = if is_whole(completeness) && accounting.partial_totals == 0 {
+        Validity::Exact
+    } else {
+        Validity::AtLeast
+    };
+    let seen = if is_whole(completeness) {
+        Validity::Exact
+    } else {
+        Validity::AtLeast
+    };
     Totals {
         processes: accounting.forks,
-        cpu_user_us: accounting.cpu_user_us,
-        cpu_system_us: accounting.cpu_system_us,
+        cpu_user_us,
+        cpu_system_us,
         peak_process_rss_kb: accounting.peak_process_rss_kb,
         // A tick can miss the peak that one process is known to have had.
         peak_tree_rss_kb: fold
@@ -303,5 +413,53 @@ fn totals(fold: &Summarizer) -> Totals {
         faults_major: accounting.faults_major,
         faults_minor: accounting.faults_minor,
         wall_us: ended.since(began) / 1000,
+        alive: Alive {
+            processes: alive.processes,
+            sampled: alive.sampled,
+            cpu_us: alive.cpu_us(),
+            peak_rss_kb: alive.peak_rss_kb,
+            io_read_bytes: alive.io().map(|(read, _)| read),
+            io_write_bytes: alive.io().map(|(_, written)| written),
+            validity: (alive.sampled > 0).then_some(Validity::Sampled),
+        },
+        validity: TotalsValidity {
+            processes: seen,
+            cpu_user_us: cpu,
+            cpu_system_us: cpu,
+            peak_process_rss_kb: if accounting.peaks_unknown == 0 {
+                seen
+            } else {
+                Validity::AtLeast
+            },
+            peak_tree_rss_kb: Validity::Sampled,
+            io_read_bytes: io_known.then_some(sum),
+            io_write_bytes: io_known.then_some(sum),
+            faults_major: sum,
+            faults_minor: sum,
+            wall_us: Validity::Exact,
+        },
+    }
+}
+
+/// CPU time of those that have ended, in user mode and in the kernel.
+///
+/// An exit event is sent while the process is on its way out: the rest of its last tick and what dying
+/// takes are not in it. Whoever waits for a process is charged with all of it, so the account of the
+/// root's parent, where that was us, has everything that was waited for. It is the better one unless it
+/// is lower, because somebody was waited for by nobody.
+fn cpu(fold: &Summarizer, completeness: &Completeness) -> (u64, u64, Validity) {
+    let accounting = &fold.accounting;
+    let (user, system) = (accounting.cpu_user_us, accounting.cpu_system_us);
+    match fold.reaped {
+        Some(reaped) if reaped.cpu_us() >= user.saturating_add(system) => {
+            let has_all = completeness.alive == 0 && fold.strays == 0;
+            let validity = if has_all && is_whole(completeness) {
+                Validity::Exact
+            } else {
+                Validity::AtLeast
+            };
+            (reaped.cpu_user_us, reaped.cpu_system_us, validity)
+        }
+        _ => (user, system, Validity::AtLeast),
     }
 }

@@ -34,6 +34,11 @@ pub struct Cost {
     pub io_unknown: u64,
     /// Processes whose totals may lack a thread's share.
     pub partial: u64,
+    /// Ended processes whose CPU time is that of their last thread's way out: the rest of its last tick,
+    /// and what dying took, came later.
+    pub cpu_short: u64,
+    /// Ended processes whose own peak is not known.
+    pub peak_unknown: u64,
 }
 
 impl Cost {
@@ -67,6 +72,8 @@ impl Cost {
         add(&mut self.io_write_bytes, other.io_write_bytes);
         add(&mut self.io_unknown, other.io_unknown);
         add(&mut self.partial, other.partial);
+        add(&mut self.cpu_short, other.cpu_short);
+        add(&mut self.peak_unknown, other.peak_unknown);
     }
 }
 
@@ -91,6 +98,8 @@ impl From<&ExitTotals> for Cost {
             io_write_bytes,
             io_unknown: u64::from(io.is_none()),
             partial: u64::from(totals.partial),
+            cpu_short: 1,
+            peak_unknown: u64::from(totals.peak_rss_upper_bound),
             ..Self::default()
         }
     }

@@ -44,6 +44,8 @@ pub struct Accounting {
     pub faults_major: u64,
     /// Page faults that did not.
     pub faults_minor: u64,
+    /// Exits without a peak of their own.
+    pub peaks_unknown: u64,
     /// Exits whose totals may lack a thread's share.
     pub partial_totals: u64,
 }
@@ -70,7 +72,9 @@ impl Accounting {
         add(&mut self.cpu_user_us, totals.cpu_user_us);
         add(&mut self.cpu_system_us, totals.cpu_system_us);
         // An upper bound is the peak of another image, often of tracer's own: it is no process's peak.
-        if !totals.peak_rss_upper_bound {
+        if totals.peak_rss_upper_bound {
+            self.peaks_unknown += 1;
+        } else {
             self.peak_process_rss_kb = self.peak_process_rss_kb.max(totals.peak_rss_kb);
         }
         match (totals.io_read_bytes, totals.io_write_bytes) {

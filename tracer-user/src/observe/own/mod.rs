@@ -1,4 +1,7 @@
-//! Who observes, and by which clocks.
+//! Who observes, by which clocks, and at what cost.
+
+pub(super) mod expense;
+pub(super) mod ticks;
 
 use jiff::Timestamp;
 
