@@ -8,6 +8,7 @@ use tracer::{
     procfs::ProcRoot,
     session::{
         Store,
+        derive::RULES,
         journal::{
             info::{Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule},
             record::{Body, Note, ObserverEnding, Record, SnapshotEvent},
@@ -194,6 +195,7 @@ pub(crate) fn observer(proc: &ProcRoot) -> ObserverInfo {
         starttime_ticks: own.identity().ok().map(|identity| identity.start),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid_ns: own.pid_ns().ok(),
+        rules: RULES,
     }
 }
 

@@ -13,7 +13,7 @@ use tracer::{
     event::{EventKind, Exec, Exit, ExitTotals, Fork},
     session::{
         SessionId, StateDir, Store,
-        derive::Fold,
+        derive::{Fold, RULES},
         enrollment::Enrollment,
         epochs::{self, Standing},
         journal::{
@@ -68,6 +68,7 @@ pub(crate) fn info(store: &Store) -> SessionInfo {
             starttime_ticks: Some(Ticks(400)),
             version: "0.1.0".to_owned(),
             pid_ns: Some(4_026_531_836),
+            rules: RULES,
         },
         root: RootInfo {
             pid: 100,

@@ -7,7 +7,10 @@ use jiff::Timestamp;
 
 use crate::{
     procfs::ProcRoot,
-    session::journal::info::{ClockPair, ObserverInfo},
+    session::{
+        derive::RULES,
+        journal::info::{ClockPair, ObserverInfo},
+    },
     units::Tgid,
 };
 
@@ -22,6 +25,7 @@ pub(super) fn identity(proc: &ProcRoot) -> ObserverInfo {
         starttime_ticks: start.map(|identity| identity.start),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid_ns: own.and_then(|own| own.pid_ns().ok()),
+        rules: RULES,
     }
 }
 

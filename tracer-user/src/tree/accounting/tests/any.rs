@@ -129,7 +129,7 @@ fn play(steps: &[Step]) -> (Model, Report) {
                     let with_it = model.all.iter().filter(|lived| lived.end.is_none());
                     with_it.clone().any(|lived| lived.process.key.init == pid)
                 };
-                let pid = (2..).find(|&pid| !taken(pid)).unwrap();
+                let pid = (2..1000).find(|&pid| !taken(pid)).unwrap();
                 let creator = model.all[at].clone();
                 let child = told.child(t, pid, creator.process, "");
                 let name = creator.images.last().unwrap().1.clone();

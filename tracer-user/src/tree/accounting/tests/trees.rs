@@ -86,10 +86,10 @@ fn a_reused_pid_is_another_process() {
     let lost = told.child(40, 2, root, "sh");
     row(&mut told, 2, 40, Some(77), Some(10));
     told.ledger.end_lost(BootNs(41), lost.key);
-    let last = told.child(41, 2, root, "sh");
+    let next = told.child(41, 2, root, "sh");
     // A row of the one before it is none of its own.
     row(&mut told, 2, 40, Some(9999), Some(10));
-    told.end(50, last, root, 5);
+    told.end(50, next, root, 5);
     told.end(60, root, process(0, 0), 1);
     let report = told.ledger.report();
     assert_eq!(account(&report, "sh"), (5, 20 + 77, 50));
