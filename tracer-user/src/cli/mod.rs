@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, arguments checked into a configuration before any work.
 
 mod attach;
+mod costs;
 mod escape;
 mod options;
 mod recover;

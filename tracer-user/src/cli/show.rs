@@ -10,7 +10,10 @@ use std::{
     path::Path,
 };
 
-use super::escape::{paragraph, printable, printable_bytes};
+use super::{
+    costs::costliest,
+    escape::{paragraph, printable, printable_bytes},
+};
 use crate::{
     config::Show,
     event::{Event, EventKind},
@@ -165,6 +168,9 @@ pub(super) fn block(summary: &Summary, directory: &Path) -> String {
         completeness.execs,
         if completeness.execs == 1 { "" } else { "s" },
     );
+    if let Some(costliest) = costliest(summary) {
+        let _ = writeln!(text, "  costliest   {costliest}");
+    }
     let _ = writeln!(
         text,
         "  record      {}",

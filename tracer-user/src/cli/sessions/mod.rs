@@ -4,6 +4,7 @@
 //! can be piped. Nothing here writes to a session that somebody observes.
 
 mod check;
+mod costs;
 mod follow;
 mod list;
 mod remove;

@@ -8,6 +8,7 @@ use rustix::fs::OFlags;
 use serde_json::json;
 
 use super::{
+    costs::tables,
     follow::follow,
     one, print,
     text::{Columns, seconds, time, word},
@@ -224,6 +225,13 @@ fn in_words(view: &View) -> String {
                 Some(verdict) => writeln!(text, "{:<12}{verdict}", "verdict"),
                 None => writeln!(text, "{}", line.strip_prefix("  ").unwrap_or(line)),
             };
+        }
+    }
+    if let Some(summary) = &view.summary {
+        let costs = tables(summary);
+        if !costs.is_empty() {
+            text.push('\n');
+            text.push_str(&costs);
         }
     }
     if view.overview.total > 0 {

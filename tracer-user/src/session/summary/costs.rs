@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::output::Totals;
 use crate::{
     session::journal::info::SessionInfo,
     tree::accounting::{
@@ -38,6 +39,8 @@ pub struct Costs {
     pub by_count: Vec<String>,
     /// All other commands together; null when there is none.
     pub rest: Option<RestCost>,
+    /// CPU time in the totals that is in no exit event, and so in none of these sums, µs.
+    pub cpu_unattributed_us: u64,
     /// The 20 processes with descendants whose subtrees have taken the most CPU time.
     pub subtrees: Vec<SubtreeCost>,
 }
@@ -163,8 +166,9 @@ fn text(name: &Name) -> String {
 }
 
 /// `whole`: no event is missing.
-pub(super) fn costs(report: &Report, session: &SessionInfo, whole: bool) -> Costs {
+pub(super) fn costs(report: &Report, session: &SessionInfo, totals: &Totals, whole: bool) -> Costs {
     let costliest = &report.costliest;
+    let total = totals.cpu_user_us.saturating_add(totals.cpu_system_us);
     let names = |list: &[Name]| list.iter().map(text).collect();
     let rest = &costliest.rest;
     Costs {
@@ -181,6 +185,7 @@ pub(super) fn costs(report: &Report, session: &SessionInfo, whole: bool) -> Cost
             execs: rest.execs,
             figures: figures(&rest.cost, whole),
         }),
+        cpu_unattributed_us: total.saturating_sub(totals.cpu_of_exits_us),
         subtrees: report
             .subtrees
             .iter()

@@ -16,7 +16,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub(crate) use self::text::quote;
-pub use self::{costs::Validity, output::Summary};
+pub use self::{
+    costs::{CommandCost, Critical, Validity},
+    output::Summary,
+};
 use super::{
     derive::Fold,
     journal::{

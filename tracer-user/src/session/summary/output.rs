@@ -153,6 +153,9 @@ pub struct Totals {
     pub alive: Alive,
     /// How far each of the sums can be trusted; null where there is none.
     pub validity: TotalsValidity,
+    /// CPU time as the exit events have it.
+    #[serde(skip)]
+    pub(super) cpu_of_exits_us: u64,
 }
 
 /// Processes that had not ended, or whose end was lost.
@@ -253,6 +256,7 @@ pub(super) fn build(fold: &Summarizer, report: &Report) -> Summary {
     let observation = fold.ending.as_ref();
     let root = root_ending(fold);
     let completeness = completeness(fold);
+    let totals = totals(fold, &completeness, &report.alive);
     let cost = &fold.cost;
     // A workload that did well below a command that failed is no success.
     let root_failed = root.as_ref().is_some_and(|root| root.exit_code != Some(0));
@@ -286,8 +290,8 @@ pub(super) fn build(fold: &Summarizer, report: &Report) -> Summary {
         verdict,
         root,
         unresolved: fold.unresolved.clone(),
-        totals: totals(fold, &completeness, &report.alive),
-        costs: costs(report, session, is_whole(&completeness)),
+        costs: costs(report, session, &totals, is_whole(&completeness)),
+        totals,
         critical_chain: report
             .chain
             .as_ref()
@@ -438,6 +442,9 @@ fn totals(fold: &Summarizer, completeness: &Completeness, alive: &Cost) -> Total
             faults_minor: sum,
             wall_us: Validity::Exact,
         },
+        cpu_of_exits_us: accounting
+            .cpu_user_us
+            .saturating_add(accounting.cpu_system_us),
     }
 }
 
