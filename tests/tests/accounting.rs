@@ -165,10 +165,8 @@ fn time_says_the_same_of_one_command() -> Result<()> {
         anyhow::bail!("time says {told:?}")
     };
     let spender = run.command("spender")?;
-    ensure!(
-        spender["peak_rss_kb"].to_string() == peak,
-        "{spender} {told}"
-    );
+    let peak: u64 = peak.parse()?;
+    ensure!(spender["peak_rss_kb"] == peak, "{spender} {told}");
     // What dying touches comes after the exit event.
     for (key, told) in [("faults_major", major), ("faults_minor", minor)] {
         let (found, told): (u64, u64) = (spender[key].as_u64().unwrap_or(0), told.parse()?);

@@ -1,6 +1,6 @@
 //! Spends CPU time and memory, and says what that came to: `spender ACT…`.
 //!
-//! `forks EACH_US SECONDS`: one child after the other, each of which computes for EACH_US. `mixed`: orphans,
+//! `forks EACH_US SECONDS`: one child after the other, each computing for `EACH_US`. `mixed`: orphans,
 //! programs that execute others, processes with a pid used before. `hog MIB`: takes memory for a moment.
 //! `in FOLDER ACT…`: joins that cgroup first.
 //!
