@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::output::Totals;
+use super::totals::Totals;
 use crate::{
     session::journal::info::SessionInfo,
     tree::accounting::{

@@ -9,6 +9,7 @@ pub(in crate::session) mod evidence;
 mod output;
 mod row;
 mod text;
+mod totals;
 
 use std::collections::{BTreeMap, VecDeque};
 
