@@ -327,7 +327,7 @@ fn who_is_left_at_the_end_costs_what_its_last_row_said() -> Result<()> {
 
 #[test]
 fn a_session_says_what_observing_it_took() -> Result<()> {
-    let script = "for i in 1 2 3 4 5 6 7 8; do true | true; done; sleep 0.3";
+    let script = "for i in 1 2 3 4 5 6 7 8; do /bin/true | /bin/true; done; sleep 0.3";
     let run = Run::in_room(Room::new()?, &["--interval", "20ms"], &["sh", "-c", script])?;
     let run = run.complete()?;
     let observer = &run.session.summary["observer"];
@@ -360,8 +360,8 @@ fn a_session_says_what_observing_it_took() -> Result<()> {
         let programs = run.list("/observer/bpf")?.iter();
         let program = programs.clone().find(|program| program["name"] == name);
         let program = program.with_context(|| format!("no {name}: {observer}"))?;
-        // Others of the machine make the hooks run as well.
-        ensure!(program["runs"].as_u64() >= Some(16), "{program}");
+        // At first it is measured all the time; others of the machine make the hooks run as well.
+        ensure!(program["runs"].as_u64() >= Some(4), "{program}");
         ensure!(program["run_ns"].as_u64() > Some(0), "{program}");
     }
     Ok(())
