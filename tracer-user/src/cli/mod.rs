@@ -2,6 +2,7 @@
 
 mod anomalies;
 mod attach;
+mod costs;
 mod ending;
 mod escape;
 mod options;

@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     anomalies::{anomaly_words, put_line},
+    costs::costliest,
     escape::{paragraph, printable, printable_bytes},
 };
 use crate::{
@@ -181,6 +182,9 @@ pub(super) fn block(summary: &Summary, directory: &Path) -> String {
         completeness.execs,
         if completeness.execs == 1 { "" } else { "s" },
     );
+    if let Some(costliest) = costliest(summary) {
+        let _ = writeln!(text, "  costliest   {costliest}");
+    }
     left_behind(&mut text, summary);
     put_line(&mut text, summary.anomaly_count, &summary.anomalies);
     let _ = writeln!(

@@ -12,7 +12,7 @@ mod search;
 
 use std::{
     collections::{BTreeMap, HashSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub(super) use self::anomalies::PastAnomalies;
@@ -20,7 +20,7 @@ use self::{anomalies::Anomalies, scenes::Scenes};
 use crate::{
     config::ObserveConfig,
     event::{Event, EventKind},
-    observe::{Audience, ObserveError, begin::Session, kernel::Kernel},
+    observe::{Audience, ObserveError, begin::Session, kernel::Kernel, own::expense::Expense},
     probe::attached::Attached,
     procfs::{
         ProcRoot,
@@ -66,6 +66,7 @@ pub(super) struct Follower<'a> {
     /// Forks, execs and exits so far.
     happened: u64,
     anomalies: Anomalies,
+    pub(super) expense: Expense,
 }
 
 impl<'a> Follower<'a> {
@@ -111,6 +112,7 @@ impl<'a> Follower<'a> {
             sender: None,
             scenes: Scenes::default(),
             happened: 0,
+            expense: Expense::new(),
         }
     }
 
@@ -226,6 +228,7 @@ impl<'a> Follower<'a> {
         let Some(kernel) = &mut self.kernel else {
             return false;
         };
+        self.expense.measure(Instant::now(), kernel);
         let mut events = std::mem::take(&mut self.events);
         // What a tick took from the ring is older than what is in it now.
         events.append(&mut self.backlog);

@@ -1,12 +1,16 @@
 //! The notes that programs read: each has a topic and fixed particulars.
 
 mod endings;
+mod expense;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-pub use self::endings::Leftover;
-
+pub use self::{
+    endings::Leftover,
+    expense::{ObserverCost, ProgramCost, Reaped, TickTimes},
+};
 use super::record::{Crash, Note};
 use crate::{
     units::{BootNs, Process},
@@ -45,8 +49,10 @@ pub mod topic {
     pub const THRESHOLDS: &str = "thresholds";
     /// So many anomalies that no more are told: `untold`.
     pub const ANOMALIES_UNTOLD: &str = "anomalies_untold";
-    /// What the observer itself cost: `cpu_us`, `peak_rss_kb`.
+    /// What the observer itself cost: [`ObserverCost`](super::ObserverCost).
     pub const OBSERVER_COST: &str = "observer_cost";
+    /// What the command and all that was waited for below it used: [`Reaped`](super::Reaped).
+    pub const REAPED: &str = "reaped";
     /// What became of a file that was to be attached: `name`, `result`, and of a copy `bytes` and
     /// `crc32`.
     pub const ATTACHMENT: &str = "attachment";
@@ -140,16 +146,6 @@ impl Note {
             "the root's wait status, as its parent saw it",
             data,
         )
-    }
-
-    /// What the observer itself used so far.
-    #[must_use]
-    pub fn observer_cost(cpu_us: u64, peak_rss_kb: u64) -> Self {
-        let data = [
-            ("cpu_us", Value::from(cpu_us)),
-            ("peak_rss_kb", Value::from(peak_rss_kb)),
-        ];
-        Self::new(topic::OBSERVER_COST, "what the observer itself used", data)
     }
 
     /// A crash that is not the first.
