@@ -10,7 +10,8 @@ fn every_row_has_every_key_and_a_reason_where_it_has_no_value() -> Result<()> {
     let keys: Vec<_> = "captured_at pid ppid starttime_ticks role comm state vm_rss_kb vm_hwm_kb threads \
                         fd_count fd_soft_limit ctx_switches_voluntary ctx_switches_involuntary sig_pnd \
                         sig_blk sig_cgt oom_score oom_score_adj wchan cpu_percent io_read_bytes \
-                        io_write_bytes net_established t_boot_ns ts seq event"
+                        io_write_bytes net_established threads_disk_sleep threads_disk_sleep_wchan cgroup \
+                        cgroup_memory_kb cgroup_memory_limit_kb t_boot_ns ts seq event"
         .split_whitespace()
         .collect();
     ensure!(

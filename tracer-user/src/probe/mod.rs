@@ -17,4 +17,5 @@ pub mod offsets;
 pub mod pin;
 pub mod ring;
 mod ring_map;
+mod snapshot;
 pub mod support;

@@ -299,8 +299,10 @@ fn a_tick_makes_as_many_calls_however_many_other_processes_there_are() {
         assert_eq!(sampler.tick(now(&sampler), [subject]).rows.len(), 1);
         calls() - before
     };
+    // The first tick also looks for what there is to read on this host.
+    cost();
     let alone = cost();
     let _crowd = Fixture::start("crowd:300");
     assert_eq!(cost(), alone);
-    assert!(alone < 20, "{alone} reads a row");
+    assert!(alone < 24, "{alone} reads a row");
 }

@@ -282,6 +282,9 @@ fn a_zombie_says_what_the_kernel_still_knows_and_why_not_the_rest() {
         "oom_score",
         "wchan",
         "net_established",
+        "cgroup",
+        "cgroup_memory_kb",
+        "cgroup_memory_limit_kb",
     ] {
         assert_eq!(
             row.unread.get(key).map(String::as_str),
@@ -289,7 +292,7 @@ fn a_zombie_says_what_the_kernel_still_knows_and_why_not_the_rest() {
             "{key}"
         );
     }
-    assert_eq!(row.unread.len(), 6, "{:?}", row.unread);
+    assert_eq!(row.unread.len(), 9, "{:?}", row.unread);
     fixture.finish();
 }
 

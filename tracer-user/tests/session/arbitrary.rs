@@ -275,6 +275,7 @@ pub(crate) fn body() -> impl Strategy<Value = Body> {
                 cpu_percent: f64::from(tenths) / 10.0,
                 fds: 3,
                 missed_ticks: 0,
+                ..TreeTotals::default()
             }))
         }),
         data().prop_map(|map| Body::Anomaly(Box::new(Value::Object(map)))),

@@ -85,6 +85,7 @@ impl Follower<'_> {
         Subject {
             tgid: process.tgid,
             starttime_ticks: Some(self.session.ticks(process.key.start)),
+            start: Some(process.key.start),
             role,
         }
     }
