@@ -24,3 +24,5 @@ mod oracle;
 mod roles;
 #[path = "sampler/views.rs"]
 mod views;
+#[path = "sampler/ways.rs"]
+mod ways;

@@ -24,6 +24,18 @@ pub trait KernelRows {
     /// Replaces `rows` by one for each tracked process that is well alive. False when there are none
     /// today, so that all is to be read from `/proc`.
     fn read(&mut self, rows: &mut Vec<KernelRow>) -> bool;
+
+    /// Called now and then while many processes are read from `/proc`, which takes long.
+    fn breathe(&mut self) {}
+}
+
+/// There is no kernel side: all is read from `/proc`.
+pub(super) struct FilesOnly;
+
+impl KernelRows for FilesOnly {
+    fn read(&mut self, _rows: &mut Vec<KernelRow>) -> bool {
+        false
+    }
 }
 
 /// Remembers what rows have in common.

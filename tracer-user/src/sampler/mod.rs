@@ -21,14 +21,14 @@ mod sockets;
 pub mod switches;
 pub mod wall;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 pub use self::{
     clock::{Clock, SystemClock, TickTime},
     facts::KernelRows,
 };
 use self::{
-    facts::Completer,
+    facts::{Completer, FilesOnly},
     pressure::PressureReader,
     rate::CpuRate,
     reading::{Counted, Reader, Reading},
@@ -80,6 +80,9 @@ pub struct Tick {
 /// From so many threads on the kernel side is asked: going through all tasks of the system costs as much
 /// as reading the files of a few processes.
 const KERNEL_FROM: u64 = 8;
+
+/// Processes read from files between two breaths: some milliseconds.
+const BREATHE_EVERY: usize = 64;
 
 /// Reads processes and remembers what the next row of each needs from this one.
 ///
@@ -152,17 +155,8 @@ impl Sampler {
 
     /// Reads all subjects once from `/proc`, each at its own instant of `clock`; a [`TickTime`] serves as
     /// a clock that stands still.
-    pub fn tick(
-        &mut self,
-        mut clock: impl Clock,
-        subjects: impl IntoIterator<Item = Subject>,
-    ) -> Tick {
-        let mut tick = self.begin(clock.now());
-        for subject in subjects {
-            self.read_into(&mut tick, clock.now(), &subject);
-        }
-        self.end(&mut tick);
-        tick
+    pub fn tick(&mut self, clock: impl Clock, subjects: impl IntoIterator<Item = Subject>) -> Tick {
+        self.tick_from(clock, subjects, &mut FilesOnly)
     }
 
     /// Reads all subjects once, from the kernel side as far as that tells of them.
@@ -173,31 +167,28 @@ impl Sampler {
         source: &mut dyn KernelRows,
     ) -> Tick {
         let subjects: Vec<Subject> = subjects.into_iter().collect();
-        if self.threads.max(subjects.len() as u64) < self.kernel_from {
-            return self.tick(clock, subjects);
-        }
         let began = clock.now();
         let mut tick = self.begin(began);
+        let is_worth_it = self.threads.max(subjects.len() as u64) >= self.kernel_from;
         let mut told = std::mem::take(&mut self.told);
         told.clear();
-        if !source.read(&mut told) {
+        if !is_worth_it || !source.read(&mut told) {
             told.clear();
         }
-        let mut wanted: HashMap<Tgid, Subject> = subjects
+        // By number and start: a number may be that of one who has ended and of one who lives.
+        let mut wanted: HashMap<(Tgid, Option<Ticks>), Subject> = subjects
             .iter()
-            .map(|subject| (subject.tgid, *subject))
+            .map(|subject| ((subject.tgid, subject.starttime_ticks), *subject))
             .collect();
         for row in &told {
-            let Some(subject) = wanted.get(&row.tgid).copied() else {
+            let start = row.start.to_ticks(self.root().host().clk_tck);
+            let Entry::Occupied(subject) = wanted.entry((row.tgid, Some(start))) else {
                 continue;
             };
-            let start = row.start.to_ticks(self.root().host().clk_tck);
-            let is_meant = subject.starttime_ticks == Some(start)
-                && subject.start.is_none_or(|known| known == row.start);
-            if !is_meant {
+            if subject.get().start.is_some_and(|known| known != row.start) {
                 continue;
             }
-            wanted.remove(&row.tgid);
+            let subject = subject.remove();
             let at = began.later(row.t.since(began.boot));
             let reading = self.completer.complete(row, start, &mut self.reader);
             let sample = self.finish(at, &subject, reading);
@@ -209,10 +200,14 @@ impl Sampler {
         told.shrink_to(2 * told.len().max(64));
         self.told = told;
         // On their way out, or not there at all: their files say what there is to say. In their order.
-        for subject in &subjects {
-            if wanted.contains_key(&subject.tgid) {
-                self.read_into(&mut tick, clock.now(), subject);
+        let left = subjects
+            .iter()
+            .filter(|subject| wanted.contains_key(&(subject.tgid, subject.starttime_ticks)));
+        for (at, subject) in left.enumerate() {
+            if at % BREATHE_EVERY == BREATHE_EVERY - 1 {
+                source.breathe();
             }
+            self.read_into(&mut tick, clock.now(), subject);
         }
         self.end(&mut tick);
         tick

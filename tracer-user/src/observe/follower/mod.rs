@@ -9,7 +9,10 @@ mod sampling;
 mod scenes;
 mod search;
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
 use self::scenes::Scenes;
 use crate::{
@@ -48,6 +51,8 @@ pub(super) struct Follower<'a> {
     target: Option<Process>,
     target_ended: bool,
     wrappers: HashSet<ProcKey>,
+    /// Ended, and perhaps not waited for yet.
+    unreaped: VecDeque<Process>,
     unresolved: bool,
     events: Vec<Event>,
     /// Taken from the ring during a tick, and not yet looked at.
@@ -91,6 +96,7 @@ impl<'a> Follower<'a> {
             target: None,
             target_ended: false,
             wrappers: HashSet::new(),
+            unreaped: VecDeque::new(),
             unresolved: false,
             events: Vec::new(),
             backlog: Vec::new(),
@@ -244,7 +250,7 @@ impl<'a> Follower<'a> {
         self.session.redactor().event(&mut event.kind);
         self.audience.event(&event);
         let ended = match &event.kind {
-            EventKind::Exit(exit) => Some(exit.process.key),
+            EventKind::Exit(exit) => Some(exit.process),
             _ => None,
         };
         let note = match &event.kind {

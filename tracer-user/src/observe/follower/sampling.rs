@@ -1,20 +1,44 @@
 //! What is read rather than told: rows of `/proc` at each tick, the counters of the kernel side, and the
 //! last look at a workload that has ended.
 
+use std::collections::HashSet;
+
 use super::Follower;
 use crate::{
+    event::Event,
     observe::kernel::Kernel,
     procfs::host::read_mono_ns,
-    sampler::{Subject, schedule::Schedule},
+    sampler::{KernelRows, Subject, Tick, schedule::Schedule},
     session::journal::record::{Body, Record, SnapshotEvent},
-    snapshot::Role,
+    snapshot::{Role, kernel::KernelRow},
     units::{ProcKey, Process},
 };
 
-/// Processes read between two looks at the ring: some milliseconds.
-const EMPTY_RING_EVERY: usize = 64;
 /// Events kept in memory during one tick: some 30 MB, and four rings full.
 const BACKLOG_MAX: usize = 65_536;
+
+/// Processes that have ended and may still be there, as zombies: so many are looked after.
+const UNREAPED_MAX: usize = 4096;
+
+/// The kernel side as the sampler sees it. Thousands of processes can take as long to read as a storm
+/// needs to fill the ring: it is emptied meanwhile, as far as memory may be spent on that.
+struct Source<'a> {
+    kernel: &'a mut Kernel,
+    backlog: &'a mut Vec<Event>,
+}
+
+impl KernelRows for Source<'_> {
+    fn read(&mut self, rows: &mut Vec<KernelRow>) -> bool {
+        self.kernel.snapshot(rows)
+    }
+
+    fn breathe(&mut self) {
+        if self.backlog.len() < BACKLOG_MAX {
+            self.kernel
+                .drain(BACKLOG_MAX - self.backlog.len(), self.backlog);
+        }
+    }
+}
 
 impl Follower<'_> {
     /// Reads every living process once, if it is time to, and then events: reading many takes longer
@@ -29,35 +53,9 @@ impl Follower<'_> {
 
     /// Reads every living process once.
     pub(super) fn tick(&mut self, missed: u64) {
-        let target = self.target.map(|target| target.key);
-        let subjects: Vec<Subject> = self
-            .tree
-            .iter()
-            .map(|node| {
-                let key = node.process.key;
-                let role = if Some(key) == target {
-                    Role::Workload
-                } else if self.wrappers.contains(&key) {
-                    Role::Wrapper
-                } else {
-                    Role::Descendant
-                };
-                self.subject(node.process, role)
-            })
-            .collect();
-        // Thousands of processes take as long to read as a storm needs to fill the ring: it is emptied
-        // meanwhile, as far as memory may be spent on that.
-        let (kernel, backlog) = (&mut self.kernel, &mut self.backlog);
-        let subjects = subjects.into_iter().enumerate().map(|(at, subject)| {
-            if let Some(kernel) = kernel
-                && at % EMPTY_RING_EVERY == EMPTY_RING_EVERY - 1
-                && backlog.len() < BACKLOG_MAX
-            {
-                kernel.drain(BACKLOG_MAX - backlog.len(), backlog);
-            }
-            subject
-        });
-        let tick = self.sampler.tick(self.clock, subjects);
+        let subjects = self.subjects();
+        let tick = self.read_rows(subjects);
+        self.forget_reaped(&tick);
         let mut totals = tick.totals;
         totals.missed_ticks = missed;
         // Before its rows, whose times are later.
@@ -81,6 +79,56 @@ impl Follower<'_> {
         }
     }
 
+    /// Whoever lives, and of those that have ended who has not been waited for yet.
+    fn subjects(&mut self) -> Vec<Subject> {
+        let unreaped = std::mem::take(&mut self.unreaped);
+        let living = self.tree.iter().map(|node| node.process);
+        let subjects = living
+            .chain(unreaped.iter().copied())
+            .map(|process| self.subject(process, self.role(process.key)))
+            .collect();
+        self.unreaped = unreaped;
+        subjects
+    }
+
+    fn read_rows(&mut self, subjects: Vec<Subject>) -> Tick {
+        let Some(kernel) = &mut self.kernel else {
+            return self.sampler.tick(self.clock, subjects);
+        };
+        let backlog = &mut self.backlog;
+        let mut source = Source { kernel, backlog };
+        let tick = self.sampler.tick_from(self.clock, subjects, &mut source);
+        if let Some(why) = kernel.why_no_rows() {
+            let text = format!("processes are read from /proc, which costs more: {why}");
+            self.audience.notice(&text);
+        }
+        tick
+    }
+
+    /// Forgets those that have been waited for.
+    fn forget_reaped(&mut self, tick: &Tick) {
+        if self.unreaped.is_empty() {
+            return;
+        }
+        let rows = tick.rows.iter().map(|sample| &sample.row);
+        let there: HashSet<_> = rows.map(|row| (row.pid, row.starttime_ticks)).collect();
+        let (session, unreaped) = (&self.session, &mut self.unreaped);
+        unreaped.retain(|process| {
+            there.contains(&(process.tgid.0, session.ticks(process.key.start).0))
+        });
+        self.unreaped.shrink_to(UNREAPED_MAX / 8);
+    }
+
+    fn role(&self, key: ProcKey) -> Role {
+        if self.target.is_some_and(|target| target.key == key) {
+            Role::Workload
+        } else if self.wrappers.contains(&key) {
+            Role::Wrapper
+        } else {
+            Role::Descendant
+        }
+    }
+
     fn subject(&self, process: Process, role: Role) -> Subject {
         Subject {
             tgid: process.tgid,
@@ -90,7 +138,15 @@ impl Follower<'_> {
         }
     }
 
-    pub(super) fn ended(&mut self, key: ProcKey) {
+    pub(super) fn ended(&mut self, process: Process) {
+        let key = process.key;
+        if process.tgid.0 != 0 {
+            // The oldest has most likely been waited for.
+            if self.unreaped.len() >= UNREAPED_MAX {
+                self.unreaped.pop_front();
+            }
+            self.unreaped.push_back(process);
+        }
         if self.root.is_some_and(|root| root.key == key) {
             self.root_ended = true;
         }
