@@ -87,6 +87,16 @@ impl Crowd {
         })
     }
 
+    /// The `tick` records so far.
+    ///
+    /// # Errors
+    /// The journal is broken.
+    pub fn ticks(&self) -> Result<Vec<Value>> {
+        let records = read_so_far(&self.folder)?;
+        let ticks = records.into_iter().filter(|record| record.kind == "tick");
+        Ok(ticks.map(|record| record.value).collect())
+    }
+
     /// Whether each child has one row, and the row says what `/proc` says now.
     ///
     /// # Errors
@@ -163,7 +173,9 @@ fn expect_row(row: &Value, pid: i64) -> Result<()> {
     }
     expect("state", "sleeping".into())?;
     expect("oom_score", first("oom_score")?.into())?;
-    expect("wchan", file("wchan")?.into())?;
+    // What is hidden is shown as 0.
+    let wchan = file("wchan")?;
+    expect("wchan", wchan.trim_start_matches('0').into())?;
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
     expect("fd_count", descriptors.into())?;
     expect("net_established", 0.into())?;

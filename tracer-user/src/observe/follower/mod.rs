@@ -72,7 +72,9 @@ impl<'a> Follower<'a> {
         config: &ObserveConfig,
         audience: &'a mut dyn Audience,
     ) -> Self {
-        Self::expecting(session, proc, config.expect.clone(), audience)
+        let mut follower = Self::expecting(session, proc, config.expect.clone(), audience);
+        follower.sampler.slow_every(config.slow_every);
+        follower
     }
 
     fn expecting(
