@@ -11,6 +11,7 @@ use crate::check::{until_armed, until_noted};
 use crate::journal::{Record, read_so_far};
 use crate::launch::Running;
 use crate::room::Room;
+use crate::session::Session;
 use crate::truth::Fact;
 use crate::wait::{PATIENCE, wait_for};
 
@@ -41,12 +42,21 @@ impl Crowd {
     /// # Errors
     /// They do not come to rest.
     pub fn observed(count: usize, zombies: usize) -> Result<Self> {
+        Self::observed_with(count, zombies, &[])
+    }
+
+    /// The same with more options of tracer.
+    ///
+    /// # Errors
+    /// As [`Crowd::observed`].
+    pub fn observed_with(count: usize, zombies: usize, options: &[&str]) -> Result<Self> {
         let room = Room::new()?;
         let stop = room.path("stop");
         let (count, zombies) = (count.to_string(), zombies.to_string());
         let tracer = room
             .run()?
             .args(["-q", "--require-trace", "--interval", "50ms"])
+            .args(options)
             .observe("crowd", &[&count, &zombies, &stop.to_string_lossy()])?
             .spawn()?;
         let (folder, _) = until_armed(&room, &tracer)?;
@@ -129,10 +139,12 @@ impl Crowd {
     ///
     /// # Errors
     /// The session is not complete.
-    pub fn end(self) -> Result<()> {
+    pub fn end(self) -> Result<Session> {
         fs::write(self.room.path("stop"), "")?;
         self.tracer.finish(PATIENCE)?.expect_code(0)?;
-        self.room.session()?.expect_complete()
+        let session = self.room.session()?;
+        session.expect_complete()?;
+        Ok(session)
     }
 }
 

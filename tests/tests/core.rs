@@ -269,5 +269,6 @@ fn rows_of_many_processes_come_from_the_kernel_side_and_say_what_proc_says() -> 
         crowd.tracer.stderr()
     );
     crowd.expect_true(&tick)?;
-    crowd.end()
+    crowd.end()?;
+    Ok(())
 }

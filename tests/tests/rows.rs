@@ -121,33 +121,24 @@ fn a_tracer_that_was_held_up_counts_the_ticks_it_missed_and_takes_none_in_a_bunc
         .windows(2)
         .filter(|two| two[1] - two[0] < INTERVAL_NS / 4);
     ensure!(bunched.count() == 0, "{times:?}");
-    crowd.end()
+    crowd.end()?;
+    Ok(())
 }
 
 #[test]
 fn what_is_dear_is_read_at_every_nth_tick_and_the_others_say_so() -> Result<()> {
-    let run = recorded_with(
-        "storm",
-        &["vfork", "2", "300"],
-        &["--interval", "10ms", "--slow-every", "1000"],
-        PATIENCE,
-    )?;
-    let (mut not_now, mut read) = (0, 0);
-    for row in &run.session.rows {
-        match row["unread"]["cgroup"].as_str() {
-            Some("not this tick") => {
-                not_now += 1;
-                ensure!(
-                    row["cgroup"].is_null() && !row["threads"].is_null(),
-                    "{row}"
-                );
-            }
-            _ => read += 1,
-        }
+    let crowd = Crowd::observed_with(10, 0, &["--slow-every", "1000"])?;
+    let tick = crowd.tick_at_rest()?;
+    for row in &tick.rows {
+        let why = &row["unread"]["cgroup"];
+        ensure!(row["cgroup"].is_null() && why == "not this tick", "{row}");
+        ensure!(
+            !row["threads"].is_null() && !row["fd_count"].is_null(),
+            "{row}"
+        );
     }
-    ensure!(
-        not_now > read && read > 0,
-        "{not_now} left out, {read} read"
-    );
+    let session = crowd.end()?;
+    let read = session.rows.iter().filter(|row| !row["cgroup"].is_null());
+    ensure!(read.count() > 0, "the first tick has none either");
     Ok(())
 }
