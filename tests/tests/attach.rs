@@ -176,6 +176,28 @@ fn the_observation_ends_with_the_target_and_says_how_it_ended() -> Result<()> {
 }
 
 #[test]
+fn a_process_whose_first_thread_has_ended_is_joined_like_any_other() -> Result<()> {
+    let room = Room::new()?;
+    let target = started(&room, "mortal", &["leaderless"])?;
+    let pid = target.pid();
+    wait_for("the end of its first thread", PATIENCE, || {
+        Ok((proc::state(pid) == Some('Z')).then_some(()))
+    })?;
+    let tracer = room.attach(pid)?.spawn()?;
+    until_armed(&room, &tracer)?;
+    target.signal(Signal::KILL)?;
+    target.finish(PATIENCE)?;
+    tracer.finish(PATIENCE)?.expect_code(0)?;
+    let session = room.session()?;
+    session.expect_complete()?;
+    let workload = session.workload()?;
+    ensure!(workload == pid, "workload {workload}, not {pid}");
+    let verdict = &session.summary["verdict"];
+    ensure!(verdict["signal"] == "SIGKILL", "{verdict}");
+    Ok(())
+}
+
+#[test]
 fn a_pid_that_does_not_exist_is_named() -> Result<()> {
     // Reaped here and now, so it is free.
     let pid = sys::wait4(sys::fork(|| 0)?)?.pid;

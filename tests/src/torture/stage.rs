@@ -18,7 +18,7 @@ use crate::sys::calls::Kind;
 use crate::wait::{PATIENCE, wait_for};
 
 /// What `tracer recover --resume` says when the command ends before somebody can go on with it.
-const TOO_LATE: [&str; 2] = ["its target has ended", "no process has pid"];
+const TOO_LATE: [&str; 1] = ["its target has ended"];
 
 /// A room, and what happened in it so far.
 #[derive(Debug)]

@@ -44,19 +44,19 @@ impl Attachment {
         let pidfd = pid
             .ok_or(rustix::io::Errno::SRCH)
             .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
-        let pidfd = pidfd.map_err(|errno| ObserveError::System {
-            step: "hold the process of --pid",
-            source: errno.into(),
+        let pidfd = pidfd.map_err(|errno| match errno {
+            rustix::io::Errno::SRCH => AttachError::Gone { pid: config.pid }.into(),
+            errno => ObserveError::System {
+                step: "hold the process of --pid",
+                source: errno.into(),
+            },
         })?;
         // The pid may have passed to another process between the two looks: the directory is still
         // the first one's, and can only be read while that lives.
         let status = root
             .dir
             .status()
-            .map_err(|source| AttachError::Unreadable {
-                pid: config.pid,
-                source,
-            })?;
+            .map_err(|end| AttachError::from_end(config.pid, end))?;
         let uid = status
             .uids
             .map_or_else(|| rustix::process::getuid().as_raw(), |(real, _)| real);

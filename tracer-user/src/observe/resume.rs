@@ -39,6 +39,9 @@ use crate::{
     units::BootNs,
 };
 
+/// Why a session is not resumed whose target was alive a moment ago, or never.
+const TOO_LATE: &str = "its target has ended; run tracer recover";
+
 /// What a session is resumed with.
 struct Found {
     probe: Attached,
@@ -68,7 +71,7 @@ pub fn resume(
     };
     let (past, fold, standing) = relive(id, &claimed, &proc)?;
     let Some(subject) = past.followed() else {
-        return Err(refused(id, "its target has ended; run tracer recover"));
+        return Err(refused(id, TOO_LATE));
     };
     let attach = AttachConfig {
         pid: subject.tgid.0,
@@ -76,11 +79,14 @@ pub fn resume(
         timeout: std::time::Duration::MAX,
         observe: observe_config(config, &past),
     };
-    let mut attachment = Attachment::check(&proc, &attach)?;
+    let mut attachment = Attachment::check(&proc, &attach).map_err(|error| match error {
+        ObserveError::Attach(error) if error.is_over() => refused(id, TOO_LATE),
+        error => error,
+    })?;
     let start = past.info.tick_rule.ticks(subject.key.start);
     let there = proc.process(subject.tgid).and_then(|dir| dir.stat());
     if !there.is_ok_and(|stat| stat.start_time == start) {
-        return Err(refused(id, "its target has ended; run tracer recover"));
+        return Err(refused(id, TOO_LATE));
     }
     let units = DecodeUnits {
         page_kb: proc.host().page_size / 1024,

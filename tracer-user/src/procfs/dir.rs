@@ -348,7 +348,7 @@ impl ProcDir {
         }
         match self.read_stat() {
             Err(Errno::NOENT | Errno::SRCH) => ReadEnd::Gone,
-            Ok(Ok(stat)) if stat.state.has_ended() => ReadEnd::Zombie,
+            Ok(Ok(stat)) if stat.leader_exiting() => ReadEnd::Zombie,
             _ => ReadEnd::failed(self.path(file), errno),
         }
     }

@@ -90,6 +90,14 @@ impl ProcDir {
         Ok(found)
     }
 
+    /// A thread that has what the leader has let go of: memory, arguments, descriptors. `None` while the
+    /// leader has them itself, and when no thread lives.
+    #[must_use]
+    pub fn deputy(&self) -> Option<Self> {
+        let is_exiting = self.stat().is_ok_and(|stat| stat.leader_exiting());
+        is_exiting.then(|| self.living_thread().ok().flatten())?
+    }
+
     /// Its children as the kernel lists them, by thread. A child that ends meanwhile can make the
     /// kernel leave out another one.
     ///

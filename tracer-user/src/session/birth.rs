@@ -35,7 +35,7 @@ pub(super) enum BirthError {
 }
 
 impl BirthError {
-    /// A sweeper has removed the empty directory before there was a lease in it.
+    /// A sweeper has removed the directory before our lease was in it, or took that.
     fn is_gone(&self) -> bool {
         matches!(
             self,
@@ -43,7 +43,7 @@ impl BirthError {
                 source: Errno::NOENT,
                 ..
             }) | Self::Lease(LeaseError::Io {
-                source: Errno::NOENT,
+                source: Errno::NOENT | Errno::EXIST,
                 ..
             })
         )
@@ -189,23 +189,21 @@ pub fn sweep(store: &Store) -> Result<usize, StoreError> {
         let Ok(dir) = sessions.existing_child(&name) else {
             continue;
         };
-        let cleared = if dir.has(LEASE) {
+        let gone = if dir.has(LEASE) {
             match Lease::claim(&dir) {
                 // A session that was born meanwhile, and ended, is the same directory with a free
                 // lease: only the name tells, and it cannot change while the lease is ours.
-                Ok(Claim::Held(_lease)) if is_still(sessions, &name, &dir) => clear(&dir),
+                Ok(Claim::Held(lease)) if is_still(sessions, &name, &dir) => {
+                    clear(&dir).and_then(|()| lease.remove_dir(sessions, &name))
+                }
                 _ => continue,
             }
         } else if alone.is_some() {
-            clear_lease(&dir)
+            clear_lease(&dir).and_then(|()| sessions.remove_dir(&name))
         } else {
             // Made this very moment, or by an observer that died in its first microseconds.
             continue;
         };
-        if cleared.is_err() {
-            continue;
-        }
-        let gone = fs::unlinkat(sessions, &name, AtFlags::REMOVEDIR);
         swept += usize::from(gone.is_ok());
     }
     Ok(swept)

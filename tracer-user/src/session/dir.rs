@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags},
+    fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags},
     io::Errno,
 };
 
@@ -78,7 +78,8 @@ impl Dir {
             other => other.map_err(|source| self.error("open", name, source))?,
         };
         let stat = fs::fstat(&fd).map_err(|source| self.error("examine", name, source))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink > 1 {
+        let is_plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if !is_plain || has_other_names(&fd, "", stat.st_nlink) {
             return Err(StoreError::NotPlain { path: path() });
         }
         let uid = rustix::process::geteuid().as_raw();
@@ -241,6 +242,19 @@ impl Dir {
             path: self.path.clone(),
         })
     }
+}
+
+/// Whether the file at `name` below `dir`, or `dir` itself where that is empty, has names besides this
+/// one; `links` is what was read of it. A file system in user space is read from the kernel's memory,
+/// which may hold a name for a second more after a rename has taken it away: before anybody is told to
+/// move a file, it is asked itself.
+pub(super) fn has_other_names(dir: impl AsFd, name: &str, links: impl Into<u64>) -> bool {
+    if links.into() <= 1 {
+        return false;
+    }
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
+    let asked = fs::statx(dir, name, flags, StatxFlags::NLINK);
+    asked.map_or(true, |stat| stat.stx_nlink > 1)
 }
 
 /// One name, and not a way to somewhere else.

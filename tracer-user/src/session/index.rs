@@ -19,6 +19,7 @@ use rustix::{
 use serde_json::Value;
 
 use crate::session::{
+    dir::has_other_names,
     fence::FENCE,
     journal::escape::put_json,
     publish::{Existing, publish, unfinished},
@@ -98,7 +99,7 @@ fn locked(store: &Store, deadline: Instant) -> io::Result<File> {
         let file = File::from(store.dir().open(INDEX, flags, Mode::RUSR | Mode::WUSR)?);
         let metadata = file.metadata()?;
         // A pipe would swallow the row, and a second name would let it land in somebody else's file.
-        if !metadata.is_file() || metadata.nlink() > 1 {
+        if !metadata.is_file() || has_other_names(&file, "", metadata.nlink()) {
             return Err(io::Error::other(
                 "it is no plain file with this name alone; move it away",
             ));

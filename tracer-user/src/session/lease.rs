@@ -6,7 +6,8 @@
 //! it is held and does not execute would share it, so nothing is forked then.
 //!
 //! The file appears locked: it is made without a name, locked, and then linked into place. Nobody ever
-//! sees a session whose observer is about to take its lease.
+//! sees a session whose observer is about to take its lease; but on file systems without such files,
+//! where it is locked as soon as it has its name, and the lock decides all the same.
 //!
 //! Its lines name the observers, one an epoch; they are for people and for the crash slot, which
 //! appends to the same file. Only the lock decides.
@@ -150,25 +151,26 @@ impl Lease {
         }
     }
 
-    /// [`Self::create`] by way of a temporary name.
+    /// [`Self::create`] by way of a temporary name. What is locked is opened by its last name: to the
+    /// kernel a file in user space may be another one by each, with other locks; and it must not be open
+    /// while it loses a name, or the server keeps that under a hidden one.
     fn create_renamed(dir: &Dir) -> Result<Self, LeaseError> {
         let temporary = temporary_name(LEASE).map_err(|error| {
             let source = Errno::from_io_error(&error).unwrap_or(Errno::IO);
             io_error(dir, "name", source)
         })?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::APPEND;
-        let file = dir
-            .open(&temporary, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|source| io_error(dir, "create", source))?;
-        let made = Self::locked(dir, file.into()).and_then(|lease| {
-            dir.rename_new(&temporary, LEASE)
-                .map_err(|source| io_error(dir, "create", source))?;
-            Ok(lease)
-        });
-        if made.is_err() {
+        let file = dir.open(&temporary, flags, Mode::RUSR | Mode::WUSR);
+        drop(file.map_err(|source| io_error(dir, "create", source))?);
+        if let Err(source) = dir.rename_new(&temporary, LEASE) {
             let _gone = dir.remove(&temporary);
+            return Err(io_error(dir, "create", source));
         }
-        made
+        match Self::claim_once(dir)? {
+            Some(Claim::Held(lease)) => Ok(lease),
+            // Somebody who looks for free ones was faster.
+            Some(Claim::Taken) | None => Err(io_error(dir, "lock", Errno::EXIST)),
+        }
     }
 
     /// Locks a file that nobody else can have opened.
@@ -187,29 +189,53 @@ impl Lease {
     /// [`LeaseError`].
     pub fn claim(dir: &Dir) -> Result<Claim, LeaseError> {
         for _ in 0..TRIES {
-            let Some(file) = open(dir, OFlags::RDWR | OFlags::APPEND)? else {
-                match Self::create(dir) {
-                    Ok(lease) => return Ok(Claim::Held(lease)),
-                    Err(LeaseError::Io {
-                        source: Errno::EXIST,
-                        ..
-                    }) => continue,
-                    Err(error) => return Err(error),
-                }
-            };
-            match lock(&file) {
-                Ok(true) => {}
-                Ok(false) => return Ok(Claim::Taken),
-                Err(source) => return Err(lock_error(dir, source)),
+            if let Some(claim) = Self::claim_once(dir)? {
+                return Ok(claim);
             }
-            // Whoever removes a session holds its lease meanwhile: what we have locked may be gone.
-            if is_named(dir, &file) {
-                return Ok(Claim::Held(Self { file }));
+            if dir.has(LEASE) {
+                continue;
+            }
+            match Self::create(dir) {
+                Ok(lease) => return Ok(Claim::Held(lease)),
+                Err(LeaseError::Io {
+                    source: Errno::EXIST,
+                    ..
+                }) => {}
+                Err(error) => return Err(error),
             }
         }
         Err(LeaseError::Gone {
             path: dir.path().join(LEASE),
         })
+    }
+
+    /// Takes the lease that is there. `None`: there is none, or it went away meanwhile.
+    fn claim_once(dir: &Dir) -> Result<Option<Claim>, LeaseError> {
+        let Some(file) = open(dir, OFlags::RDWR | OFlags::APPEND)? else {
+            return Ok(None);
+        };
+        match lock(&file) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Some(Claim::Taken)),
+            Err(source) => return Err(lock_error(dir, source)),
+        }
+        // Whoever removes a session holds its lease meanwhile: what we have locked may be gone.
+        Ok(is_named(dir, &file).then_some(Claim::Held(Self { file })))
+    }
+
+    /// Removes the directory it was in, which holds nothing any more, and ends with it. Servers of file
+    /// systems in user space keep an open file, under a name of their own, until it is closed.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn remove_dir(self, parent: &Dir, name: &str) -> Result<(), Errno> {
+        match parent.remove_dir(name) {
+            Err(Errno::NOTEMPTY) => {
+                drop(self);
+                parent.remove_dir(name)
+            }
+            other => other,
+        }
     }
 
     /// Appends a line that names the holder.

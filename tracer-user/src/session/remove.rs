@@ -140,9 +140,9 @@ pub fn remove(
         other => other.map_err(|source| error("the directory", source))?,
     }
     empty(&session.dir, &names).map_err(|(name, source)| error(&name, source))?;
-    store
-        .sessions()
-        .remove_dir(&going)
+    session
+        .lease
+        .remove_dir(store.sessions(), &going)
         .map_err(|source| error("the directory", source))
 }
 
@@ -167,9 +167,11 @@ pub(super) fn sweep(store: &Store) {
         if let Ok(own) = own_names(&id, &dir)
             && empty(&dir, &own).is_ok()
         {
-            let _not_empty_then = store.sessions().remove_dir(&name);
+            let _not_empty_then = match held {
+                Some(lease) => lease.remove_dir(store.sessions(), &name),
+                None => store.sessions().remove_dir(&name),
+            };
         }
-        drop(held);
     }
 }
 

@@ -100,15 +100,31 @@ pub enum AttachError {
     },
 }
 
+impl AttachError {
+    /// Why a file of the process could not be read.
+    pub(crate) fn from_end(pid: u32, end: ReadEnd) -> Self {
+        match end {
+            ReadEnd::Gone | ReadEnd::Zombie => Self::Gone { pid },
+            source => Self::Unreadable { pid, source },
+        }
+    }
+
+    /// Whether the process that was meant has ended, at whatever moment.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing { .. } | Self::Gone { .. } | Self::Ended { .. }
+        )
+    }
+}
+
 /// Checks a number and holds the process.
 ///
 /// # Errors
 /// [`AttachError`] says what the number is instead.
 pub fn find(proc: &ProcRoot, pid: u32) -> Result<AttachRoot, AttachError> {
-    let gone = |end| match end {
-        ReadEnd::Gone | ReadEnd::Zombie => AttachError::Gone { pid },
-        source => AttachError::Unreadable { pid, source },
-    };
+    let gone = |end| AttachError::from_end(pid, end);
     // No process has number 0, and none beyond what a pid_t holds.
     if pid == 0 || i32::try_from(pid).is_err() {
         return Err(AttachError::Missing { pid });
@@ -120,9 +136,12 @@ pub fn find(proc: &ProcRoot, pid: u32) -> Result<AttachRoot, AttachError> {
     let stat = dir.stat().map_err(gone)?;
     let status = dir.status().map_err(gone)?;
     judge(pid, std::process::id(), &stat, &status)?;
+    // A leader that has ended before the other threads has let go of both; any of those has them.
+    let deputy = dir.deputy();
+    let speaker = deputy.as_ref().unwrap_or(&dir);
     // Another user's image and arguments may be hidden; the process can be joined all the same.
-    let exe = unless_hidden(dir.exe()).map_err(gone)?.map(|exe| exe.path);
-    let argv = unless_hidden(dir.cmdline()).map_err(gone)?;
+    let exe = unless_hidden(speaker.exe()).map_err(gone)?;
+    let argv = unless_hidden(speaker.cmdline()).map_err(gone)?;
     Ok(AttachRoot {
         identity: Identity {
             tgid: Tgid(pid),
@@ -131,7 +150,7 @@ pub fn find(proc: &ProcRoot, pid: u32) -> Result<AttachRoot, AttachError> {
         inner_pid: status.inner_pid.unwrap_or(pid),
         ppid: stat.ppid,
         comm: stat.comm,
-        exe,
+        exe: exe.map(|exe| exe.path),
         argv: argv.unwrap_or_default(),
         dir,
     })

@@ -22,6 +22,8 @@ struct Kin {
     below: HashSet<ProcKey>,
     /// Record of its end.
     ended: Option<u64>,
+    /// Ended not long ago.
+    is_fresh: bool,
 }
 
 /// Everybody's descent.
@@ -29,13 +31,18 @@ struct Kin {
 pub struct Lineage {
     kin: HashMap<ProcKey, Kin>,
     fresh: VecDeque<ProcKey>,
+    /// Somebody was said to be older than his maker.
+    any_backwards: bool,
 }
 
 impl Lineage {
     /// A process was made.
     pub fn born(&mut self, child: ProcKey, creator: ProcKey) {
-        // Nobody makes himself or his forebears; a journal could claim so all the same.
-        if self.is_under(creator, child) {
+        // Nobody makes himself or his forebears; a journal could claim so all the same. Where everybody is
+        // younger than his maker there is no ring, and no need to look all the way up for one.
+        self.any_backwards |= creator.start > child.start;
+        let may_ring = self.any_backwards || creator.start == child.start;
+        if may_ring && self.is_under(creator, child) {
             return;
         }
         let kin = self.kin.entry(child).or_default();
@@ -55,10 +62,14 @@ impl Lineage {
         if kin.ended.replace(seq).is_some() {
             return;
         }
+        kin.is_fresh = true;
         self.fresh.push_back(key);
         if self.fresh.len() > FRESH_MAX
             && let Some(old) = self.fresh.pop_front()
         {
+            if let Some(kin) = self.kin.get_mut(&old) {
+                kin.is_fresh = false;
+            }
             self.splice(old);
         }
     }
@@ -121,7 +132,7 @@ impl Lineage {
             let Some(kin) = self.kin.get(&key) else {
                 return;
             };
-            if kin.ended.is_none() || kin.below.len() > 1 || self.fresh.contains(&key) {
+            if kin.ended.is_none() || kin.below.len() > 1 || kin.is_fresh {
                 return;
             }
             let (up, heir) = (kin.up, kin.below.iter().next().copied());

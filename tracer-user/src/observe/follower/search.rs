@@ -21,6 +21,7 @@ impl Follower<'_> {
             let Ok(dir) = self.sampler.root().process(node.process.tgid) else {
                 continue;
             };
+            let dir = dir.deputy().unwrap_or(dir);
             resolver.existing(Existing {
                 process: node.process,
                 parent_key: node.parent,

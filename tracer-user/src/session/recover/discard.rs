@@ -48,10 +48,10 @@ pub(super) fn discard(store: &Store, claimed: ClaimedSession, why: String) -> To
         .map_err(|source| sessions.error("remove", id.as_str(), source))
         .and_then(|()| empty(&dir, DEPTH))
         .and_then(|()| {
-            fs::unlinkat(sessions, &name, AtFlags::REMOVEDIR)
+            lease
+                .remove_dir(sessions, &name)
                 .map_err(|source| sessions.error("remove", &name, source))
         });
-    drop(lease);
     match removed {
         Ok(()) => (Outcome::Stale, Some(Gate::Boot), why),
         Err(error) => (Outcome::Failed, Some(Gate::Boot), told(&error)),

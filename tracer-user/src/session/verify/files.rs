@@ -17,7 +17,7 @@ use crate::session::{
     SessionId, Store,
     attach_file::Copied,
     derive::Fold,
-    dir::Dir,
+    dir::{Dir, has_other_names},
     enrollment::{ENROLLMENT_MAX, Enrollment},
     index,
     journal::escape::pretty,
@@ -67,7 +67,7 @@ pub(super) fn check_names(dir: &Dir, held: bool, findings: &mut Vec<Finding>) {
         }
         if !is_ours(&name) {
             findings.push(Finding::noted(name, "not a file of tracer's"));
-        } else if kind != FileType::RegularFile || stat.st_nlink != 1 {
+        } else if kind != FileType::RegularFile || has_other_names(dir, &name, stat.st_nlink) {
             let what = "not a plain file with this name alone";
             findings.push(Finding::broken(name, what));
         } else if mode != 0o600 {
