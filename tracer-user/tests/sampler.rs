@@ -14,6 +14,8 @@ mod cost;
 mod fixture;
 #[path = "sampler/identity.rs"]
 mod identity;
+#[path = "sampler/kernel.rs"]
+mod kernel;
 #[path = "sampler/kinds.rs"]
 mod kinds;
 #[path = "sampler/namespaces.rs"]

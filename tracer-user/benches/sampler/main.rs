@@ -109,8 +109,10 @@ fn measure(plan: &Plan, size: usize) {
         ways.push(("kept", Box::new(|| cpu_us(|| kept.read()))));
     }
     if let Some(python) = &plan.python {
-        let mut psutil = others::Psutil::start(python, &crowd);
-        ways.push(("psutil", Box::new(move || psutil.read())));
+        for (name, how) in [("psutil", "oneshot"), ("psutil-full", "full")] {
+            let mut psutil = others::Psutil::start(python, &crowd, how);
+            ways.push((name, Box::new(move || psutil.read())));
+        }
     }
     // It takes its pids from the command line.
     if size <= 1000 {

@@ -54,8 +54,13 @@ pub(crate) struct Psutil {
     answer: BufReader<ChildStdout>,
 }
 
+/// With `full` what psutil lacks is added by plain Python, as whoever uses it has to.
 const SCRIPT: &str = "
 import psutil, sys, time
+full = sys.argv[1] == 'full'
+def text(pid, name):
+    with open(f'/proc/{pid}/{name}') as file:
+        return file.read()
 processes = [psutil.Process(int(pid)) for pid in sys.stdin.readline().split()]
 for line in sys.stdin:
     began = time.thread_time()
@@ -64,13 +69,20 @@ for line in sys.stdin:
             (p.name(), p.ppid(), p.status(), p.create_time(), p.memory_info(), p.num_threads(),
              p.num_fds(), p.cpu_times(), p.num_ctx_switches(), p.io_counters(),
              p.rlimit(psutil.RLIMIT_NOFILE))
+            if full:
+                p.net_connections(kind='tcp')
+        if full:
+            status = dict(line.split(':', 1) for line in text(p.pid, 'status').splitlines())
+            masks = [int(status[key], 16) for key in ('SigPnd', 'ShdPnd', 'SigBlk', 'SigCgt')]
+            scores = [int(text(p.pid, name)) for name in ('oom_score', 'oom_score_adj')]
+            places = [text(p.pid, name) for name in ('wchan', 'cgroup')]
     print((time.thread_time() - began) * 1e6, flush=True)
 ";
 
 impl Psutil {
-    pub(crate) fn start(python: &Path, crowd: &Crowd) -> Self {
+    pub(crate) fn start(python: &Path, crowd: &Crowd, how: &str) -> Self {
         let mut child = Command::new(python)
-            .args(["-c", SCRIPT])
+            .args(["-c", SCRIPT, how])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -185,10 +185,12 @@ impl Sampler {
             let Entry::Occupied(subject) = wanted.entry((row.tgid, Some(start))) else {
                 continue;
             };
-            if subject.get().start.is_some_and(|known| known != row.start) {
+            let subject = subject.remove();
+            if subject.start.is_some_and(|known| known != row.start) {
+                // Its files would be the other's, and show the same tick.
+                tick.ends.push((subject.tgid, ReadEnd::Gone));
                 continue;
             }
-            let subject = subject.remove();
             let at = began.later(row.t.since(began.boot));
             let reading = self.completer.complete(row, start, &mut self.reader);
             let sample = self.finish(at, &subject, reading);

@@ -27,7 +27,7 @@ pub(super) struct Options {
     /// Processes beside the 100 of the last part; 0 leaves it out.
     #[arg(long, default_value_t = 5000)]
     strangers: usize,
-    /// Only these: kernel, walk, files, kept, procfs, psutil, pidstat, strangers.
+    /// Only these: kernel, walk, files, kept, procfs, psutil, psutil-full, pidstat, strangers.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Put the tables into docs/performance.md.
@@ -36,13 +36,14 @@ pub(super) struct Options {
 }
 
 /// What the program measures.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 9] = [
     "kernel",
     "walk",
     "files",
     "kept",
     "procfs",
     "psutil",
+    "psutil-full",
     "pidstat",
     "strangers",
 ];
@@ -66,7 +67,7 @@ pub(super) fn measure(options: &Options) -> Result<String> {
         missing.push("pidstat (package sysstat)".to_owned());
     }
     let mut command = Command::new(&bench.executable);
-    if parts.contains(&"psutil") {
+    if parts.iter().any(|part| part.starts_with("psutil")) {
         match psutil() {
             Ok(python) => {
                 command.arg("--python").arg(python);

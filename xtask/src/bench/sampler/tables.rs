@@ -7,8 +7,11 @@ use crate::bench::record::Named;
 use crate::bench::report;
 
 /// Ways as the program names them, and for people.
-const WAYS: [(&str, &str); 7] = [
-    ("kernel", "**tracer, rows from the kernel side**"),
+const WAYS: [(&str, &str); 8] = [
+    (
+        "kernel",
+        "**tracer**: rows from the kernel side, files for fewer than eight",
+    ),
     ("walk", "of that, the task iterator and reading it"),
     ("files", "tracer, files through a held directory"),
     (
@@ -45,11 +48,8 @@ pub(super) fn text(named: &Named, options: &Options) -> String {
         options.rounds
     );
     let sizes = &options.sizes;
-    let head: Vec<String> = sizes
-        .iter()
-        .map(|size| format!("{size} processes"))
-        .collect();
-    let _ = writeln!(out, "| | {} |", head.join(" | "));
+    let head: Vec<String> = sizes.iter().map(|size| format!("{size}")).collect();
+    let _ = writeln!(out, "| processes | {} |", head.join(" | "));
     let _ = writeln!(out, "|---|{}", "---|".repeat(sizes.len()));
     for (name, label) in WAYS {
         let cells: Vec<String> = sizes
@@ -68,7 +68,7 @@ pub(super) fn text(named: &Named, options: &Options) -> String {
             met(ours <= MOST_US)
         );
         for (other, label, least) in [
-            ("psutil", "psutil `oneshot`", THAN_PSUTIL),
+            ("psutil-full", "psutil, the same fields", THAN_PSUTIL),
             ("procfs", "the procfs crate", THAN_PROCFS),
         ] {
             if let Some(theirs) = median(other, 1000) {
