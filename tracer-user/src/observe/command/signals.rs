@@ -47,7 +47,7 @@ impl Command {
             continued |= received.signo == libc::SIGCONT;
             self.heard(received);
             let context = Context {
-                shares_group: self.terminal.is_none(),
+                shares_group: self.terminal.is_none() && child.gets_from_terminal(received.signo),
                 command_got_it: got_it(follower.as_deref_mut(), received, self.looked.elapsed()),
             };
             match forward(received, context) {
