@@ -3,6 +3,7 @@
 mod alternate;
 mod calm;
 mod documented;
+mod drift;
 mod events;
 mod resumed;
 mod rows;
