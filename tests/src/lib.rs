@@ -8,6 +8,7 @@ pub mod anomalies;
 pub mod bpffs;
 pub mod check;
 pub mod crash;
+pub mod ended;
 pub mod exec;
 pub mod facts;
 pub mod fatal;

@@ -2,6 +2,8 @@
 
 mod anomalies;
 mod attach;
+mod costs;
+mod ending;
 mod escape;
 mod options;
 mod recover;

@@ -17,4 +17,5 @@ pub mod offsets;
 pub mod pin;
 pub mod ring;
 mod ring_map;
+pub mod stats;
 pub mod support;

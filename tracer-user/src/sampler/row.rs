@@ -65,6 +65,7 @@ pub(super) fn assemble(subject: &Subject, reading: &Reading<'_>, derived: Derive
         oom_score_adj: unread.checked("oom_score_adj", &reading.oom_score_adj),
         wchan: unread.checked("wchan", &living.wchan),
         cpu_percent: derived.cpu_percent,
+        cpu_us: Some(stat.cpu().to_us(reading.clk_tck)),
         io_read_bytes: io("io_read_bytes", &mut unread).map(|io| io.read_bytes),
         io_write_bytes: io("io_write_bytes", &mut unread).map(|io| io.write_bytes),
         net_established: unread.checked("net_established", &living.net_established),

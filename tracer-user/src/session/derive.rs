@@ -16,6 +16,11 @@ use crate::{
     units::BootNs,
 };
 
+/// Version of the rules by which everything derived is made from a journal. Raised when the same journal
+/// gives other files than it did before: files of an older version are old then, and not broken.
+/// 1: without a version. 2: costs, critical chain, and what the observer cost.
+pub const RULES: u32 = 2;
+
 /// What becomes of the records, one after the other: the summary, in practice. Pure.
 ///
 /// The recorder applies each record after it is in the file, in order, so a fold never covers what

@@ -57,6 +57,8 @@ pub(super) const PURE: &[&str] = &[
     "tracer-common/src",
     "tracer-user/src/anomaly",
     "tracer-user/src/event",
+    "tracer-user/src/observe/warden/course",
+    "tracer-user/src/observe/warden/stall",
     "tracer-user/src/probe/btf",
     "tracer-user/src/probe/decode",
     "tracer-user/src/procfs/io",

@@ -5,6 +5,7 @@
 
 mod anomalies;
 mod check;
+mod costs;
 mod follow;
 mod list;
 mod remove;

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::{
     anomalies::{self, anomalies},
+    costs::tables,
     follow::follow,
     one, print,
     text::{Columns, seconds, time, word},
@@ -237,6 +238,13 @@ fn in_words(view: &View) -> String {
     if !anomalies.is_empty() {
         text.push('\n');
         text.push_str(&anomalies);
+    }
+    if let Some(summary) = &view.summary {
+        let costs = tables(summary);
+        if !costs.is_empty() {
+            text.push('\n');
+            text.push_str(&costs);
+        }
     }
     if view.overview.total > 0 {
         text.push('\n');

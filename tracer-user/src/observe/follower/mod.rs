@@ -12,7 +12,7 @@ mod search;
 
 use std::{
     collections::{BTreeMap, HashSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub(super) use self::anomalies::PastAnomalies;
@@ -20,7 +20,7 @@ use self::{anomalies::Anomalies, scenes::Scenes};
 use crate::{
     config::ObserveConfig,
     event::{Event, EventKind},
-    observe::{Audience, ObserveError, begin::Session, kernel::Kernel},
+    observe::{Audience, ObserveError, begin::Session, kernel::Kernel, own::expense::Expense},
     probe::attached::Attached,
     procfs::{
         ProcRoot,
@@ -63,7 +63,10 @@ pub(super) struct Follower<'a> {
     /// once.
     sender: Option<(ProcKey, Vec<u8>)>,
     scenes: Scenes,
+    /// Forks, execs and exits so far.
+    happened: u64,
     anomalies: Anomalies,
+    pub(super) expense: Expense,
 }
 
 impl<'a> Follower<'a> {
@@ -108,6 +111,8 @@ impl<'a> Follower<'a> {
             root_signals: Vec::new(),
             sender: None,
             scenes: Scenes::default(),
+            happened: 0,
+            expense: Expense::new(),
         }
     }
 
@@ -137,6 +142,21 @@ impl<'a> Follower<'a> {
         }
         self.note(Note::armed());
         Ok(())
+    }
+
+    /// Whether the kernel side tells of the tree.
+    pub(super) fn is_traced(&self) -> bool {
+        self.kernel.is_some()
+    }
+
+    /// Forks, execs and exits so far.
+    pub(super) fn happened(&self) -> u64 {
+        self.happened
+    }
+
+    /// `/proc`.
+    pub(super) fn proc(&self) -> &ProcRoot {
+        self.sampler.root()
     }
 
     /// Tells people something.
@@ -208,6 +228,7 @@ impl<'a> Follower<'a> {
         let Some(kernel) = &mut self.kernel else {
             return false;
         };
+        self.expense.measure(Instant::now(), kernel);
         let mut events = std::mem::take(&mut self.events);
         // What a tick took from the ring is older than what is in it now.
         events.append(&mut self.backlog);
@@ -245,6 +266,8 @@ impl<'a> Follower<'a> {
             EventKind::Signal(signal) => self.complete(event.t, signal),
             EventKind::Exec(_) | EventKind::Exit(_) | EventKind::Oom(_) => {}
         }
+        let changes = !matches!(event.kind, EventKind::Signal(_) | EventKind::Oom(_));
+        self.happened += u64::from(changes);
         // The search for the workload needs the true arguments; nothing behind it does.
         let pinned = self
             .resolver

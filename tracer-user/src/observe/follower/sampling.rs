@@ -1,6 +1,8 @@
 //! What is read rather than told: rows of `/proc` at each tick, the counters of the kernel side, and the
 //! last look at a workload that has ended.
 
+use std::time::Instant;
+
 use super::Follower;
 use crate::{
     observe::kernel::Kernel,
@@ -29,6 +31,7 @@ impl Follower<'_> {
 
     /// Reads every living process once.
     pub(super) fn tick(&mut self, missed: u64) {
+        let begun = Instant::now();
         let target = self.target.map(|target| target.key);
         let zombies = self.zombies(self.clock_now());
         let subjects: Vec<Subject> = self
@@ -76,6 +79,7 @@ impl Follower<'_> {
         for notice in self.session.recorder.notices() {
             self.audience.notice(&notice.to_string());
         }
+        self.expense.ticks.took(begun.elapsed(), missed);
     }
 
     fn subject(&self, process: Process, role: Role) -> Subject {

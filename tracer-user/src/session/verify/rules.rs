@@ -58,6 +58,8 @@ pub struct Rules {
     findings: Vec<Finding>,
     counts: Counts,
     first: Option<SessionInfo>,
+    /// The latest rules that an observer of it derived files by.
+    derived_by: u32,
     epoch: u32,
     /// Records of the epoch at hand.
     in_epoch: u64,
@@ -79,6 +81,8 @@ pub struct Rules {
 pub struct Passed {
     /// What is wrong or worth a note.
     pub findings: Vec<Finding>,
+    /// The latest rules that an observer of it derived files by.
+    pub derived_by: u32,
     /// The first `session` record.
     pub session: Option<SessionInfo>,
     /// There is a terminal record.
@@ -100,6 +104,7 @@ impl Rules {
             findings: Vec::new(),
             counts: Counts::default(),
             first: None,
+            derived_by: 1,
             epoch: 0,
             in_epoch: 0,
             ended: None,
@@ -166,6 +171,7 @@ impl Rules {
         if !is_first {
             self.broken(epoch, "there is a second session record");
         }
+        self.derived_by = self.derived_by.max(info.observer.rules);
         if info.session_id != self.id {
             self.broken(epoch, format!("it is of session {}", info.session_id));
         }
@@ -292,6 +298,7 @@ impl Rules {
         Passed {
             findings: self.findings,
             session: self.first,
+            derived_by: self.derived_by,
             ended: self.ended.is_some(),
             processes: (self.born.len() as u64, self.gone.len() as u64, alive),
             records: self.counts.records,
