@@ -199,26 +199,14 @@ fn a_command_that_fails_ten_times_is_a_retry_loop_and_nine_times_is_none() -> Re
 #[test]
 fn who_is_left_behind_is_told_by_name() -> Result<()> {
     let room = Room::new()?;
-    let fifo = room.path("fifo");
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &fifo,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::RWXU,
-        0,
-    )?;
+    let fifo = fifo(&room)?;
     let text = format!("cat {} >/dev/null & exit 0", fifo.display());
     room.run()?
         .args(["-q"])
         .command(["sh", "-c", &text])
         .finish(PATIENCE)?
         .expect_code(0)?;
-    // Whoever is left reads the end of it, and ends.
-    let writer = wait_for("the one left behind to read", PATIENCE, || {
-        let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
-        Ok(rustix::fs::open(&fifo, flags, rustix::fs::Mode::empty()).ok())
-    })?;
-    drop(writer);
+    release(&fifo)?;
     let session = room.session()?;
     let anomalies = anomalies(&session)?;
     let left = one(&anomalies, "orphan_left")?;
@@ -375,4 +363,53 @@ fn what_was_open_when_the_observer_died_for_good_has_no_end() -> Result<()> {
     let hoard = one(&anomalies, "fd_high")?;
     ensure!(hoard["ended"].is_null(), "{hoard}");
     verified(&watched.room)
+}
+
+#[test]
+fn who_holds_the_terminal_of_a_command_that_has_ended_is_told() -> Result<()> {
+    let room = Room::new()?;
+    let fifo = fifo(&room)?;
+    let text = format!("trap '' HUP; cat {} & exit 0", fifo.display());
+    room.run()?
+        .args(["-q", "--pty"])
+        .command(["sh", "-c", &text])
+        .finish(PATIENCE)?
+        .expect_code(0)?;
+    release(&fifo)?;
+    let session = room.session()?;
+    let anomalies = anomalies(&session)?;
+    let holder = one(&anomalies, "pty_holder")?;
+    let process = &holder["detail"]["processes"][0];
+    let forked = session
+        .of_kind("fork")
+        .last()
+        .context("a fork")?
+        .int("pid")?;
+    ensure!(process["pid"] == forked, "{holder}");
+    let holds = process["holds"].as_str().unwrap_or_default();
+    ensure!(holds.contains("terminal"), "{holder}");
+    ensure!(
+        holder["ended"] == "session" && holder["pid"] == session.root()?,
+        "{holder}"
+    );
+    one(&anomalies, "orphan_left")?;
+    verified(&room)
+}
+
+/// A FIFO that a process waits for.
+fn fifo(room: &Room) -> Result<std::path::PathBuf> {
+    let fifo = room.path("fifo");
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, kind, mode, 0)?;
+    Ok(fifo)
+}
+
+/// Lets whoever waits for a FIFO read its end.
+fn release(fifo: &std::path::Path) -> Result<()> {
+    let writer = wait_for("the one left behind to read", PATIENCE, || {
+        let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
+        Ok(rustix::fs::open(fifo, flags, rustix::fs::Mode::empty()).ok())
+    })?;
+    drop(writer);
+    Ok(())
 }

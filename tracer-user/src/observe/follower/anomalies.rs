@@ -185,7 +185,6 @@ impl Follower<'_> {
     }
 
     /// Processes that hold the terminal of a command that has ended.
-    #[expect(dead_code, reason = "called as soon as somebody looks for them")]
     pub(in crate::observe) fn terminal_held(&mut self, processes: Vec<Relative>) {
         let now = self.clock_now();
         self.anomalies.detector.held(now, processes);
