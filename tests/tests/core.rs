@@ -310,3 +310,19 @@ fn all_of_a_cgroup_that_goes_together_is_told_so() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn rows_of_many_processes_come_from_the_kernel_side_and_say_what_proc_says() -> Result<()> {
+    let crowd = tracer_tests::rows::Crowd::observed(24, 3)?;
+    let tick = crowd.tick_at_rest()?;
+    ensure!(
+        tick.from_kernel >= 24,
+        "{} of {} rows are from the kernel side; stderr:\n{}",
+        tick.from_kernel,
+        tick.rows.len(),
+        crowd.tracer.stderr()
+    );
+    crowd.expect_true(&tick)?;
+    crowd.end()?;
+    Ok(())
+}

@@ -93,6 +93,8 @@ pub struct ObserveConfig {
     pub expect: Option<Vec<u8>>,
     /// Time between snapshots.
     pub interval: Duration,
+    /// What is dear to read from `/proc` is read at every so many snapshots; at least 1.
+    pub slow_every: u32,
     /// The user's labels.
     pub labels: BTreeMap<String, String>,
     /// Where sessions go, where the user said so.

@@ -40,6 +40,11 @@ pub(super) struct Options {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     interval: Duration,
 
+    /// Read what is dear (sockets, threads, places of waiting, cgroups) at every N-th snapshot only, as far
+    /// as it has to be read from /proc
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    slow_every: u32,
+
     /// Store key=value with the session; may be given again
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
@@ -139,6 +144,7 @@ impl Options {
         Ok(ObserveConfig {
             expect,
             interval: self.interval,
+            slow_every: self.slow_every,
             labels,
             state_dir: self.state_dir,
             bpffs: self.bpffs,

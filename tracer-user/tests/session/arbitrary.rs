@@ -317,6 +317,7 @@ pub(crate) fn body() -> impl Strategy<Value = Body> {
                 cpu_percent: f64::from(tenths) / 10.0,
                 fds: 3,
                 missed_ticks: 0,
+                ..TreeTotals::default()
             }))
         }),
         anomaly().prop_map(|anomaly| Body::Anomaly(Box::new(anomaly))),

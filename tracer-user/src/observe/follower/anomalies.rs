@@ -150,6 +150,7 @@ impl Follower<'_> {
         old.map(|(&(tgid, start), _)| Subject {
             tgid,
             starttime_ticks: Some(start),
+            start: None,
             role: Role::Descendant,
         })
         .collect()

@@ -53,6 +53,7 @@ pub(super) struct Follower<'a> {
     target: Option<Process>,
     target_ended: bool,
     wrappers: HashSet<ProcKey>,
+    /// Ended, and perhaps not waited for yet.
     unresolved: bool,
     events: Vec<Event>,
     /// Taken from the ring during a tick, and not yet looked at.
@@ -79,6 +80,7 @@ impl<'a> Follower<'a> {
         let anomalies = Anomalies::new(&proc, &config.thresholds);
         let mut follower = Self::expecting(session, proc, config.expect.clone(), audience);
         follower.anomalies = anomalies;
+        follower.sampler.slow_every(config.slow_every);
         follower
     }
 
@@ -279,7 +281,7 @@ impl<'a> Follower<'a> {
         self.watch_event(event.t, &event.kind);
         self.tree.apply(event.t, &event.kind);
         let ended = match &event.kind {
-            EventKind::Exit(exit) => Some(exit.process.key),
+            EventKind::Exit(exit) => Some(exit.process),
             _ => None,
         };
         let note = match &event.kind {
