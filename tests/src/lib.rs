@@ -7,6 +7,7 @@
 pub mod bpffs;
 pub mod check;
 pub mod crash;
+pub mod ended;
 pub mod exec;
 pub mod facts;
 pub mod fatal;

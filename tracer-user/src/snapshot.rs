@@ -67,6 +67,9 @@ pub struct SnapshotRow {
     pub wchan: Option<String>,
     /// Percent of one CPU since the row before, one decimal; null on the first row.
     pub cpu_percent: Option<f64>,
+    /// CPU time since its start, user and system, all threads, ended ones included, µs.
+    #[serde(default)]
+    pub cpu_us: Option<u64>,
     /// Bytes read from the block layer.
     pub io_read_bytes: Option<u64>,
     /// Bytes written to the block layer.

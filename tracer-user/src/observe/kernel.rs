@@ -9,16 +9,17 @@ use super::{
 use crate::{
     event::Event,
     probe::{
-        attached::{Adoption, Attached},
+        attached::{Adoption, Attached, Counters},
         control::SharedControl,
         decode::{DecodeUnits, decode},
         loader::{Loader, Settings},
         offsets::Degraded,
         ring::{KernelRing, RingReader},
+        stats::{ByProgram, Counting},
         support::ProbeError,
     },
     snapshot::kernel::KernelRow,
-    units::Tgid,
+    units::{BootNs, Process, Tgid},
 };
 
 /// A running kernel side.
@@ -198,6 +199,31 @@ impl Kernel {
     /// The pins stay when this goes: the session has no end.
     pub(super) fn leave_pins(&mut self) {
         self.attached.leave_pins();
+    }
+
+    /// Who is tracked now; `None` when the map cannot be read.
+    pub(super) fn tracked(&self) -> Option<Vec<Process>> {
+        self.attached.tracked().ok()
+    }
+
+    /// When the process that is tracked under this number, of the initial namespace, started.
+    pub(super) fn start_of(&self, init: u32) -> Option<BootNs> {
+        self.attached.start_of(init)
+    }
+
+    /// What was sent and lost so far, where that can be read.
+    pub(super) fn counters(&self) -> Option<Counters> {
+        self.attached.losses().ok()
+    }
+
+    /// Makes the kernel count the runs of the programs; why it does not.
+    pub(super) fn count_runs(&self) -> Result<Counting, String> {
+        self.attached.count_runs()
+    }
+
+    /// What each program took meanwhile.
+    pub(super) fn runs_since(&self, counting: Counting) -> Result<ByProgram, String> {
+        self.attached.runs_since(counting)
     }
 
     /// What was lost since the last call, by reason.

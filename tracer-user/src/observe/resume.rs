@@ -209,6 +209,7 @@ fn observe_config(config: &ResumeConfig, past: &Past) -> ObserveConfig {
         ring_bytes: config.ring_bytes,
         attach_files: Vec::new(),
         keep: config.keep,
+        thresholds: past.anomalies.thresholds(),
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
     control::SharedControl, loader::StartTimes, maps::Maps, missed::recursion_misses,
     offsets::Degraded, pin::Pins, ring_map::RingMap, snapshot::Snapshots, support::ProbeError,
 };
-use crate::units::Process;
+use crate::units::{BootNs, Process};
 
 pub use super::adopt::Adoption;
 
@@ -190,6 +190,13 @@ impl Attached {
     /// When the map cannot be read.
     pub fn tracked(&self) -> Result<Vec<Process>, ProbeError> {
         self.maps.tracked()
+    }
+
+    /// When the process started that is tracked under this tgid of the initial namespace; `None` when
+    /// none is, or that cannot be read.
+    #[must_use]
+    pub fn start_of(&self, init: u32) -> Option<BootNs> {
+        self.maps.start_of(init)
     }
 
     /// Takes the ring buffer out, once; `None` the second time.

@@ -18,4 +18,5 @@ pub mod pin;
 pub mod ring;
 mod ring_map;
 mod snapshot;
+pub mod stats;
 pub mod support;

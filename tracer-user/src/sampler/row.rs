@@ -79,6 +79,7 @@ pub(super) fn assemble(subject: &Subject, reading: &Reading<'_>, derived: Derive
         oom_score_adj: unread.checked("oom_score_adj", &reading.oom_score_adj),
         wchan: unread.checked("wchan", &living.wchan),
         cpu_percent: derived.cpu_percent,
+        cpu_us: Some(reading.cpu_ns / 1000),
         io_read_bytes: io[0].map(|io| io.0),
         io_write_bytes: io[1].map(|io| io.1),
         net_established: unread.checked("net_established", &living.net_established),

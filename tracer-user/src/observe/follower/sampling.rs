@@ -1,7 +1,7 @@
 //! What is read rather than told: rows of `/proc` at each tick, the counters of the kernel side, and the
 //! last look at a workload that has ended.
 
-use std::collections::HashSet;
+use std::time::Instant;
 
 use super::Follower;
 use crate::{
@@ -16,9 +16,6 @@ use crate::{
 
 /// Events kept in memory during one tick: some 30 MB, and four rings full.
 const BACKLOG_MAX: usize = 65_536;
-
-/// Processes that have ended and may still be there, as zombies: so many are looked after.
-const UNREAPED_MAX: usize = 4096;
 
 /// The kernel side as the sampler sees it. Thousands of processes can take as long to read as a storm
 /// needs to fill the ring: it is emptied meanwhile, as far as memory may be spent on that.
@@ -53,9 +50,9 @@ impl Follower<'_> {
 
     /// Reads every living process once.
     pub(super) fn tick(&mut self, missed: u64) {
+        let begun = Instant::now();
         let subjects = self.subjects();
         let tick = self.read_rows(subjects);
-        self.forget_reaped(&tick);
         let mut totals = tick.totals;
         totals.missed_ticks = missed;
         // Before its rows, whose times are later.
@@ -64,31 +61,25 @@ impl Follower<'_> {
             body: Body::Tick(Box::new(totals)),
         });
         for sample in tick.rows {
-            self.records.push(Record {
-                t: sample.t,
-                body: Body::Snapshot {
-                    row: Box::new(sample.row),
-                    event: SnapshotEvent::Snapshot,
-                },
-            });
+            self.record_row(sample);
         }
+        self.watch_tick();
         self.count_losses();
         self.hand_over();
         for notice in self.session.recorder.notices() {
             self.audience.notice(&notice.to_string());
         }
+        self.expense.ticks.took(begun.elapsed(), missed);
     }
 
     /// Whoever lives, and of those that have ended who has not been waited for yet.
     fn subjects(&mut self) -> Vec<Subject> {
-        let unreaped = std::mem::take(&mut self.unreaped);
+        let zombies = self.zombies(self.clock_now());
         let living = self.tree.iter().map(|node| node.process);
-        let subjects = living
-            .chain(unreaped.iter().copied())
+        living
             .map(|process| self.subject(process, self.role(process.key)))
-            .collect();
-        self.unreaped = unreaped;
-        subjects
+            .chain(zombies)
+            .collect()
     }
 
     fn read_rows(&mut self, subjects: Vec<Subject>) -> Tick {
@@ -103,20 +94,6 @@ impl Follower<'_> {
             self.audience.notice(&text);
         }
         tick
-    }
-
-    /// Forgets those that have been waited for.
-    fn forget_reaped(&mut self, tick: &Tick) {
-        if self.unreaped.is_empty() {
-            return;
-        }
-        let rows = tick.rows.iter().map(|sample| &sample.row);
-        let there: HashSet<_> = rows.map(|row| (row.pid, row.starttime_ticks)).collect();
-        let (session, unreaped) = (&self.session, &mut self.unreaped);
-        unreaped.retain(|process| {
-            there.contains(&(process.tgid.0, session.ticks(process.key.start).0))
-        });
-        self.unreaped.shrink_to(UNREAPED_MAX / 8);
     }
 
     fn role(&self, key: ProcKey) -> Role {
@@ -140,13 +117,6 @@ impl Follower<'_> {
 
     pub(super) fn ended(&mut self, process: Process) {
         let key = process.key;
-        if process.tgid.0 != 0 {
-            // The oldest has most likely been waited for.
-            if self.unreaped.len() >= UNREAPED_MAX {
-                self.unreaped.pop_front();
-            }
-            self.unreaped.push_back(process);
-        }
         if self.root.is_some_and(|root| root.key == key) {
             self.root_ended = true;
         }
