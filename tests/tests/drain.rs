@@ -12,11 +12,15 @@ fn with_pty(room: &Room) -> Result<Launch> {
     Ok(room.run()?.args(["--require-trace", "--pty"]))
 }
 
-/// Runs a text whose `sleep` outlives it and holds the terminal; gives what the real one showed.
-fn held(text: &str) -> Result<()> {
+/// Starts a `sleep` that outlives its shell and holds the terminal.
+fn held(sleep: &str) -> Result<()> {
+    let text = format!(
+        "trap '' HUP; {sleep} & while [ \"$(cat /proc/$!/comm)\" != sleep ]; do sleep 0.01; done; \
+         echo last words"
+    );
     let room = Room::new()?;
     let mut pty = Pty::new(24, 200)?;
-    let tracer = pty.spawn(with_pty(&room)?.command(["bash", "-c", text]))?;
+    let tracer = pty.spawn(with_pty(&room)?.command(["bash", "-c", &text]))?;
     let shown = pty.watch_to_end(&tracer, PATIENCE)?;
     tracer.finish(PATIENCE)?.expect_code(0)?;
     let session = room.session()?;
@@ -41,12 +45,12 @@ fn held(text: &str) -> Result<()> {
 
 #[test]
 fn whoever_keeps_the_terminal_open_is_named_and_not_waited_for() -> Result<()> {
-    held("trap '' HUP; sleep 307 & echo last words")
+    held("sleep 307")
 }
 
 #[test]
 fn a_terminal_opened_by_its_other_name_is_held_just_the_same() -> Result<()> {
-    held("trap '' HUP; sleep 308 </dev/null 3</dev/tty >/dev/null 2>&1 & echo last words")
+    held("sleep 308 </dev/null 3</dev/tty >/dev/null 2>&1")
 }
 
 #[test]

@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn what_has_nothing_to_act_on_is_refused_with_what_is_missing() {
-        let second = Some(Duration::from_secs(1));
+        let length = Duration::from_secs(1);
+        let second = Some(length);
         let alone = [
             Ending {
                 kill_after: second,
@@ -162,7 +163,7 @@ mod tests {
             end_leftovers: true,
             ..Ending::default()
         };
-        assert_eq!(with.into_config().unwrap().kill_after, second.unwrap());
+        assert_eq!(with.into_config().unwrap().kill_after, length);
         let none = Ending::default().into_config().unwrap();
         assert_eq!(none, EndingConfig::default());
     }

@@ -30,14 +30,15 @@ pub(super) struct Args {
     exit_from: Whose,
 
     #[command(flatten)]
-    ending: Ending,
-
-    #[command(flatten)]
     options: Options,
 
     /// The command and its arguments, after --
     #[arg(required = true, last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+
+    // Last: its heading is that of whatever comes behind it.
+    #[command(flatten)]
+    ending: Ending,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

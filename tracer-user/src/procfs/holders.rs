@@ -155,12 +155,9 @@ mod tests {
             kind: FileType::CharacterDevice,
         };
         assert!(terminal(7).is(&terminal(7), 0));
-        assert!(!terminal(7).is(&terminal(8), (136 << 8) | 7));
-        assert!(terminal(7).is(&by_name, (136 << 8) | 7));
-        assert!(
-            !terminal(7).is(&by_name, (136 << 8) | 8),
-            "another's terminal"
-        );
+        assert!(!terminal(7).is(&terminal(8), 0x8807));
+        assert!(terminal(7).is(&by_name, 0x8807));
+        assert!(!terminal(7).is(&by_name, 0x8808), "another's terminal");
         assert!(terminal(7).is(&by_name, 0), "not told any more");
         let (pipe, _write) = std::io::pipe().unwrap();
         assert!(
@@ -168,7 +165,7 @@ mod tests {
             "no terminal at all"
         );
         // Terminal 300: 8 bits of the minor number here, the rest above.
-        assert!(terminal(300).is(&by_name, (136 << 8) | 44 | (1 << 20)));
+        assert!(terminal(300).is(&by_name, 0x10_882c));
     }
 
     #[test]
@@ -176,9 +173,9 @@ mod tests {
         let proc = ProcRoot::open("/proc").unwrap();
         let own = proc.process(Tgid(std::process::id())).unwrap();
         let (read, write) = std::io::pipe().unwrap();
-        let (_other, gone) = std::io::pipe().unwrap();
+        let (other, gone) = std::io::pipe().unwrap();
         let sought = [FileId::of(&gone).unwrap(), FileId::of(&write).unwrap()];
-        drop((gone, _other));
+        drop((gone, other));
         assert!(sought[1].has_other_end());
         assert_eq!(own.holds(&sought).unwrap(), [1]);
         drop(write);

@@ -50,6 +50,21 @@ impl Child {
         send(self.pidfd.as_fd(), signal)
     }
 
+    /// Whether a signal that our terminal sent to us has been sent to the child as well.
+    ///
+    /// A key goes to the foreground group, which a child such as `timeout(1)` may have left for one of
+    /// its own. A terminal that goes away tells only the leader of its session, and continues it
+    /// (`tty_signal_session_leader` in `tty_jobctrl.c`).
+    pub(super) fn gets_from_terminal(&self, signal: i32) -> bool {
+        // Not rustix: it panics where the group is of another pid namespace, which reads 0.
+        let own = nix::unistd::getpid();
+        if matches!(signal, libc::SIGHUP | libc::SIGCONT) && nix::unistd::getsid(None) == Ok(own) {
+            return false;
+        }
+        let child = nix::unistd::Pid::from_raw(self.pid.as_raw_nonzero().get());
+        nix::unistd::getpgid(Some(child)) == Ok(nix::unistd::getpgrp())
+    }
+
     pub(super) fn poll(&mut self) -> io::Result<Option<ChildChange>> {
         if self.ended.is_some() {
             return Ok(None);

@@ -14,7 +14,8 @@ use crate::{
     config::{ExitFrom, RunConfig},
     session::summary::Summary,
     target::{
-        LaunchError, LaunchSpec, RunningChild, SuspendedChild, User, orphans, signals::SignalFd,
+        LaunchError, LaunchSpec, RunningChild, SuspendedChild, User, orphans,
+        signals::{Received, SignalFd},
     },
     units::Tgid,
     verdict::WaitStatus,
@@ -29,6 +30,8 @@ pub(super) struct Command {
     terminal: Option<Terminal>,
     /// Ends it when its time is over, and what it leaves.
     warden: Warden,
+    /// Read, and not dealt with yet: whoever goes on after a panic deals with it.
+    at_hand: Option<Received>,
     /// When all signals until then had been read.
     looked: Instant,
     /// Somebody has asked to stop.
@@ -67,6 +70,7 @@ impl Command {
             signals,
             terminal,
             warden: Warden::new(&config.ending),
+            at_hand: None,
             looked: Instant::now(),
             asked: false,
             status: None,

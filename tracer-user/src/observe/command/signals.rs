@@ -27,6 +27,14 @@ impl Command {
         }
     }
 
+    /// The one that a panic has kept from being dealt with, or the next.
+    fn next_signal(&mut self) -> io::Result<Option<Received>> {
+        match self.at_hand.take() {
+            Some(received) => Ok(Some(received)),
+            None => self.signals.next(),
+        }
+    }
+
     /// Deals with every signal that has come. The command's wait status once it has ended.
     pub(super) fn attend(
         &mut self,
@@ -34,11 +42,12 @@ impl Command {
         mut follower: Option<&mut Follower<'_>>,
     ) -> io::Result<Option<i32>> {
         let (mut continued, mut orphans) = (false, false);
-        while let Some(received) = self.signals.next()? {
+        while let Some(received) = self.next_signal()? {
+            self.at_hand = Some(received);
             continued |= received.signo == libc::SIGCONT;
             self.heard(received);
             let context = Context {
-                shares_group: self.terminal.is_none(),
+                shares_group: self.terminal.is_none() && child.gets_from_terminal(received.signo),
                 command_got_it: got_it(follower.as_deref_mut(), received, self.looked.elapsed()),
             };
             match forward(received, context) {
@@ -57,6 +66,7 @@ impl Command {
                 Decision::Child => orphans = true,
                 Decision::AlreadyDelivered => {}
             }
+            self.at_hand = None;
         }
         self.looked = Instant::now();
         if orphans {

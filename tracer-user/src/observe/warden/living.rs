@@ -34,7 +34,7 @@ pub(in crate::observe) struct Place<'a, 'b> {
 
 impl Place<'_, '_> {
     fn proc(&self) -> Option<&ProcRoot> {
-        let of_follower = self.follower.map(|follower| follower.proc());
+        let of_follower = self.follower.map(Follower::proc);
         of_follower.or(self.proc)
     }
 

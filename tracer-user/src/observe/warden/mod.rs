@@ -125,7 +125,6 @@ impl Warden {
 
     /// The command has ended. Begins to end what it left, if that is wanted and there is any.
     pub(super) fn command_ended(&mut self, follower: Option<&mut Follower<'_>>) {
-        let follower = follower;
         if self.course.is_some() || !self.config.end_leftovers {
             return;
         }

@@ -6,15 +6,16 @@ use crate::{
     units::{BootNs, Ticks},
     verdict::{
         Killer, Starter,
-        evidence::{Behind, How, SignalSeen},
+        evidence::{How, SignalSeen},
         relation,
     },
 };
 
 /// How long after a signal of its own a sender is thought to act because of it, ns.
 const BECAUSE_NS: u64 = 120_000_000_000;
-/// How long the kernel may take from choosing a victim to killing those who share its memory, ns.
-const SHARERS_NS: u64 = 1_000_000_000;
+/// How long the kernel may take from choosing a victim to killing those who share its memory or its
+/// cgroup, ns.
+pub(super) const SHARERS_NS: u64 = 1_000_000_000;
 
 const SIGKILL: i32 = 9;
 
@@ -66,6 +67,7 @@ impl Casebook {
             while_stopped: false,
             oom: None,
             contested: false,
+            repeats: None,
         };
         if seen.how() == How::Sent && !seen.is_own() {
             self.look_behind(&mut seen);
@@ -90,10 +92,9 @@ impl Casebook {
     fn look_behind(&mut self, seen: &mut SignalSeen) {
         if Some(seen.sender.tgid) == self.observer && !self.lineage.knows(seen.sender.key) {
             // What it sends to end its target comes between a note and the signal that it passes on.
-            let forwarded = self
-                .forwarded
-                .take_if(|passed| passed.signal == seen.signal);
-            if let Some(forwarded) = forwarded {
+            let noted = &mut self.forwarded;
+            let place = noted.iter().position(|passed| passed.signal == seen.signal);
+            if let Some(forwarded) = place.and_then(|place| noted.remove(place)) {
                 seen.passed_on = Some((forwarded.seq, forwarded.code));
                 seen.killer = forwarded.sender;
             } else {
@@ -115,12 +116,11 @@ impl Casebook {
             .filter(|&(alarm, _)| last.is_none_or(|last| last.seq <= alarm));
         if let Some((alarm, _)) = by_alarm {
             seen.alarm = Some(alarm);
-        } else if let Some(last) = last.filter(|last| last.how() == How::Sent) {
-            seen.behind = Some(Box::new(Behind {
-                seq: last.seq,
-                t: last.t,
-                signal: last.signal,
-                killer: last.killer.clone(),
+        } else if let Some(last) = last.filter(|last| last.can_be_passed_on()) {
+            seen.behind = Some(Box::new(SignalSeen {
+                behind: None,
+                repeats: None,
+                ..last.clone()
             }));
         }
     }

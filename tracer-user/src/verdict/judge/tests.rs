@@ -211,5 +211,6 @@ mod any;
 mod blame;
 mod codes;
 mod ended;
+mod handled;
 mod kernel;
 mod rules;
