@@ -3,6 +3,7 @@
 //! Made by `cli` from arguments before any work starts; nothing here reads the system.
 
 pub mod notify;
+pub mod watch;
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 

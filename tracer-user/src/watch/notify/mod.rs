@@ -183,13 +183,13 @@ impl Notifiers {
                 }
             }
         }
-        for running in std::mem::take(&mut self.running) {
+        for mut running in std::mem::take(&mut self.running) {
             match plans.iter().find(|plan| same(&running.plan, plan)) {
                 Some(plan) if *plan == running.plan => self.running.push(running),
                 Some(plan) => {
                     running.inbox.replan(plan.clone());
-                    let plan = plan.clone();
-                    self.running.push(Running { plan, ..running });
+                    running.plan = plan.clone();
+                    self.running.push(running);
                 }
                 None => {
                     running.inbox.stop(Instant::now());

@@ -105,7 +105,7 @@ mod tests {
         let room = tempfile::tempdir().expect("a directory");
         let dir = room.path().join("a/b");
         let (store, before) = Store::open(&dir).expect("open");
-        assert_eq!(before, []);
+        assert_eq!(before, [0; 0]);
         for number in [0x10, 0x2, 0xf00] {
             store
                 .put(number, format!("{number}").as_bytes())
