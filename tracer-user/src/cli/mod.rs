@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, arguments checked into a configuration before any work.
 
 mod attach;
+mod config;
 mod escape;
 mod options;
 mod recover;
@@ -40,6 +41,8 @@ enum Command {
     Sessions(sessions::Args),
     /// End the records of sessions whose tracer was killed.
     Recover(recover::Args),
+    /// Check the configuration file of the watch.
+    Config(config::Args),
 }
 
 /// Runs the program with these arguments and returns its exit code. The one place that prints errors.
@@ -68,6 +71,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Attach(args) => attach::main(args),
         Command::Sessions(args) => sessions::main(args),
         Command::Recover(args) => recover::main(args),
+        Command::Config(args) => config::main(args),
     };
     match done {
         Ok(code) => code,

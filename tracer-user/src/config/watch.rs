@@ -194,11 +194,9 @@ fn from_flags(flags: &Flags, settings: &mut WatchSettings) {
 /// Where it is, without the lines around: one of them may be meant to be secret.
 fn syntax(text: &str, error: &toml::de::Error) -> FileError {
     let at = error.span().map_or(0, |span| span.start.min(text.len()));
-    let line = text.as_bytes()[..at]
-        .iter()
-        .filter(|&&byte| byte == b'\n')
-        .count()
-        + 1;
+    let line = text
+        .get(..at)
+        .map_or(1, |before| before.split('\n').count());
     FileError::Syntax(format!("line {line}: {}", error.message()))
 }
 

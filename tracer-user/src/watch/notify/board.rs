@@ -47,22 +47,20 @@ impl Board {
         let mut entries = BTreeMap::new();
         let mut unreadable = 0;
         for number in numbers {
-            let read = store.get(number);
-            match read.map(|bytes| serde_json::from_slice::<Alert>(&bytes)) {
-                Ok(Ok(alert)) => {
-                    let key = alert.key.clone();
-                    let entry = Entry {
-                        number,
-                        news: 0,
-                        untold: true,
-                        alert,
-                    };
-                    entries.insert(key, entry);
-                }
-                Ok(Err(_)) | Err(_) => {
-                    unreadable += 1;
-                    store.remove(number)?;
-                }
+            let read = store.get(number).map_err(drop);
+            let read = read.and_then(|bytes| serde_json::from_slice::<Alert>(&bytes).map_err(drop));
+            if let Ok(alert) = read {
+                let key = alert.key.clone();
+                let entry = Entry {
+                    number,
+                    news: 0,
+                    untold: true,
+                    alert,
+                };
+                entries.insert(key, entry);
+            } else {
+                unreadable += 1;
+                store.remove(number)?;
             }
         }
         let board = Self {

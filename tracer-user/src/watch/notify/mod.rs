@@ -175,9 +175,9 @@ impl Notifiers {
             match Running::start(plan.clone(), &self.queues, &self.say) {
                 Ok(running) => fresh.push(running),
                 Err(error) => {
-                    fresh
-                        .iter()
-                        .for_each(|running| running.inbox.stop(Instant::now()));
+                    for running in &fresh {
+                        running.inbox.stop(Instant::now());
+                    }
                     self.ending.append(&mut fresh);
                     return Err(error);
                 }

@@ -78,10 +78,16 @@ fn work(jobs: &Receiver<Job>, mut inboxes: Vec<Arc<dyn Filing>>, waiting: &Atomi
     for job in jobs {
         match job {
             Job::Alert(alert) => {
-                inboxes.iter().for_each(|inbox| inbox.file(&alert));
+                for inbox in &inboxes {
+                    inbox.file(&alert);
+                }
                 waiting.fetch_sub(1, Ordering::Relaxed);
             }
-            Job::Only(keys) => inboxes.iter().for_each(|inbox| inbox.only(&keys)),
+            Job::Only(keys) => {
+                for inbox in &inboxes {
+                    inbox.only(&keys);
+                }
+            }
             Job::For(others) => inboxes = others,
         }
     }

@@ -49,7 +49,7 @@ impl Store {
     /// Writes a file, over what had its number; on disk when this returns.
     pub(super) fn put(&self, number: u64, bytes: &[u8]) -> io::Result<()> {
         let unfinished = self.path(number, "tmp");
-        let written = self.write(&unfinished, bytes).and_then(|()| {
+        let written = write(&unfinished, bytes).and_then(|()| {
             fs::rename(&unfinished, self.path(number, "json"))?;
             File::open(&self.dir)?.sync_all()
         });
@@ -58,14 +58,6 @@ impl Store {
             let _gone = fs::remove_file(&unfinished);
         }
         written
-    }
-
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.custom_flags(libc::O_NOFOLLOW).open(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
     }
 
     /// Reads a file.
@@ -87,6 +79,14 @@ impl Store {
             done => done,
         }
     }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.custom_flags(libc::O_NOFOLLOW).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 fn number(stem: &str) -> Option<u64> {

@@ -1,6 +1,6 @@
 //! HTTP POST of every alert, as JSON or as a message for Slack or Telegram.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use serde_json::json;
 
@@ -78,7 +78,7 @@ fn message(alert: &Alert) -> String {
     };
     let mut text = format!("[{news}] {}: {}", alert.kind.as_str(), alert.text);
     for (name, detail) in &alert.details {
-        text.push_str(&format!("\n{name}: {detail}"));
+        let _ = write!(text, "\n{name}: {detail}");
     }
     // Who named the process must not draw the message.
     let text = text
