@@ -100,7 +100,7 @@ fn flags_outweigh_the_environment_and_that_the_file() {
 }
 
 #[test]
-fn c9_a_malformed_value_is_the_default_with_one_warning_that_names_all_three() {
+fn a_malformed_value_is_the_default_with_one_warning_that_names_all_three() {
     for (name, value, default) in [
         ("TRACER_WATCH_AGE_MIN", "soon", "60"),
         ("TRACER_WATCH_AGE_MIN", "-1", "60"),
