@@ -4,6 +4,7 @@
 //! A test that cannot get what it needs (root, BTF, a program) fails and names it; nothing here
 //! skips. Nothing sleeps to synchronise: [`wait::wait_for`] polls a condition up to a deadline.
 
+pub mod alerts;
 pub mod anomalies;
 pub mod bpffs;
 pub mod check;
@@ -13,6 +14,7 @@ pub mod exec;
 pub mod facts;
 pub mod fatal;
 pub mod hold;
+pub mod http;
 pub mod journal;
 pub mod launch;
 pub mod need;
@@ -20,6 +22,7 @@ pub mod outline;
 pub mod place;
 pub mod proc;
 pub mod pty;
+pub mod receiver;
 pub mod room;
 pub mod rows;
 pub mod session;

@@ -25,10 +25,10 @@ fn watch(room: &Room, name: &str) -> Result<Launch> {
         .arg(room.path("no-bpffs"));
     Ok(launch.args([
         "--enable",
-        "--age",
-        "1s",
-        "--interval",
-        "50ms",
+        "--age-min",
+        "0",
+        "--interval-s",
+        "1",
         "--pattern",
         &mark(name),
     ]))
@@ -134,7 +134,7 @@ fn one_alert_none_from_the_next_watcher_and_one_recovery() -> Result<()> {
 fn a_cooldown_that_is_over_is_told_again() -> Result<()> {
     let room = Room::without_kernel()?;
     let sleeper = Sleeper::called("again")?;
-    let running = watch(&room, "again")?.args(["--cooldown", "1s"]).spawn()?;
+    let running = watch(&room, "again")?.args(["--cooldown-s", "1"]).spawn()?;
     wait_for("two realerts", PATIENCE, || {
         Ok((running.stdout().matches("\"realert\"").count() >= 2).then_some(()))
     })?;

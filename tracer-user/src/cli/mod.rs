@@ -2,6 +2,7 @@
 
 mod anomalies;
 mod attach;
+mod config;
 mod costs;
 mod ending;
 mod escape;
@@ -52,6 +53,8 @@ enum Command {
     Reap(reap::Args),
     /// Say what a process holds, or who holds a file or terminal: why does this not end?
     Holders(holders::Args),
+    /// Check the configuration file of the watch.
+    Config(config::Args),
 }
 
 /// Runs the program with these arguments and returns its exit code. The one place that prints errors.
@@ -83,6 +86,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Watch(args) => watch::main(args),
         Command::Reap(args) => reap::main(args),
         Command::Holders(args) => holders::main(&args),
+        Command::Config(args) => config::main(args),
     };
     match done {
         Ok(code) => code,

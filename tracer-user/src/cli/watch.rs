@@ -1,43 +1,54 @@
 //! `tracer watch`: tells of processes that should have ended.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fs, io, net::SocketAddr, path::PathBuf};
 
 use anyhow::Context as _;
 
-use super::{Failure, OWN_FAILURE, options::duration, show::Screen};
+use super::{Failure, OWN_FAILURE, show::Screen};
 use crate::{
     config::{
         Show,
-        watch::{WatchConfig, WatchSettings},
+        watch::{DEFAULT_FILE, Flags, load},
     },
-    observe::{self, Audience as _},
-    watch::patterns::Patterns,
+    observe::{self, Audience as _, watching::WatchConfig},
 };
 
-/// Arguments of `tracer watch`.
+/// Arguments of `tracer watch`. What is not given comes from the environment, then from the file.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[expect(clippy::doc_markdown, reason = "the text of --help, printed as it is")]
-    /// Watch; without this or TRACER_WATCH_ENABLED=true nothing is looked at
+    /// Watch; without this, TRACER_WATCH_ENABLED=true or the file nothing is looked at
     #[arg(long)]
     enable: bool,
 
-    /// Tell of a process that is older than this, such as 90s, 60m or 2h [default: 60m]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    age: Option<Duration>,
+    /// Tell of a process that is older than so many minutes [default: 60]
+    #[arg(long, value_name = "MINUTES")]
+    age_min: Option<u64>,
 
     /// Look for processes whose command line fits this regular expression; may be given again
     /// [default: pytest]
     #[arg(long = "pattern", value_name = "REGEX")]
     patterns: Vec<String>,
 
-    /// Tell of the same process again after this [default: 30m]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    cooldown: Option<Duration>,
+    /// Tell of the same process again after so many seconds [default: 1800]
+    #[arg(long, value_name = "SECONDS")]
+    cooldown_s: Option<u64>,
 
-    /// Time between looks [default: 1m]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    interval: Option<Duration>,
+    /// Seconds between two looks [default: 30]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    interval_s: Option<u64>,
+
+    /// Serve /metrics and /healthz here, such as 127.0.0.1:9469
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+
+    /// Let --metrics be an address that other machines can reach
+    #[arg(long)]
+    metrics_any: bool,
+
+    /// Read settings from here; SIGHUP reads them again [default: /etc/tracer/config.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 
     /// Look once and end
     #[arg(long)]
@@ -55,28 +66,41 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(args: Args) -> Result<u8, Failure> {
-    let failed = |error: observe::ObserveError| Failure::new(OWN_FAILURE, error);
+    let failed = |error| Failure::new(OWN_FAILURE, error);
     let say = observe::watching::say(|line| Screen::new(Show::Block).notice(line));
-    let mut settings = WatchSettings::default();
-    for warning in settings.take_environment(|key| std::env::var(key).ok()) {
-        say(&warning);
-    }
-    settings.enabled |= args.enable;
-    settings.older_than = args.age.unwrap_or(settings.older_than);
-    settings.cooldown = args.cooldown.unwrap_or(settings.cooldown);
-    settings.interval = args.interval.unwrap_or(settings.interval);
-    if !args.patterns.is_empty() {
-        Patterns::new(&args.patterns)
-            .context("--pattern")
-            .map_err(|error| Failure::new(super::USAGE, error))?;
-        settings.patterns = args.patterns;
+    let flags = Flags {
+        enabled: args.enable.then_some(true),
+        age_min: args.age_min,
+        patterns: (!args.patterns.is_empty()).then_some(args.patterns),
+        cooldown_s: args.cooldown_s,
+        interval_s: args.interval_s,
+        state_dir: args.state_dir,
+        metrics: args.metrics,
+        metrics_any: args.metrics_any.then_some(true),
+    };
+    // The default file need not be there; one that was named must be.
+    let file = args.config.clone().unwrap_or_else(|| DEFAULT_FILE.into());
+    let text = match fs::read_to_string(&file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && args.config.is_none() => {
+            String::new()
+        }
+        read => read
+            .with_context(|| format!("read {}", file.display()))
+            .map_err(failed)?,
+    };
+    let loaded = load(&text, &|key| std::env::var(key).ok(), &flags)
+        .with_context(|| format!("{}", file.display()))
+        .map_err(failed)?;
+    for warning in &loaded.warnings {
+        say(warning);
     }
     let config = WatchConfig {
-        settings,
-        state_dir: args.state_dir,
+        settings: loaded.settings,
+        flags,
+        file,
         bpffs: args.bpffs,
         once: args.once,
     };
-    observe::watching::watch(&config, &say).map_err(failed)?;
+    observe::watching::watch(&config, &say).map_err(|error| failed(error.into()))?;
     Ok(0)
 }

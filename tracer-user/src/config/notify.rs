@@ -31,6 +31,8 @@ pub struct NotifierSettings {
     pub timeout: Duration,
     /// How many alerts may wait for it on disk.
     pub queue: usize,
+    /// How long after its decision an alert that cannot be told is still tried.
+    pub keep: Duration,
     /// The longest pause between two attempts.
     pub retry_max: Duration,
     /// The way.

@@ -1,182 +1,220 @@
-//! What `tracer watch` looks for, and what of it the environment says.
+//! Settings of the watch, from four places: flags > environment > file > default.
 //!
-//! A value in the environment that makes no sense is left out and named: a watcher that does not start
-//! because of it would see nothing at all.
+//! Pure: the file's text and the environment are arguments. A value that makes no sense costs itself
+//! only: its default is used, and one warning names key, value and default. A file that is no TOML, or
+//! has a notifier that cannot be told, is an error: an alert that goes nowhere is worse than none.
 
-use std::{path::PathBuf, time::Duration};
+mod channel;
+mod keys;
+#[cfg(test)]
+mod tests;
 
-/// Settings of the watch.
+use std::{net::SocketAddr, path::PathBuf};
+
+use thiserror::Error;
+use toml::{Table, Value};
+
+use super::notify::NotifySettings;
+
+/// Where the file is when nobody says otherwise. It need not be there.
+pub const DEFAULT_FILE: &str = "/etc/tracer/config.toml";
+
+/// The file as it is shipped: every setting, with its default and what it means.
+pub const EXAMPLE: &str = include_str!("../../../contrib/config.toml");
+
+/// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchSettings {
-    /// Whether to watch at all.
+    /// Look at processes at all.
     pub enabled: bool,
-    /// A candidate is told of when it is older.
-    pub older_than: Duration,
-    /// Command lines that make a candidate, as regular expressions.
+    /// Age that a process has to exceed, minutes.
+    pub age_min: u64,
+    /// Regular expressions; a process whose command line matches one is looked at.
     pub patterns: Vec<String>,
-    /// From one news of a process to the next.
-    pub cooldown: Duration,
-    /// From one look to the next.
-    pub interval: Duration,
+    /// Time between an alert and its repetition, seconds.
+    pub cooldown_s: u64,
+    /// Time between two looks, seconds.
+    pub interval_s: u64,
+    /// Where queues and open alerts are kept, where the user said so.
+    pub state_dir: Option<PathBuf>,
+    /// Where metrics are served.
+    pub metrics: Option<SocketAddr>,
+    /// Serve them to other machines too.
+    pub metrics_any: bool,
+    /// Who is told.
+    pub notify: NotifySettings,
 }
 
 impl Default for WatchSettings {
     fn default() -> Self {
         Self {
             enabled: false,
-            older_than: Duration::from_secs(3600),
+            age_min: 60,
             patterns: vec!["pytest".to_owned()],
-            cooldown: Duration::from_secs(1800),
-            interval: Duration::from_secs(60),
+            cooldown_s: 1800,
+            interval_s: 30,
+            state_dir: None,
+            metrics: None,
+            metrics_any: false,
+            notify: NotifySettings::default(),
         }
     }
 }
 
-/// `tracer watch`.
-#[derive(Debug, Clone)]
-pub struct WatchConfig {
-    /// What to look for.
-    pub settings: WatchSettings,
-    /// Whose sessions, and where what was told is kept.
+/// What the flags say; `None` where they say nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// `--enable`.
+    pub enabled: Option<bool>,
+    /// `--age-min`.
+    pub age_min: Option<u64>,
+    /// `--pattern`.
+    pub patterns: Option<Vec<String>>,
+    /// `--cooldown-s`.
+    pub cooldown_s: Option<u64>,
+    /// `--interval-s`.
+    pub interval_s: Option<u64>,
+    /// `--state-dir`.
     pub state_dir: Option<PathBuf>,
-    /// Where killed tracers may have left something in the kernel.
-    pub bpffs: Option<PathBuf>,
-    /// Look once and end.
-    pub once: bool,
+    /// `--metrics`.
+    pub metrics: Option<SocketAddr>,
+    /// `--metrics-any`.
+    pub metrics_any: Option<bool>,
 }
 
-impl WatchSettings {
-    /// Takes what the environment says. One warning for each value that makes no sense.
-    pub fn take_environment(&mut self, value_of: impl Fn(&str) -> Option<String>) -> Vec<String> {
-        let default = Self::default();
-        let mut warnings = Vec::new();
-        let mut bad = |key: &str, value: &str, what: &str, default: String| {
-            warnings.push(format!(
-                "{key}={value:?} is not {what}: the default is used, {default}"
-            ));
-        };
-        let key = "TRACER_WATCH_ENABLED";
-        if let Some(value) = value_of(key) {
-            self.enabled = parse_switch(&value).unwrap_or_else(|| {
-                bad(key, &value, "true or false", default.enabled.to_string());
-                default.enabled
-            });
+/// Settings, and what was odd about where they come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// They.
+    pub settings: WatchSettings,
+    /// One sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum FileError {
+    /// Not TOML; where, and what was expected.
+    #[error("this is not TOML: {0}")]
+    Syntax(String),
+    /// A notifier that could not tell anybody.
+    #[error("{place}: {why}")]
+    Notifier {
+        /// Its table.
+        place: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Metrics that more could see than is meant.
+    #[error(
+        "watch.metrics is {0}, which other machines can reach: use a loopback address, or set \
+         watch.metrics_any if that is meant"
+    )]
+    Reachable(SocketAddr),
+}
+
+/// Settings from the file's text (empty when there is no file), the environment and flags.
+///
+/// # Errors
+/// [`FileError`]: there is nothing that could be used in place of what is wrong.
+pub fn load(
+    text: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+    flags: &Flags,
+) -> Result<Loaded, FileError> {
+    let file: Table = toml::from_str(text).map_err(|error| syntax(text, &error))?;
+    let mut settings = WatchSettings::default();
+    let mut warnings = Vec::new();
+    keys::from_file(&file, &mut settings, &mut warnings);
+    settings.notify = channel::from_file(&file, &mut warnings)?;
+    keys::from_environment(environment, &mut settings, &mut warnings);
+    from_flags(flags, &mut settings);
+    match settings.metrics {
+        Some(addr) if !addr.ip().is_loopback() && !settings.metrics_any => {
+            Err(FileError::Reachable(addr))
         }
-        let key = "TRACER_WATCH_AGE_MIN";
-        if let Some(value) = value_of(key) {
-            let minutes = parse_count(&value).and_then(|minutes| minutes.checked_mul(60));
-            self.older_than = minutes.map_or_else(
-                || {
-                    let minutes = default.older_than.as_secs() / 60;
-                    bad(key, &value, "a number of minutes", minutes.to_string());
-                    default.older_than
-                },
-                Duration::from_secs,
-            );
-        }
-        let key = "TRACER_WATCH_PATTERNS";
-        if let Some(value) = value_of(key) {
-            let patterns: Vec<String> = value
-                .split(',')
-                .map(str::trim)
-                .filter(|pattern| !pattern.is_empty())
-                .map(str::to_owned)
-                .collect();
-            let can_be = |pattern: &String| regex::bytes::Regex::new(pattern).is_ok();
-            self.patterns = if !patterns.is_empty() && patterns.iter().all(can_be) {
-                patterns
-            } else {
-                let what = "a list of regular expressions with commas between";
-                bad(key, &value, what, default.patterns.join(","));
-                default.patterns.clone()
-            };
-        }
-        let key = "TRACER_WATCH_COOLDOWN_S";
-        if let Some(value) = value_of(key) {
-            self.cooldown = parse_count(&value).map_or_else(
-                || {
-                    let seconds = default.cooldown.as_secs().to_string();
-                    bad(key, &value, "a number of seconds", seconds);
-                    default.cooldown
-                },
-                Duration::from_secs,
-            );
-        }
-        warnings
+        _ => Ok(Loaded { settings, warnings }),
     }
 }
 
-fn parse_switch(value: &str) -> Option<bool> {
-    match value.trim().to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Some(true),
-        "false" | "0" | "no" | "off" => Some(false),
-        _ => None,
+/// The same for a running watch: with a file that has anything wrong, `old` stays as it is.
+///
+/// # Errors
+/// What is wrong, in full.
+pub fn reload(
+    old: &WatchSettings,
+    text: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+    flags: &Flags,
+) -> Result<WatchSettings, String> {
+    let loaded = load(text, environment, flags).map_err(|error| error.to_string())?;
+    // What the environment has is as it was at the start, and has been told then.
+    let about_file = load(text, &|_| None, flags).map_err(|error| error.to_string())?;
+    if !about_file.warnings.is_empty() {
+        return Err(about_file.warnings.join("; "));
+    }
+    // These are held open for as long as the watch runs.
+    let mut settings = loaded.settings;
+    settings.state_dir.clone_from(&old.state_dir);
+    settings.metrics = old.metrics;
+    settings.metrics_any = old.metrics_any;
+    settings.notify.stdout = old.notify.stdout;
+    Ok(settings)
+}
+
+/// Everything that is wrong with a file by itself, one sentence each.
+#[must_use]
+pub fn problems(text: &str) -> Vec<String> {
+    match load(text, &|_| None, &Flags::default()) {
+        Ok(loaded) => loaded.warnings,
+        Err(error) => vec![error.to_string()],
     }
 }
 
-fn parse_count(value: &str) -> Option<u64> {
-    value.trim().parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn taken(pairs: &[(&str, &str)]) -> (WatchSettings, Vec<String>) {
-        let mut settings = WatchSettings::default();
-        let value_of = |key: &str| {
-            let pair = pairs
-                .iter()
-                .find(|(name, _)| format!("TRACER_WATCH_{name}") == key);
-            pair.map(|(_, value)| (*value).to_owned())
-        };
-        let warnings = settings.take_environment(value_of);
-        (settings, warnings)
-    }
-
-    #[test]
-    fn the_defaults_are_as_promised() {
-        let (settings, warnings) = taken(&[]);
-        assert!(!settings.enabled && warnings.is_empty());
-        assert_eq!(settings.older_than.as_secs(), 3600);
-        assert_eq!(settings.cooldown.as_secs(), 1800);
-        assert_eq!(settings.patterns, ["pytest"]);
-    }
-
-    #[test]
-    fn what_makes_sense_is_taken() {
-        let (settings, warnings) = taken(&[
-            ("ENABLED", "TRUE"),
-            ("AGE_MIN", " 5 "),
-            ("PATTERNS", "py.?test, cargo test ,"),
-            ("COOLDOWN_S", "0"),
-        ]);
-        assert!(settings.enabled && warnings.is_empty(), "{warnings:?}");
-        assert_eq!(settings.older_than.as_secs(), 300);
-        assert_eq!(settings.patterns, ["py.?test", "cargo test"]);
-        assert_eq!(settings.cooldown, Duration::ZERO);
-    }
-
-    #[test]
-    fn what_makes_none_is_the_default_with_one_warning_that_names_all() {
-        for (key, value, default) in [
-            ("ENABLED", "maybe", "false"),
-            ("AGE_MIN", "1h", "60"),
-            ("AGE_MIN", "-1", "60"),
-            ("AGE_MIN", "99999999999999999999", "60"),
-            ("PATTERNS", "(open", "pytest"),
-            ("PATTERNS", ", ,", "pytest"),
-            ("COOLDOWN_S", "1.5", "1800"),
-            ("COOLDOWN_S", "", "1800"),
-        ] {
-            let (settings, warnings) = taken(&[(key, value)]);
-            assert_eq!(settings, WatchSettings::default(), "{key}={value}");
-            let [warning] = &warnings[..] else {
-                panic!("{warnings:?}")
-            };
-            for word in [key, value, default] {
-                assert!(warning.contains(word), "{warning}");
-            }
+fn from_flags(flags: &Flags, settings: &mut WatchSettings) {
+    fn set<T: Clone>(flag: Option<&T>, setting: &mut T) {
+        if let Some(value) = flag {
+            setting.clone_from(value);
         }
     }
+    set(flags.enabled.as_ref(), &mut settings.enabled);
+    set(flags.age_min.as_ref(), &mut settings.age_min);
+    set(flags.patterns.as_ref(), &mut settings.patterns);
+    set(flags.cooldown_s.as_ref(), &mut settings.cooldown_s);
+    set(flags.interval_s.as_ref(), &mut settings.interval_s);
+    set(flags.metrics_any.as_ref(), &mut settings.metrics_any);
+    if flags.state_dir.is_some() {
+        settings.state_dir.clone_from(&flags.state_dir);
+    }
+    if flags.metrics.is_some() {
+        settings.metrics = flags.metrics;
+    }
+}
+
+/// Where it is, without the lines around: one of them may be meant to be secret.
+fn syntax(text: &str, error: &toml::de::Error) -> FileError {
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = text
+        .get(..at)
+        .map_or(1, |before| before.split('\n').count());
+    FileError::Syntax(format!("line {line}: {}", error.message()))
+}
+
+/// A value as it stood there, on one line and not endless.
+fn shown(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Boolean(truth) => truth.to_string(),
+        Value::Datetime(time) => time.to_string(),
+        Value::Array(_) => "an array".to_owned(),
+        Value::Table(_) => "a table".to_owned(),
+    };
+    quoted(&text)
+}
+
+fn quoted(text: &str) -> String {
+    let short: String = text.chars().take(80).collect();
+    format!("{short:?}")
 }

@@ -4,6 +4,7 @@ pub mod alert;
 pub mod collect;
 pub mod decide;
 pub mod holders;
+pub mod metrics;
 pub mod notify;
 pub mod patterns;
 pub mod state;

@@ -3,10 +3,7 @@
 //! It tells nobody itself and writes no file: [`Watcher::tick`] gives the news and [`Watcher::state`] what
 //! to keep, in the order that whoever drives it needs.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,10 +12,12 @@ use super::{
     collect::{Candidate, Collector, LeftBy, Scene},
     decide::{Key, Ledger, Rules, Who},
     holders::{self, Found, Holding, Redact},
+    patterns::Patterns,
     state::{State, Told},
     wording,
 };
 use crate::{
+    config::watch::WatchSettings,
     procfs::{FileId, ProcRoot, host},
     units::BootNs,
 };
@@ -100,6 +99,12 @@ impl Watcher {
     /// What is open, as alerts.
     pub fn open(&self) -> impl Iterator<Item = &Alert> {
         self.told.values()
+    }
+
+    /// Goes on with other rules and patterns; what is open stays so, if it is still a candidate.
+    pub fn follow(&mut self, rules: Rules, patterns: Patterns) {
+        self.rules = rules;
+        self.collector = Collector::new(patterns, self.redact);
     }
 
     /// Processes that the last look has listed, and that it has read.
@@ -260,10 +265,10 @@ pub fn clocks(proc: &ProcRoot) -> (BootNs, Timestamp) {
 
 /// Rules from what a person configures.
 #[must_use]
-pub fn rules(older_than: Duration, cooldown: Duration) -> Rules {
+pub fn rules(settings: &WatchSettings) -> Rules {
     Rules {
-        older_than_s: older_than.as_secs(),
-        cooldown_s: cooldown.as_secs(),
+        older_than_s: settings.age_min.saturating_mul(60),
+        cooldown_s: settings.cooldown_s,
         cooldown_of_s: BTreeMap::new(),
     }
 }

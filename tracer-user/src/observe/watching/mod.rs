@@ -5,14 +5,16 @@
 
 mod keeping;
 mod leftovers;
+mod telling;
 
 use std::{
     os::fd::AsFd,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use self::{keeping::Keeping, leftovers::LeftBehind};
+use self::{keeping::Keeping, leftovers::LeftBehind, telling::Telling};
 use super::{
     ObserveError,
     error::chain,
@@ -20,7 +22,10 @@ use super::{
     recover,
 };
 use crate::{
-    config::{RecoverConfig, notify::NotifySettings, watch::WatchConfig},
+    config::{
+        RecoverConfig,
+        watch::{Flags, WatchSettings, reload},
+    },
     procfs::ProcRoot,
     session::redact::redact_argv,
     target::signals::SignalFd,
@@ -37,68 +42,75 @@ const LAST: Duration = Duration::from_secs(5);
 /// Directory of the notifiers' queues.
 const QUEUES: &str = "watch-queues";
 
+/// `tracer watch`.
+#[derive(Debug, Clone)]
+pub struct WatchConfig {
+    /// What to look for, and who is told.
+    pub settings: WatchSettings,
+    /// What the flags said: they have more weight than a file that is read again.
+    pub flags: Flags,
+    /// The file that is read again on SIGHUP.
+    pub file: PathBuf,
+    /// Where killed tracers may have left something in the kernel.
+    pub bpffs: Option<PathBuf>,
+    /// Look once and end.
+    pub once: bool,
+}
+
 /// Watches until it is told to end.
 ///
 /// # Errors
 /// [`ObserveError`] when it cannot begin. What fails later is said, and tried again at the next look.
 pub fn watch(config: &WatchConfig, say: &Say) -> Result<(), ObserveError> {
-    if !config.settings.enabled {
-        say("the watch is off: TRACER_WATCH_ENABLED=true or --enable turns it on");
+    let settings = &config.settings;
+    if !settings.enabled {
+        say("the watch is off: --enable, TRACER_WATCH_ENABLED=true or the file turns it on");
         return Ok(());
     }
-    let patterns = Patterns::new(&config.settings.patterns)
-        .map_err(|error| ObserveError::Failed(chain(&error)))?;
+    let failed = |error: &dyn std::error::Error| ObserveError::Failed(chain(error));
+    let patterns = Patterns::new(&settings.patterns).map_err(|error| failed(&error))?;
     // Before any thread is there to take one.
     let signals = SignalFd::install()?;
     recover_first(config, say);
-    let store = recover::store(config.state_dir.as_deref())?;
+    let store = recover::store(settings.state_dir.as_deref())?;
     let proc = ProcRoot::open("/proc")?;
     let keeping = Keeping::begin(store.dir())?;
-    let mut left = LeftBehind::new(&store);
+    let telling = Telling::start(settings)?;
     let (_, at) = watcher::clocks(&proc);
-    let rules = watcher::rules(config.settings.older_than, config.settings.cooldown);
     let collector = Collector::new(patterns, redact_argv);
     let state = keeping.read(say);
-    let mut watcher = Watcher::new(&proc, rules, collector, redact_argv, state, at);
+    let rules = watcher::rules(settings);
+    let watcher = Watcher::new(&proc, rules, collector, redact_argv, state, at);
     let queues = store.dir().path().join(QUEUES);
-    let notifiers = Notifiers::start(&NotifySettings::default(), &queues, say)
-        .map_err(|error| ObserveError::Failed(chain(&error)))?;
+    let notifiers =
+        Notifiers::start(&settings.notify, &queues, say).map_err(|error| failed(&error))?;
     notifiers.only_these_are_open(&watcher.open().map(|alert| alert.key.clone()).collect());
-    // What an earlier watcher decided, and perhaps told nobody.
-    keeping.write(&watcher.state(), say);
-    for alert in watcher.pending() {
-        notifiers.offer(alert);
-    }
-    watcher.delivered();
     let mut round = Round {
+        config,
+        settings: settings.clone(),
         proc: &proc,
         keeping: &keeping,
-        notifiers: &notifiers,
-        left: &mut left,
-        watcher: &mut watcher,
+        notifiers,
+        left: LeftBehind::new(&store),
+        watcher,
+        telling,
         say,
     };
+    round.begin();
     let ended = if config.once {
         round.look();
         Ok(())
     } else {
-        event_loop()?.block_on(round.go_on(&signals, config.settings.interval))
+        event_loop()?.block_on(round.go_on(&signals))
     };
-    for counters in notifiers.shutdown(LAST) {
-        if counters.dropped > 0 {
-            say(&format!(
-                "{}: {} alerts were dropped",
-                counters.notifier, counters.dropped
-            ));
-        }
-    }
+    round.end();
     ended
 }
 
 /// Sessions whose tracer was killed have no end, and what they left is theirs to tell of only then.
 fn recover_first(config: &WatchConfig, say: &Say) {
     let recovery = RecoverConfig {
-        state_dir: config.state_dir.clone(),
+        state_dir: config.settings.state_dir.clone(),
         bpffs: config.bpffs.clone(),
         dry_run: false,
         foreign_dirs: Vec::new(),
@@ -108,18 +120,31 @@ fn recover_first(config: &WatchConfig, say: &Say) {
     }
 }
 
-/// What a look needs.
+/// What looks need.
 struct Round<'a> {
+    config: &'a WatchConfig,
+    /// As they are now.
+    settings: WatchSettings,
     proc: &'a ProcRoot,
     keeping: &'a Keeping<'a>,
-    notifiers: &'a Notifiers,
-    left: &'a mut LeftBehind<'a>,
-    watcher: &'a mut Watcher,
+    notifiers: Notifiers,
+    left: LeftBehind<'a>,
+    watcher: Watcher,
+    telling: Telling,
     say: &'a Say,
 }
 
 impl Round<'_> {
-    async fn go_on(&mut self, signals: &SignalFd, interval: Duration) -> Result<(), ObserveError> {
+    /// Tells what an earlier watcher decided, and perhaps told nobody.
+    fn begin(&mut self) {
+        self.keeping.write(&self.watcher.state(), self.say);
+        for alert in self.watcher.pending() {
+            self.notifiers.offer(alert);
+        }
+        self.watcher.delivered();
+    }
+
+    async fn go_on(&mut self, signals: &SignalFd) -> Result<(), ObserveError> {
         let failed = |source| ObserveError::System {
             step: "wait for signals",
             source,
@@ -128,8 +153,11 @@ impl Round<'_> {
         let mut next = Instant::now();
         loop {
             self.look();
+            let interval = Duration::from_secs(self.settings.interval_s.max(1));
             // A look that took too long costs looks, and does not make a crowd of them.
-            next = (next + interval).max(Instant::now());
+            let due = next + interval;
+            next = due.max(Instant::now());
+            self.telling.began_late(due, next);
             loop {
                 tokio::select! {
                     waited = ready.wait() => waited.map_err(failed)?,
@@ -139,7 +167,9 @@ impl Round<'_> {
                     match received.signo {
                         libc::SIGTERM | libc::SIGINT | libc::SIGQUIT => return Ok(()),
                         libc::SIGHUP => {
-                            (self.say)("SIGHUP: there is no configuration file to read");
+                            self.read_again();
+                            // What is new may be to be told now.
+                            next = Instant::now();
                         }
                         _ => {}
                     }
@@ -149,21 +179,65 @@ impl Round<'_> {
     }
 
     fn look(&mut self) {
+        let began = Instant::now();
         let (now, at) = watcher::clocks(self.proc);
         let left = self.left.look(self.proc, self.say);
         let tick = self.watcher.tick(self.proc, now, at, left);
         if let Some(warning) = tick.warning {
             (self.say)(warning);
         }
-        if tick.news.is_empty() {
-            return;
+        if !tick.news.is_empty() {
+            self.keeping.write(&self.watcher.state(), self.say);
+            for alert in &tick.news {
+                self.notifiers.offer(alert);
+            }
+            self.watcher.delivered();
+            self.keeping.write(&self.watcher.state(), self.say);
         }
-        self.keeping.write(&self.watcher.state(), self.say);
-        for alert in &tick.news {
-            self.notifiers.offer(alert);
+        let interval = Duration::from_secs(self.settings.interval_s.max(1));
+        self.telling.show(
+            began.elapsed(),
+            &tick.news,
+            &self.watcher,
+            &self.notifiers,
+            (self.proc, interval),
+        );
+    }
+
+    /// Reads the file again; with anything wrong in it everything stays as it is.
+    fn read_again(&mut self) {
+        let done = self.try_read_again(&self.config.file);
+        self.telling.config_ok(done.is_ok());
+        match done {
+            Ok(()) => (self.say)("settings were read again"),
+            Err(why) => (self.say)(&format!(
+                "{}: {why}; the settings stay as they are",
+                self.config.file.display()
+            )),
         }
-        self.watcher.delivered();
-        self.keeping.write(&self.watcher.state(), self.say);
+    }
+
+    fn try_read_again(&mut self, file: &Path) -> Result<(), String> {
+        let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+        let environment = |key: &str| std::env::var(key).ok();
+        let new = reload(&self.settings, &text, &environment, &self.config.flags)?;
+        let patterns = Patterns::new(&new.patterns).map_err(|error| chain(&error))?;
+        self.notifiers
+            .reload(&new.notify)
+            .map_err(|error| chain(&error))?;
+        self.watcher.follow(watcher::rules(&new), patterns);
+        self.settings = new;
+        Ok(())
+    }
+
+    fn end(self) {
+        for counters in self.notifiers.shutdown(LAST) {
+            if counters.dropped > 0 {
+                let (who, count) = (&counters.notifier, counters.dropped);
+                (self.say)(&format!("{who}: {count} alerts were dropped"));
+            }
+        }
+        self.telling.end(LAST);
     }
 }
 

@@ -33,7 +33,6 @@ impl Count {
         self.delivered.fetch_add(count, Ordering::Relaxed);
     }
 
-    #[expect(dead_code, reason = "the notifiers that try again come next")]
     pub(super) fn failed(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }

@@ -10,18 +10,20 @@ use std::{
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use super::{NotifyError, Say, count::Count, count::Counters, json};
+use super::{
+    NotifyError, Say,
+    count::{Count, Counters},
+    join_until, json, spawn,
+};
 use crate::watch::alert::Alert;
 
 /// Lines that may wait for the reader.
 const WAITING: usize = 256;
 /// The name it has in counters.
 const NAME: &str = "stdout";
-/// How often the end of the thread is looked for: `std` joins without a deadline or not at all.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// The writing thread.
 pub(super) struct Lines {
@@ -35,13 +37,7 @@ impl Lines {
         let (sender, receiver) = sync_channel(WAITING);
         let count = Arc::new(Count::default());
         let (counting, say) = (Arc::clone(&count), Arc::clone(say));
-        let thread = std::thread::Builder::new()
-            .name("alerts-stdout".to_owned())
-            .spawn(move || write(sink, &receiver, &counting, &say))
-            .map_err(|source| NotifyError::Thread {
-                name: NAME.to_owned(),
-                source,
-            })?;
+        let thread = spawn(NAME, move || write(sink, &receiver, &counting, &say))?;
         Ok(Self {
             sender,
             count,
@@ -66,13 +62,8 @@ impl Lines {
 
     pub(super) fn shutdown(self, until: Instant) -> Counters {
         drop(self.sender);
-        while !self.thread.is_finished() && Instant::now() < until {
-            std::thread::sleep(LOOK_EVERY);
-        }
-        if self.thread.is_finished() {
-            // What it could not write it has counted; a panic has been told by the hook.
-            let _ended = self.thread.join();
-        }
+        // What it could not write it has counted.
+        let _done = join_until(self.thread, until);
         self.count.read(NAME, "jsonl")
     }
 }

@@ -1,0 +1,173 @@
+//! A program that gets every alert on its standard input, as one line of JSON.
+//!
+//! It runs in a process group of its own, with its input in memory (`memfd_create(2)`: nobody waits for
+//! a program that does not read) and nothing on standard output. At its end or at the deadline, whatever
+//! is left in its group is killed, before the group's number can be anybody else's.
+
+use std::{
+    fs::File,
+    io::{Seek, Write},
+    os::unix::process::CommandExt,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{MemfdFlags, memfd_create},
+    io::Errno,
+    process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open},
+};
+
+use super::{failure::Failure, json, worker::Deliver};
+use crate::watch::alert::Alert;
+
+/// The program and what it must not see.
+pub(super) struct Runner {
+    command: Vec<String>,
+    /// Variables that hold secrets of other notifiers.
+    hidden: Vec<String>,
+}
+
+impl Runner {
+    pub(super) fn new(command: Vec<String>, hidden: Vec<String>) -> Self {
+        Self { command, hidden }
+    }
+
+    fn start(&self, input: File) -> Result<Child, Failure> {
+        let Some((program, arguments)) = self.command.split_first() else {
+            return Err(Failure::Refused("no command is configured".to_owned()));
+        };
+        let mut command = Command::new(program);
+        command.args(arguments).process_group(0);
+        // Standard output is for JSON lines.
+        command.stdin(input).stdout(Stdio::null());
+        for name in &self.hidden {
+            command.env_remove(name);
+        }
+        command
+            .spawn()
+            .map_err(|error| Failure::Again(format!("start {program}: {error}")))
+    }
+}
+
+impl Deliver for Runner {
+    fn deliver(&mut self, alert: &Alert, within: Duration) -> Result<(), Failure> {
+        let until = Instant::now() + within;
+        let input = input(alert).map_err(|error| Failure::Again(format!("its input: {error}")))?;
+        let mut child = self.start(input)?;
+        let group = Pid::from_child(&child);
+        let ended = wait(group, until);
+        // Before it is reaped: until then its number, and so the group's, belongs to nobody else.
+        let _nobody_left = kill_process_group(group, Signal::KILL);
+        let status = child.wait();
+        match ended {
+            Err(error) => Err(Failure::Again(format!("wait for it: {error}"))),
+            Ok(false) => Err(Failure::Again(format!("not done in {within:?}, killed"))),
+            Ok(true) => match status {
+                Ok(status) if status.success() => Ok(()),
+                Ok(status) => Err(Failure::Again(status.to_string())),
+                Err(error) => Err(Failure::Again(format!("wait for it: {error}"))),
+            },
+        }
+    }
+}
+
+fn input(alert: &Alert) -> std::io::Result<File> {
+    let mut line = json::encode(alert)?;
+    line.push(b'\n');
+    let mut file = File::from(memfd_create("alert", MemfdFlags::CLOEXEC)?);
+    file.write_all(&line)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// Whether it ended in time.
+fn wait(pid: Pid, until: Instant) -> rustix::io::Result<bool> {
+    let fd = pidfd_open(pid, PidfdFlags::empty())?;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).map_err(|_| Errno::INVAL)?;
+        match poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&left)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{super::sample::orphan, *};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn shell(script: &str, argument: &str) -> Runner {
+        let words = ["sh", "-c", script, "sh", argument];
+        Runner::new(words.map(str::to_owned).to_vec(), vec!["HOME".to_owned()])
+    }
+
+    #[test]
+    fn it_gets_the_alert_and_no_secret_of_others() {
+        let room = tempfile::tempdir().expect("a directory");
+        let file = room.path().join("out");
+        let path = file.to_str().expect("text");
+        let mut runner = shell("cat >\"$1\"; echo \"HOME=$HOME\" >>\"$1\"", path);
+        runner.deliver(&orphan(3), PATIENCE).expect("delivered");
+        let text = fs::read_to_string(file).expect("what it wrote");
+        let (line, rest) = text.split_once('\n').expect("a line");
+        assert_eq!(
+            serde_json::from_str::<Alert>(line).expect("JSON"),
+            orphan(3)
+        );
+        assert_eq!(rest, "HOME=\n");
+    }
+
+    #[test]
+    fn one_that_fails_or_is_not_there_is_tried_again() {
+        let failed = shell("exit 3", "").deliver(&orphan(3), PATIENCE);
+        assert!(
+            matches!(&failed, Err(Failure::Again(why)) if why.contains('3')),
+            "{failed:?}"
+        );
+        let mut nowhere = Runner::new(vec!["/nowhere/at/all".to_owned()], Vec::new());
+        assert!(matches!(
+            nowhere.deliver(&orphan(3), PATIENCE),
+            Err(Failure::Again(_))
+        ));
+    }
+
+    #[test]
+    fn one_that_hangs_is_killed_with_what_it_started() {
+        let room = tempfile::tempdir().expect("a directory");
+        let pipe = room.path().join("pipe");
+        let path = pipe.to_str().expect("text");
+        // Both sleepers hold the FIFO's writing end; its reader sees the end of it when both are dead.
+        let script = "mkfifo \"$1\"; exec 9<>\"$1\"; sleep 1000 & sleep 1000";
+        let begun = Instant::now();
+        let late = shell(script, path).deliver(&orphan(3), Duration::from_millis(300));
+        assert!(
+            matches!(&late, Err(Failure::Again(why)) if why.contains("killed")),
+            "{late:?}"
+        );
+        assert!(begun.elapsed() < PATIENCE);
+        let writer = fs::OpenOptions::new()
+            .write(true)
+            .custom_flags_nonblocking()
+            .open(pipe);
+        let nobody = writer.expect_err("no reader is left").raw_os_error();
+        assert_eq!(nobody, Some(libc::ENXIO));
+    }
+
+    trait NonBlocking {
+        fn custom_flags_nonblocking(&mut self) -> &mut Self;
+    }
+
+    impl NonBlocking for fs::OpenOptions {
+        fn custom_flags_nonblocking(&mut self) -> &mut Self {
+            std::os::unix::fs::OpenOptionsExt::custom_flags(self, libc::O_NONBLOCK)
+        }
+    }
+}

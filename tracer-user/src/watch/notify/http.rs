@@ -1,0 +1,134 @@
+//! One POST, with one deadline over all of it: name lookup, connection, TLS, body and answer.
+//!
+//! The status decides; what the answer says besides is not read. A redirect is not followed: the body
+//! and the secret were meant for the place that was named. No error tells a URL, which may be a secret.
+
+use std::{sync::Arc, time::Duration};
+
+use ureq::{
+    Agent,
+    http::{StatusCode, header::CONTENT_TYPE},
+    tls::{Certificate, RootCerts, TlsConfig, TlsProvider},
+};
+
+use super::{failure::Failure, secret};
+use crate::config::notify::{Address, Secret};
+
+const REDIRECT: &str = "a redirect, which is not followed; configure the place it leads to";
+
+/// What is sent, and where.
+pub(super) struct Post<'a> {
+    pub(super) url: &'a Address,
+    /// Follows the URL.
+    pub(super) path: &'a str,
+    pub(super) bearer: Option<&'a Secret>,
+    pub(super) headers: &'a mut dyn Iterator<Item = (&'a str, &'a str)>,
+    pub(super) body: &'a [u8],
+}
+
+/// Connections to one place.
+pub(super) struct Client(Agent);
+
+impl Client {
+    pub(super) fn new(url: &Address) -> Self {
+        let plain = matches!(url, Address::Plain(url) if url.starts_with("http://"));
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(concat!("tracer/", env!("CARGO_PKG_VERSION")))
+            .max_response_header_size(64 << 10)
+            // Alerts are rare, and a connection that died unseen costs an attempt.
+            .max_idle_connections(0)
+            .tls_config(if plain { TlsConfig::default() } else { tls() })
+            .build();
+        Self(config.new_agent())
+    }
+
+    pub(super) fn post(&self, post: Post<'_>, within: Duration) -> Result<(), Failure> {
+        let url = match post.url {
+            Address::Plain(url) => format!("{url}{}", post.path),
+            Address::Secret(place) => format!("{}{}", secret::read(place)?.reveal(), post.path),
+        };
+        let mut request = self.0.post(url).header(CONTENT_TYPE, "application/json");
+        for (name, value) in post.headers {
+            request = request.header(name, value);
+        }
+        if let Some(bearer) = post.bearer {
+            let bearer = secret::read(bearer)?;
+            request = request.header("Authorization", format!("Bearer {}", bearer.reveal()));
+        }
+        let answer = request
+            .config()
+            .timeout_global(Some(within))
+            .build()
+            .send(post.body)
+            .map_err(|error| Failure::Again(told(&error)))?;
+        judge(answer.status())
+    }
+}
+
+/// Whom the system trusts. Read once a notifier, when it is started.
+fn tls() -> TlsConfig {
+    let found = rustls_native_certs::load_native_certs();
+    let certificates = found.certs.iter();
+    let certificates = certificates.map(|der| Certificate::from_der(der).to_owned());
+    TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .root_certs(RootCerts::Specific(Arc::new(certificates.collect())))
+        .build()
+}
+
+/// What a status means for the alert.
+fn judge(status: StatusCode) -> Result<(), Failure> {
+    let code = status.as_u16();
+    match code {
+        200..=299 => Ok(()),
+        300..=399 => Err(Failure::Again(format!("HTTP {code}: {REDIRECT}"))),
+        // The alert itself is not liked; it will not be the next time either.
+        400 | 405 | 406 | 411 | 413..=415 | 422 => Err(Failure::Refused(format!("HTTP {code}"))),
+        _ => Err(Failure::Again(format!("HTTP {code}"))),
+    }
+}
+
+/// An error without what could be secret in it.
+fn told(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Timeout(_) => "no answer in time".to_owned(),
+        ureq::Error::Io(error) => error.kind().to_string(),
+        ureq::Error::RedirectFailed | ureq::Error::TooManyRedirects => REDIRECT.to_owned(),
+        ureq::Error::HostNotFound => "no address for the host name".to_owned(),
+        ureq::Error::ConnectionFailed => "connection failed".to_owned(),
+        ureq::Error::Tls(what) => format!("TLS: {what}"),
+        ureq::Error::Rustls(error) => format!("TLS: {error}"),
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+            "the URL or a header is not valid".to_owned()
+        }
+        ureq::Error::Protocol(_) => "the answer is not HTTP".to_owned(),
+        _ => "the request failed".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(code: u16) -> Result<(), Failure> {
+        judge(StatusCode::from_u16(code).expect("a status"))
+    }
+
+    #[test]
+    fn only_what_will_never_be_taken_is_given_up() {
+        assert!(judged(200).is_ok() && judged(204).is_ok());
+        for again in [301, 401, 403, 404, 408, 409, 425, 429, 500, 502, 503] {
+            assert!(matches!(judged(again), Err(Failure::Again(_))), "{again}");
+        }
+        for refused in [400, 413, 422] {
+            assert!(
+                matches!(judged(refused), Err(Failure::Refused(_))),
+                "{refused}"
+            );
+        }
+    }
+}
