@@ -161,6 +161,37 @@ fn the_victim_need_not_be_who_asked_for_more() -> Result<()> {
 }
 
 #[test]
+fn processes_that_are_made_can_cost_the_life_of_a_sibling() -> Result<()> {
+    again_and_again("fork in a full memcg", || {
+        let room = Room::new()?;
+        let cgroup = limited(&room, 24)?;
+        // Each one that is made takes a little, until the one that holds most has to go.
+        let text = "\"$0\" hog \"$1\" 16 & large=$!; \
+                    while ! grep -q ready \"$TRUTH_LOG\" 2>/dev/null; do sleep 0.01; done; \
+                    while [ $(cat \"$1/memory.usage_in_bytes\") -lt 16777216 ]; do sleep 0.01; done; \
+                    echo $$ > \"$1/cgroup.procs\"; made=; i=0; \
+                    while [ $i -lt 1000 ] && kill -0 $large; do \
+                    (while :; do read x; done) < \"$2\" & made=\"$made $!\"; i=$((i+1)); done; \
+                    wait $large; code=$?; kill -9 $made; wait; exit $code";
+        let pipe = room.path("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into())?;
+        let _open = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open(&pipe)?;
+        let launch = run(&room)?.command(["bash", "-c", text]);
+        let launch = launch.arg(place::fixture("mortal")?).arg(cgroup.path());
+        launch.arg(&pipe).finish(PATIENCE)?.expect_code(137)?;
+        let session = room.session()?;
+        let record = session.of_kind("oom").next().context("no oom record")?;
+        let victim: i32 = until_noted(&room, "ready")?.parse()?;
+        ensure!(record.small("pid")? == victim, "{}", record.value);
+        let verdict = on(&room, &session, victim)?;
+        oom(&session, &verdict, &["at 24 MiB, the limit of its cgroup"])
+    })
+}
+
+#[test]
 fn who_shares_the_victims_memory_dies_of_it_too() -> Result<()> {
     again_and_again("CLONE_VM", || {
         let room = Room::new()?;

@@ -1,7 +1,10 @@
 //! The command line: one file a subcommand, arguments checked into a configuration before any work.
 
+mod anomalies;
 mod attach;
 mod config;
+mod costs;
+mod ending;
 mod escape;
 mod options;
 mod recover;
