@@ -5,6 +5,7 @@
 //! skips. Nothing sleeps to synchronise: [`wait::wait_for`] polls a condition up to a deadline.
 
 pub mod alerts;
+pub mod anomalies;
 pub mod bpffs;
 pub mod check;
 pub mod crash;
