@@ -28,8 +28,8 @@ fn webhook(name: &str, url: &str) -> String {
 
 /// Pids of the alerts a receiver took with 200, in order.
 fn taken(receiver: &Receiver) -> Result<Vec<u32>> {
-    let received = receiver.received();
-    let good = received
+    let requests = receiver.received();
+    let good = requests
         .iter()
         .filter(|one| one.manner == Manner::Status(200));
     good.map(|one| {
