@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeSet,
+    fmt::Write as _,
     fs,
     time::{Duration, Instant},
 };
@@ -27,8 +28,8 @@ fn webhook(name: &str, url: &str) -> String {
 
 /// Pids of the alerts a receiver took with 200, in order.
 fn taken(receiver: &Receiver) -> Result<Vec<u32>> {
-    let received = receiver.received();
-    let good = received
+    let requests = receiver.received();
+    let good = requests
         .iter()
         .filter(|one| one.manner == Manner::Status(200));
     good.map(|one| {
@@ -67,11 +68,12 @@ fn whoever_hangs_fails_or_lies_loses_nothing_and_delays_nobody() -> Result<()> {
     }
     let out = room.path("out");
     let out = out.to_str().context("a path that is text")?;
-    file += &format!(
+    write!(
+        file,
         "[[notify.command]]\nname = \"cat\"\ncommand = [\"/bin/sh\", \"-c\", \"cat >>$0\", \"{out}\"]\n\
          [[notify.command]]\nname = \"sleeper\"\ncommand = [\"/bin/sleep\", \"1000\"]\n\
          timeout_s = 1\nretry_max_s = 1\n"
-    );
+    )?;
     let told = Told::start(&file, &room.path("queues"))?;
     let begun = Instant::now();
     let pids: Vec<u32> = (1..=MANY).collect();
@@ -231,10 +233,11 @@ fn no_secret_is_said_whatever_goes_wrong() -> Result<()> {
         ("unknown", &unknown, &token),
         ("lines", &good, &lines),
     ] {
-        file += &format!(
+        write!(
+            file,
             "[[notify.webhook]]\nname = \"{name}\"\nurl_file = \"{url}\"\nbearer_file = \"{token}\"\n\
              timeout_s = 5\nretry_max_s = 1\n"
-        );
+        )?;
     }
     let told = Told::start(&file, &room.path("queues"))?;
     told.notifiers.offer(&orphan(1));
@@ -244,14 +247,14 @@ fn no_secret_is_said_whatever_goes_wrong() -> Result<()> {
             Ok((told.counters(name).context("counters")?.failed > 0).then_some(()))
         })?;
     }
-    let received = receiver.received();
+    let asked = receiver.received();
     ensure!(
-        received.iter().all(|one| one.line.contains(URL_SECRET)),
-        "{received:?}"
+        asked.iter().all(|one| one.line.contains(URL_SECRET)),
+        "{asked:?}"
     );
     let bearer = format!("bearer {TOKEN}");
     ensure!(
-        received
+        asked
             .iter()
             .all(|one| one.headers.to_lowercase().contains(&bearer))
     );
