@@ -20,6 +20,7 @@ pub mod place;
 pub mod proc;
 pub mod pty;
 pub mod room;
+pub mod rows;
 pub mod session;
 pub mod sys;
 pub mod told;

@@ -93,6 +93,8 @@ pub struct ObserveConfig {
     pub expect: Option<Vec<u8>>,
     /// Time between snapshots.
     pub interval: Duration,
+    /// What is dear to read from `/proc` is read at every so many snapshots; at least 1.
+    pub slow_every: u32,
     /// The user's labels.
     pub labels: BTreeMap<String, String>,
     /// Where sessions go, where the user said so.
@@ -113,6 +115,8 @@ pub struct ObserveConfig {
     pub attach_files: Vec<AttachFile>,
     /// Finished sessions to keep, the newest by their end; 0 keeps all.
     pub keep: u32,
+    /// Thresholds of anomalies that are not the defaults, by name; names and ranges are checked.
+    pub thresholds: BTreeMap<String, f64>,
 }
 
 /// A file of the caller's that is copied into the session at its end.

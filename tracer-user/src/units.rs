@@ -37,6 +37,15 @@ impl BootNs {
 #[serde(transparent)]
 pub struct Ticks(pub u64);
 
+impl Ticks {
+    /// Microseconds of so many ticks. Saturates.
+    #[must_use]
+    pub fn to_us(self, clk_tck: u64) -> u64 {
+        let us = u128::from(self.0) * 1_000_000 / u128::from(clk_tck.max(1));
+        u64::try_from(us).unwrap_or(u64::MAX)
+    }
+}
+
 /// Thread group id: what people call a pid, in the observer's pid namespace. 0 names a process that
 /// is not visible from there.
 #[derive(

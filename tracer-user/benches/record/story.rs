@@ -8,6 +8,7 @@ use tracer::{
     procfs::ProcRoot,
     session::{
         Store,
+        derive::RULES,
         journal::{
             info::{Backend, ClockPair, Mode, ObserverInfo, RootInfo, SessionInfo, TickRule},
             record::{Body, Note, ObserverEnding, Record, SnapshotEvent},
@@ -174,9 +175,15 @@ fn row(n: u64, root: Process) -> Body {
         oom_score_adj: Some(0),
         wchan: Some("do_sys_poll".to_owned()),
         cpu_percent: Some(12.5),
+        cpu_us: Some(81_920),
         io_read_bytes: Some(4_096),
         io_write_bytes: Some(0),
         net_established: Some(0),
+        threads_disk_sleep: Some(0),
+        threads_disk_sleep_wchan: Some(Vec::new()),
+        cgroup: Some("/".to_owned()),
+        cgroup_memory_kb: Some(81_920),
+        cgroup_memory_limit_kb: Some(-1),
         unread: BTreeMap::new(),
     };
     Body::Snapshot {
@@ -193,6 +200,7 @@ pub(crate) fn observer(proc: &ProcRoot) -> ObserverInfo {
         starttime_ticks: own.identity().ok().map(|identity| identity.start),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid_ns: own.pid_ns().ok(),
+        rules: RULES,
     }
 }
 

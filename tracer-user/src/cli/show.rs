@@ -10,12 +10,16 @@ use std::{
     path::Path,
 };
 
-use super::escape::{paragraph, printable, printable_bytes};
+use super::{
+    anomalies::{anomaly_words, put_line},
+    costs::costliest,
+    escape::{paragraph, printable, printable_bytes},
+};
 use crate::{
     config::Show,
     event::{Event, EventKind},
     observe::Audience,
-    session::summary::Summary,
+    session::{journal::anomaly::Anomaly, summary::Summary},
     units::BootNs,
     verdict::{WaitStatus, signals},
 };
@@ -86,6 +90,13 @@ impl Audience for Screen {
         if self.show == Show::Events {
             let began = *self.began.get_or_insert(event.t);
             self.line(&event_line(event, began));
+        }
+    }
+
+    fn anomaly(&mut self, t: BootNs, anomaly: &Anomaly) {
+        if self.show == Show::Events {
+            let began = *self.began.get_or_insert(t);
+            self.line(&timed(t, began, &anomaly_words(anomaly)));
         }
     }
 
@@ -171,7 +182,11 @@ pub(super) fn block(summary: &Summary, directory: &Path) -> String {
         completeness.execs,
         if completeness.execs == 1 { "" } else { "s" },
     );
+    if let Some(costliest) = costliest(summary) {
+        let _ = writeln!(text, "  costliest   {costliest}");
+    }
     left_behind(&mut text, summary);
+    put_line(&mut text, summary.anomaly_count, &summary.anomalies);
     let _ = writeln!(
         text,
         "  record      {}",
@@ -260,8 +275,12 @@ pub(super) fn event_line(event: &Event, began: BootNs) -> String {
             printable_bytes(oom.comm.as_bytes())
         ),
     };
+    timed(event.t, began, &what)
+}
+
+fn timed(t: BootNs, began: BootNs, what: &str) -> String {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds for people")]
-    let seconds = event.t.since(began) as f64 / 1e9;
+    let seconds = t.since(began) as f64 / 1e9;
     printable(&format!("tracer: {seconds:9.3}s {what}"))
 }
 

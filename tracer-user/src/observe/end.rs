@@ -59,8 +59,8 @@ impl Follower<'_> {
         }
         self.count_losses();
         self.last_look();
-        let (cpu_us, peak_rss_kb) = own_cost();
-        self.note(Note::observer_cost(cpu_us, peak_rss_kb));
+        self.end_anomalies();
+        self.note_costs(stop);
 
         let (ending, cause) = match stop {
             Stop::RootEnded(_) => (ObserverEnding::Completed, "the root ended".to_owned()),
@@ -111,6 +111,17 @@ impl Follower<'_> {
         report.summary
     }
 
+    /// What the tree was charged for in the end, and what observing it took.
+    fn note_costs(&mut self, stop: &Stop) {
+        if matches!(stop, Stop::RootEnded(Some(_)))
+            && let Some(reaped) = self.expense.reaped()
+        {
+            self.note(Note::reaped(&reaped));
+        }
+        let cost = self.expense.total(self.kernel.as_ref());
+        self.note(Note::observer_cost(&cost));
+    }
+
     /// Takes events until the root's exit is among them. It was sent before anybody could see that the
     /// root has ended, so it is there, or it was lost.
     pub(super) async fn last_events_of_root(&mut self) {
@@ -155,17 +166,4 @@ impl Follower<'_> {
             }
         }
     }
-}
-
-/// CPU time in µs and peak resident set in KiB of this process (`getrusage(2)`).
-fn own_cost() -> (u64, u64) {
-    let Ok(usage) = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF) else {
-        return (0, 0);
-    };
-    let us = |time: nix::sys::time::TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
-    let cpu = us(usage.user_time()) + us(usage.system_time());
-    (
-        u64::try_from(cpu).unwrap_or(0),
-        u64::try_from(usage.max_rss()).unwrap_or(0),
-    )
 }

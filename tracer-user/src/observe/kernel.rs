@@ -2,18 +2,23 @@
 
 use std::collections::VecDeque;
 
-use super::losses::{Told, UNDECODABLE, by_reason};
+use super::{
+    error::chain,
+    losses::{Told, UNDECODABLE, by_reason},
+};
 use crate::{
     event::Event,
     probe::{
-        attached::{Adoption, Attached},
+        attached::{Adoption, Attached, Counters},
         control::SharedControl,
         decode::{DecodeUnits, decode},
         loader::{Loader, Settings},
         offsets::Degraded,
         ring::{KernelRing, RingReader},
+        stats::{ByProgram, Counting},
         support::ProbeError,
     },
+    snapshot::kernel::KernelRow,
     units::{BootNs, Process, Tgid},
 };
 
@@ -31,6 +36,7 @@ pub(super) struct Kernel {
     /// The last of them, also when it is gone.
     marked: usize,
     broken: bool,
+    unsnapped: Option<String>,
 }
 
 /// How far the ring had been read when the journal had taken in so many records.
@@ -73,6 +79,7 @@ impl Kernel {
             marks: VecDeque::new(),
             marked,
             broken: false,
+            unsnapped: None,
         })
     }
 
@@ -174,6 +181,21 @@ impl Kernel {
         }
     }
 
+    /// Rows of those that are well alive, as the kernel side writes them down. True when it did. Once it
+    /// has failed, all is read from `/proc`.
+    pub(super) fn snapshot(&mut self, rows: &mut Vec<KernelRow>) -> bool {
+        self.attached.snapshot(rows).unwrap_or_else(|error| {
+            self.unsnapped = Some(chain(&error));
+            rows.clear();
+            false
+        })
+    }
+
+    /// Why there are no rows from the kernel side although there should be; told once.
+    pub(super) fn why_no_rows(&mut self) -> Option<String> {
+        self.unsnapped.take()
+    }
+
     /// The pins stay when this goes: the session has no end.
     pub(super) fn leave_pins(&mut self) {
         self.attached.leave_pins();
@@ -187,6 +209,21 @@ impl Kernel {
     /// When the process that is tracked under this number, of the initial namespace, started.
     pub(super) fn start_of(&self, init: u32) -> Option<BootNs> {
         self.attached.start_of(init)
+    }
+
+    /// What was sent and lost so far, where that can be read.
+    pub(super) fn counters(&self) -> Option<Counters> {
+        self.attached.losses().ok()
+    }
+
+    /// Makes the kernel count the runs of the programs; why it does not.
+    pub(super) fn count_runs(&self) -> Result<Counting, String> {
+        self.attached.count_runs()
+    }
+
+    /// What each program took meanwhile.
+    pub(super) fn runs_since(&self, counting: Counting) -> Result<ByProgram, String> {
+        self.attached.runs_since(counting)
     }
 
     /// What was lost since the last call, by reason.

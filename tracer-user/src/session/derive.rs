@@ -16,6 +16,11 @@ use crate::{
     units::BootNs,
 };
 
+/// Version of the rules by which everything derived is made from a journal. Raised when the same journal
+/// gives other files than it did before: files of an older version are old then, and not broken.
+/// 1: without a version. 2: costs, critical chain, and what the observer cost.
+pub const RULES: u32 = 2;
+
 /// What becomes of the records, one after the other: the summary, in practice. Pure.
 ///
 /// The recorder applies each record after it is in the file, in order, so a fold never covers what
@@ -32,6 +37,11 @@ pub trait Fold: Send + 'static {
 
     /// The session's row in `sessions.jsonl`.
     fn index_row(output: &Self::Output) -> Value;
+
+    /// Whether there is anything for `anomalies.jsonl`.
+    fn has_anomalies(_output: &Self::Output) -> bool {
+        false
+    }
 }
 
 /// Somebody who looks on while records are folded.
@@ -63,6 +73,10 @@ impl<F: Fold, O: Onlooker> Fold for Watched<F, O> {
 
     fn index_row(output: &F::Output) -> Value {
         F::index_row(output)
+    }
+
+    fn has_anomalies(output: &F::Output) -> bool {
+        F::has_anomalies(output)
     }
 }
 
@@ -131,7 +145,7 @@ fn is_json(line: &[u8]) -> bool {
 
 /// The value of `captured_at`, with its quotes. It is among the first members; no string before it
 /// can hold a quote without a backslash.
-fn captured_at(members: &[u8]) -> Option<&[u8]> {
+pub(super) fn captured_at(members: &[u8]) -> Option<&[u8]> {
     const KEY: &[u8] = b",\"captured_at\":";
     let at = members
         .windows(KEY.len())

@@ -254,6 +254,8 @@ impl Keys {
                 starttime_ticks: keys.starttime_ticks,
                 version: keys.version,
                 pid_ns: keys.pid_ns,
+                // The journal says it; nothing is derived from this file.
+                rules: 1,
             }),
             labels,
             unresolved: self.unresolved,

@@ -11,6 +11,7 @@ use tracer::{
     procfs::ProcRoot,
     session::{
         SessionId, Store,
+        derive::RULES,
         journal::{
             Body, Record,
             info::{ObserverInfo, SessionInfo},
@@ -36,6 +37,7 @@ pub(crate) fn own(proc: &ProcRoot) -> ObserverInfo {
         starttime_ticks: Some(own.identity().expect("we live").start),
         version: "0.1.0".to_owned(),
         pid_ns: Some(own.pid_ns().expect("our own")),
+        rules: RULES,
     }
 }
 

@@ -13,7 +13,7 @@ use tracer::{
     event::{EventKind, Exec, Exit, ExitTotals, Fork},
     session::{
         SessionId, StateDir, Store,
-        derive::Fold,
+        derive::{Fold, RULES},
         enrollment::Enrollment,
         epochs::{self, Standing},
         journal::{
@@ -68,6 +68,7 @@ pub(crate) fn info(store: &Store) -> SessionInfo {
             starttime_ticks: Some(Ticks(400)),
             version: "0.1.0".to_owned(),
             pid_ns: Some(4_026_531_836),
+            rules: RULES,
         },
         root: RootInfo {
             pid: 100,
@@ -191,9 +192,15 @@ pub(crate) fn row(n: u64) -> Record {
         oom_score_adj: Some(0),
         wchan: Some("do_sys_poll".to_owned()),
         cpu_percent: Some(12.5),
+        cpu_us: Some(81_920),
         io_read_bytes: None,
         io_write_bytes: None,
         net_established: Some(0),
+        threads_disk_sleep: Some(0),
+        threads_disk_sleep_wchan: Some(Vec::new()),
+        cgroup: Some("/".to_owned()),
+        cgroup_memory_kb: Some(81_920),
+        cgroup_memory_limit_kb: Some(-1),
         unread: BTreeMap::from([("sig_cgt".to_owned(), "denied".to_owned())]),
     };
     Record {

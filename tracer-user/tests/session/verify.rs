@@ -8,6 +8,7 @@ use std::{
 
 use tracer::session::{
     SessionId, Store,
+    derive::RULES,
     enrollment::Enrollment,
     rebuild::{RebuildError, rebuild},
     verify::{Verified, verify},
@@ -221,15 +222,27 @@ fn what_is_derived_is_what_the_journal_gives_to_the_byte() {
 }
 
 #[test]
-fn what_another_version_has_derived_is_noted_and_not_called_broken() {
+fn what_older_rules_have_derived_is_noted_and_not_called_broken() {
     let case = Case::new();
+    let path = case.path("summary.json");
+    let text = std::fs::read_to_string(&path).expect("there");
+    let version = format!("\"derived_version\": {RULES}");
+    assert!(text.contains(&version), "{text}");
+    let older = text.replace(&version, "\"derived_version\": 1");
+    // Of a session that today's rules ended, nothing is older.
+    std::fs::write(&path, &older).expect("ours");
+    case.expect("summary.json: not what the journal gives");
     case.edit(|lines| {
-        lines[0] = forged(&lines[0], "\"version\":\"0.1.0\"", "\"version\":\"0.0.9\"");
+        let rules = format!("\"rules\":{RULES}");
+        lines[0] = forged(&lines[0], &rules, "\"rules\":1");
     });
     let verified = verify(&case.store, &case.id);
     assert!(verified.holds(), "{:#?}", verified.findings);
     let what = &verified.findings[0].what;
-    assert!(what.contains("tracer 0.0.9 recorded it"), "{what}");
+    assert!(what.contains("tracer sessions rebuild"), "{what}");
+    // What calls itself made by today's rules has to be that.
+    std::fs::write(&path, text.replace("\"exit_code\": 7", "\"exit_code\": 0")).expect("ours");
+    case.expect("summary.json: not what the journal gives");
 }
 
 #[test]

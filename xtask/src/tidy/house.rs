@@ -37,8 +37,8 @@ pub(super) const FLOORS: &[&[&str]] = &[
     &["units"],
 ];
 
-/// Imports on one floor that are meant: what a verdict rests on is the tree.
-pub(super) const NEIGHBOURS: &[(&str, &str)] = &[("verdict", "tree")];
+/// Imports on one floor that are meant: what verdicts and anomalies rest on is the tree.
+pub(super) const NEIGHBOURS: &[(&str, &str)] = &[("verdict", "tree"), ("anomaly", "tree")];
 
 /// Foreign crates with owners: crate, rooms of `tracer-user`, other members.
 pub(super) const OWNERS: &[(&str, &[&str], &[&str])] = &[

@@ -149,6 +149,8 @@ pub struct ObserverInfo {
     pub version: String,
     /// Inode of its pid namespace.
     pub pid_ns: Option<u64>,
+    /// Version of the rules by which it derives files; 1 where it does not say.
+    pub rules: u32,
 }
 
 /// The process the user named, before it could do anything of its own.

@@ -1,11 +1,16 @@
 //! The notes that programs read: each has a topic and fixed particulars.
 
 mod endings;
+mod expense;
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-pub use self::endings::Leftover;
-
+pub use self::{
+    endings::Leftover,
+    expense::{ObserverCost, ProgramCost, Reaped, TickTimes},
+};
 use super::record::{Crash, Note};
 use crate::{
     units::{BootNs, Process},
@@ -40,8 +45,14 @@ pub mod topic {
     pub const OOM_SCENE: &str = "oom_scene";
     /// Where a core went: `pid`, `start_boottime_ns`, `pattern`, and `file` or `piped_to`.
     pub const CORE: &str = "core";
-    /// What the observer itself cost: `cpu_us`, `peak_rss_kb`.
+    /// Thresholds of anomalies that are not the defaults: each by its name.
+    pub const THRESHOLDS: &str = "thresholds";
+    /// So many anomalies that no more are told: `untold`.
+    pub const ANOMALIES_UNTOLD: &str = "anomalies_untold";
+    /// What the observer itself cost: [`ObserverCost`](super::ObserverCost).
     pub const OBSERVER_COST: &str = "observer_cost";
+    /// What the command and all that was waited for below it used: [`Reaped`](super::Reaped).
+    pub const REAPED: &str = "reaped";
     /// What became of a file that was to be attached: `name`, `result`, and of a copy `bytes` and
     /// `crc32`.
     pub const ATTACHMENT: &str = "attachment";
@@ -98,6 +109,28 @@ impl Note {
         Self::new(topic::ATTACHED, "joined a living tree", data)
     }
 
+    /// What anomalies are judged by, where that is not the defaults.
+    #[must_use]
+    pub fn thresholds(changed: &BTreeMap<String, f64>) -> Self {
+        let mut note = Self::new(
+            topic::THRESHOLDS,
+            "anomalies are judged by other numbers",
+            [],
+        );
+        let values = changed.iter();
+        note.data
+            .extend(values.map(|(name, &value)| (name.clone(), Value::from(value))));
+        note
+    }
+
+    /// Anomalies of which nothing was recorded.
+    #[must_use]
+    pub fn anomalies_untold(untold: u64) -> Self {
+        let text = "too many anomalies: these were not recorded";
+        let data = [("untold", Value::from(untold))];
+        Self::new(topic::ANOMALIES_UNTOLD, text, data)
+    }
+
     /// Tracking is on.
     #[must_use]
     pub fn armed() -> Self {
@@ -113,16 +146,6 @@ impl Note {
             "the root's wait status, as its parent saw it",
             data,
         )
-    }
-
-    /// What the observer itself used so far.
-    #[must_use]
-    pub fn observer_cost(cpu_us: u64, peak_rss_kb: u64) -> Self {
-        let data = [
-            ("cpu_us", Value::from(cpu_us)),
-            ("peak_rss_kb", Value::from(peak_rss_kb)),
-        ];
-        Self::new(topic::OBSERVER_COST, "what the observer itself used", data)
     }
 
     /// A crash that is not the first.

@@ -164,6 +164,7 @@ fn info_of(enrollment: &Enrollment, id: SessionId) -> SessionInfo {
             starttime_ticks: None,
             version: String::new(),
             pid_ns: enrollment.pid_ns,
+            rules: 1,
         }),
         root,
         mode: Mode::Attach,

@@ -3,32 +3,41 @@
 //! Pure. The recorder folds each record when it is on its way to disk, a rebuild folds the same
 //! records read back: both give the same summary, to the byte.
 
+mod costs;
 mod ending;
 pub(in crate::session) mod evidence;
 mod output;
 mod reasons;
 mod row;
 mod text;
+mod totals;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub use self::output::Summary;
 pub(crate) use self::text::quote;
+pub use self::{
+    costs::{CommandCost, Critical, Validity},
+    output::Summary,
+};
 use super::{
+    anomalies,
     derive::Fold,
     journal::{
-        info::SessionInfo,
-        notes::{Leftover, Recovered, UNSAMPLED, UNWATCHED, topic},
+        info::{Mode, SessionInfo},
+        notes::{Leftover, ObserverCost, Reaped, Recovered, UNSAMPLED, UNWATCHED, topic},
         record::{Body, Note, Pinned, TargetBody},
     },
 };
 use crate::{
     event::{EventKind, ExitTotals},
     snapshot::{Role, SnapshotRow, TreeTotals},
-    tree::{Effect, Tree, accounting::Accounting},
+    tree::{
+        Effect, Tree,
+        accounting::{Accounting, cost::Seen, ledger::Ledger},
+    },
     units::{BootNs, Comm, ProcKey, Process},
     verdict::{Casebook, WaitStatus, ending::Reason, evidence::Dead},
 };
@@ -46,6 +55,7 @@ pub struct Summarizer {
     session: SessionInfo,
     tree: Tree,
     accounting: Accounting,
+    ledger: Ledger,
     casebook: Casebook,
     target: Option<Pinned>,
     unresolved: Option<String>,
@@ -72,13 +82,17 @@ pub struct Summarizer {
     imported: bool,
     /// Wait status of the root as its parent saw it, where that was us.
     waited: Option<(u64, WaitStatus)>,
-    cost: (Option<u64>, Option<u64>),
+    cost: ObserverCost,
+    /// What the root and all that was waited for below it came to, where the root's parent was us.
+    reaped: Option<Reaped>,
+    /// Ended processes whose parent was then neither in the tree nor us.
+    strays: u64,
     /// When tracking was on; a command that was started is released then.
     armed: Option<BootNs>,
-    anomalies: u64,
     /// Processes that outlived the command were ended.
     ended_leftovers: bool,
     leftovers: Vec<Leftover>,
+    anomalies: anomalies::Following,
 }
 
 impl Fold for Summarizer {
@@ -91,12 +105,17 @@ impl Fold for Summarizer {
         }
     }
 
-    fn finish(self) -> Summary {
-        output::build(&self)
+    fn finish(mut self) -> Summary {
+        let report = std::mem::take(&mut self.ledger).report();
+        output::build(&self, &report)
     }
 
     fn index_row(summary: &Summary) -> Value {
         row::index_row(summary)
+    }
+
+    fn has_anomalies(summary: &Summary) -> bool {
+        summary.anomaly_count > 0
     }
 }
 
@@ -127,6 +146,7 @@ impl Summarizer {
             session,
             tree: Tree::new(),
             accounting: Accounting::default(),
+            ledger: Ledger::default(),
             casebook,
             target: None,
             unresolved: None,
@@ -147,11 +167,13 @@ impl Summarizer {
             unwatched: 0,
             imported: false,
             waited: None,
-            cost: (None, None),
+            cost: ObserverCost::default(),
+            reaped: None,
+            strays: 0,
             armed: None,
-            anomalies: 0,
             ended_leftovers: false,
             leftovers: Vec::new(),
+            anomalies: anomalies::Following::default(),
         }
     }
 
@@ -165,7 +187,7 @@ impl Summarizer {
             Body::Target(target) => self.target(target),
             Body::Snapshot { row, .. } => self.snapshot(t, row),
             Body::Tick(totals) => self.tick(totals),
-            Body::Anomaly(_) => self.anomalies += 1,
+            Body::Anomaly(anomaly) => self.anomalies.apply(anomaly),
             Body::Loss { reason, count } => {
                 let lost = self.lost.entry(reason.clone()).or_default();
                 *lost = lost.saturating_add(*count);
@@ -193,7 +215,8 @@ impl Summarizer {
         match event {
             // At an attach, others of the tree may be reported before the root.
             EventKind::Fork(fork) if fork.child.tgid.0 == self.session.root.pid => {
-                self.root.get_or_insert(fork.child);
+                let root = *self.root.get_or_insert(fork.child);
+                self.ledger.root(root.key);
             }
             EventKind::Exec(exec) if self.target_key() == Some(exec.process.key) => {
                 self.comm_now = Some(exec.comm);
@@ -207,17 +230,38 @@ impl Summarizer {
             self.ended(Ended { dead, totals });
         }
         let effect = self.tree.apply(t, event);
+        if let Effect::ExitLost(old) = effect {
+            self.ledger.end_lost(t, old);
+        }
         // A process that is reported twice is one process.
         if effect != Effect::Duplicate {
             self.accounting.apply(event);
+            self.account(t, event);
         }
         match effect {
             Effect::BirthLost => self.births_lost += 1,
             Effect::BirthLate => self.births_lost = self.births_lost.saturating_sub(1),
-            Effect::ExitLost(_) => {
-                self.reason("process whose exit was lost");
-            }
+            Effect::ExitLost(_) => self.reason("process whose exit was lost"),
             Effect::Applied | Effect::Duplicate | Effect::Untouched => {}
+        }
+    }
+
+    /// Enters it into the accounts; what the tree knows of it is up to date.
+    fn account(&mut self, t: BootNs, event: &EventKind) {
+        match event {
+            // Its exit may have come first.
+            EventKind::Fork(fork) if self.tree.get(fork.child.key).is_some() => {
+                self.ledger.born(fork);
+            }
+            EventKind::Exec(exec) => self.ledger.executed(t, exec),
+            EventKind::Exit(exit) => {
+                let parent = exit.parent;
+                let is_kept = self.tree.get(parent.key).is_some()
+                    || parent.tgid.0 == self.session.observer.pid;
+                self.strays += u64::from(!is_kept);
+                self.ledger.ended(t, exit);
+            }
+            EventKind::Fork(_) | EventKind::Signal(_) | EventKind::Oom(_) => {}
         }
     }
 
@@ -257,6 +301,9 @@ impl Summarizer {
     fn snapshot(&mut self, t: BootNs, row: &SnapshotRow) {
         let rows = &mut self.rows;
         rows.count += 1;
+        let rule = self.session.tick_rule;
+        let is_it = |start| rule.ticks(start).0 == row.starttime_ticks;
+        self.ledger.row(row.pid, is_it, &Seen::from(row));
         if row.role != Role::Workload {
             return;
         }
@@ -303,6 +350,9 @@ impl Summarizer {
                 self.waited = status.map(|status| (seq, WaitStatus(status)));
             }
             topic::ARMED => {
+                if self.armed.is_none() && self.session.mode == Mode::Run {
+                    self.ledger.released(t);
+                }
                 self.armed.get_or_insert(t);
             }
             topic::ENDING => {
@@ -316,7 +366,8 @@ impl Summarizer {
             topic::RECOVERED => self.recovered = Some(note.as_recovered()),
             topic::UNATTENDED_LOST => self.reason("unwatched stretch that could not be read"),
             topic::IMPORTED => self.imported = true,
-            topic::OBSERVER_COST => self.cost = (note.number("cpu_us"), note.number("peak_rss_kb")),
+            topic::OBSERVER_COST => self.cost = note.as_observer_cost(),
+            topic::REAPED => self.reaped = note.as_reaped(),
             _ => {}
         }
     }

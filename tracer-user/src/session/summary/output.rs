@@ -6,15 +6,22 @@ use serde::Serialize;
 
 use super::{
     Summarizer,
+    costs::{Costs, Critical, costs, critical},
     ending::{root_ending, subtype, verdict, waited},
     reasons::reasons,
     text::{quote, seconds, wall},
+    totals::{Totals, totals},
 };
 use crate::{
-    session::journal::{
-        info::{Backend, Mode},
-        notes::Leftover,
+    session::{
+        anomalies::Overview,
+        derive::RULES,
+        journal::{
+            info::Backend,
+            notes::{Leftover, ProgramCost, TickTimes},
+        },
     },
+    tree::accounting::ledger::Report,
     verdict::Verdict,
 };
 
@@ -77,10 +84,18 @@ pub struct Summary {
     pub completeness: Completeness,
     /// What it cost.
     pub totals: Totals,
+    /// What that went into.
+    pub costs: Costs,
+    /// Which processes the wall time waited for; null while the root has not ended.
+    pub critical_chain: Option<Critical>,
     /// Who outlived the command, the first of them.
     pub leftovers: Vec<Leftover>,
+    /// What was wrong while it ran.
+    pub anomalies: Overview,
     /// How the observer fared.
     pub observer: Observer,
+    /// Version of the rules by which this was made from the journal.
+    pub derived_version: u32,
 }
 
 /// How the process the user named ended.
@@ -119,32 +134,6 @@ pub struct Completeness {
     pub attach_converged: Option<bool>,
 }
 
-/// What the tree cost.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Totals {
-    /// Processes seen.
-    pub processes: u64,
-    /// CPU time in user mode of the ended, µs.
-    pub cpu_user_us: u64,
-    /// CPU time in the kernel of the ended, µs.
-    pub cpu_system_us: u64,
-    /// Largest peak of one ended process, KiB.
-    pub peak_process_rss_kb: u64,
-    /// Largest sum over the tree in one tick, KiB.
-    pub peak_tree_rss_kb: u64,
-    /// Bytes read from the block layer; null when this kernel does not account it.
-    pub io_read_bytes: Option<u64>,
-    /// Bytes written to the block layer; null when this kernel does not account it.
-    pub io_write_bytes: Option<u64>,
-    /// Page faults with I/O.
-    pub faults_major: u64,
-    /// Page faults without.
-    pub faults_minor: u64,
-    /// From the command's release, or an attached root's start, to its end or that of observation,
-    /// µs.
-    pub wall_us: u64,
-}
-
 /// How the observer fared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Observer {
@@ -162,9 +151,25 @@ pub struct Observer {
     pub backend: &'static str,
     /// What could not be observed.
     pub degraded: Vec<String>,
+    /// Events that the kernel side sent.
+    pub events: Option<u64>,
+    /// Events that it could not send.
+    pub lost: Option<u64>,
+    /// Rounds over the tree.
+    pub ticks: Option<u64>,
+    /// Rounds that were left out because one before was late.
+    pub missed_ticks: Option<u64>,
+    /// How long a round took.
+    pub tick_us: Option<TickTimes>,
+    /// What each program of the kernel side took; null when that was not measured.
+    pub bpf: Option<Vec<ProgramCost>>,
+    /// How long that was measured: all of a short session, and a part of a long one.
+    pub bpf_measured_us: Option<u64>,
+    /// Why it was not.
+    pub bpf_unknown: Option<String>,
 }
 
-pub(super) fn build(fold: &Summarizer) -> Summary {
+pub(super) fn build(fold: &Summarizer, report: &Report) -> Summary {
     let session = &fold.session;
     let ended = if fold.target.is_some() {
         &fold.ended_target
@@ -182,6 +187,9 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
     let duration_ns = fold.last.since(start);
     let observation = fold.ending.as_ref();
     let root = root_ending(fold);
+    let completeness = completeness(fold);
+    let totals = totals(fold, &completeness, &report.alive);
+    let cost = &fold.cost;
     // A workload that did well below a command that failed is no success.
     let root_failed = root.as_ref().is_some_and(|root| root.exit_code != Some(0));
     let success = verdict.exit_code == Some(0) && !root_failed;
@@ -200,7 +208,7 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
         duration_seconds: seconds(duration_ns, 6),
         snapshot_interval_seconds: session.interval.as_secs_f64(),
         snapshot_count: fold.rows.count,
-        anomaly_count: fold.anomalies,
+        anomaly_count: fold.anomalies.count(),
         peak_rss_kb: ended
             .as_ref()
             .filter(|ended| !ended.totals.peak_rss_upper_bound)
@@ -216,23 +224,38 @@ pub(super) fn build(fold: &Summarizer) -> Summary {
         verdict,
         root,
         unresolved: fold.unresolved.clone(),
-        completeness: completeness(fold),
-        totals: totals(fold),
+        costs: costs(report, session, &totals, is_whole(&completeness)),
+        totals,
+        critical_chain: report
+            .chain
+            .as_ref()
+            .and_then(|chain| critical(chain, session)),
+        completeness,
         leftovers: leftovers(fold),
+        anomalies: fold.anomalies.overview(),
         observer: Observer {
             ending: observation.map(|ending| ending.how.clone()),
             cause: observation
                 .map(|ending| ending.cause.clone())
                 .filter(|cause| !cause.is_empty()),
             version: session.observer.version.clone(),
-            cpu_us: fold.cost.0,
-            peak_rss_kb: fold.cost.1,
+            cpu_us: cost.cpu_us,
+            peak_rss_kb: cost.peak_rss_kb,
             backend: match session.backend {
                 Backend::Ebpf => "ebpf",
                 Backend::None => "none",
             },
             degraded: session.degraded.clone(),
+            events: cost.events,
+            lost: cost.lost,
+            ticks: cost.ticks,
+            missed_ticks: cost.missed_ticks,
+            tick_us: cost.tick_us,
+            bpf: cost.bpf.clone(),
+            bpf_measured_us: cost.bpf_measured_us,
+            bpf_unknown: cost.bpf_unknown.clone(),
         },
+        derived_version: RULES,
     }
 }
 
@@ -247,6 +270,11 @@ fn leftovers(fold: &Summarizer) -> Vec<Leftover> {
             })
     };
     fold.leftovers.iter().filter(alive).cloned().collect()
+}
+
+/// No event is missing.
+pub(super) fn is_whole(completeness: &Completeness) -> bool {
+    completeness.reasons.is_empty()
 }
 
 fn completeness(fold: &Summarizer) -> Completeness {
@@ -296,36 +324,5 @@ fn completeness(fold: &Summarizer) -> Completeness {
         lost: fold.lost.clone(),
         attach_passes: fold.attach.map(|(passes, _)| passes),
         attach_converged: fold.attach.map(|(_, converged)| converged),
-    }
-}
-
-fn totals(fold: &Summarizer) -> Totals {
-    let accounting = &fold.accounting;
-    let io_known = accounting.io_unknown == 0;
-    // A command that was started was held until tracking was on; that time is tracer's, not its own.
-    let began = match (fold.session.mode, fold.armed, fold.root) {
-        (Mode::Run, Some(armed), _) => armed,
-        (Mode::Attach, _, Some(root)) => root.key.start,
-        _ => fold.session.clock.boot,
-    };
-    let ended = fold
-        .ended_root
-        .as_ref()
-        .map_or(fold.last, |ended| ended.dead.t);
-    Totals {
-        processes: accounting.forks,
-        cpu_user_us: accounting.cpu_user_us,
-        cpu_system_us: accounting.cpu_system_us,
-        peak_process_rss_kb: accounting.peak_process_rss_kb,
-        // A tick can miss the peak that one process is known to have had.
-        peak_tree_rss_kb: fold
-            .rows
-            .peak_tree_rss_kb
-            .max(accounting.peak_process_rss_kb),
-        io_read_bytes: io_known.then_some(accounting.io_read_bytes),
-        io_write_bytes: io_known.then_some(accounting.io_write_bytes),
-        faults_major: accounting.faults_major,
-        faults_minor: accounting.faults_minor,
-        wall_us: ended.since(began) / 1000,
     }
 }

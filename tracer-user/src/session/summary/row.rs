@@ -25,5 +25,6 @@ pub(super) fn index_row(summary: &Summary) -> Value {
         "completeness": summary.completeness.status,
         "termination_reason": summary.termination_reason,
         "labels": summary.labels,
+        "derived_version": summary.derived_version,
     })
 }

@@ -16,18 +16,21 @@ use super::rules::{Finding, Passed};
 use crate::session::{
     SessionId, Store,
     attach_file::Copied,
-    derive::Fold,
+    derive::{Fold, RULES},
     dir::{Dir, has_other_names},
     enrollment::{ENROLLMENT_MAX, Enrollment},
     index,
     journal::escape::pretty,
     publish::is_temporary,
     remove::is_ours,
-    settle::write_trace,
+    settle::{write_anomalies, write_trace},
     status::told,
-    store::{ATTACHMENTS, ENROLLMENT, INDEX, PROC_TRACE, SUMMARY, StoreError},
+    store::{ANOMALIES, ATTACHMENTS, ENROLLMENT, INDEX, PROC_TRACE, SUMMARY, StoreError},
     summary::{Summarizer, Summary},
 };
+
+/// Most bytes of a summary that are looked at for its version.
+const SUMMARY_MAX: u64 = 4 << 20;
 
 /// The rows of the index, the last one of each session; nothing when it cannot be read.
 #[derive(Debug)]
@@ -141,23 +144,54 @@ pub(super) fn check_attachments(dir: &Dir, passed: &Passed, findings: &mut Vec<F
     }
 }
 
-/// The files of a session that has ended, and its row in the index.
+/// By which rules the files were made.
+#[derive(Debug, Clone, Copy)]
+struct Made {
+    /// The oldest that can be: those of the observer that ended the session.
+    oldest: u32,
+    /// As the file at hand says.
+    said: u32,
+}
+
+impl Made {
+    /// What a file is that is not what today's rules give. Old files are old and not broken; but
+    /// nothing can be older than the session.
+    fn differs(self, name: &str, what: &str) -> Finding {
+        let Self { oldest, said } = self;
+        if oldest > RULES {
+            Finding::noted(name, format!("{what} (a later tracer ended it)"))
+        } else if (oldest..RULES).contains(&said) {
+            let what = "made by the rules of an older tracer; `tracer sessions rebuild` renews it";
+            Finding::noted(name, what)
+        } else {
+            Finding::broken(name, what)
+        }
+    }
+}
+
+/// The version that a derived object names. Those before there was one do not.
+fn version_of(value: &Value) -> u32 {
+    let version = value.get("derived_version").map_or(Some(1), Value::as_u64);
+    version
+        .and_then(|version| u32::try_from(version).ok())
+        .unwrap_or(u32::MAX)
+}
+
+/// The files of a session that has ended, and its row in the index. `oldest`: the rules by which whoever
+/// ended it derived files.
 pub(super) fn check_derived(
     dir: &Dir,
     summary: &Summary,
+    oldest: u32,
     rows: &Rows,
     findings: &mut Vec<Finding>,
 ) {
-    // Another version may draw other conclusions from the same record, and nothing says by which one
-    // the files were made.
-    let version = &summary.observer.version;
-    let differs = |name: &str, what: &str| {
-        if version == env!("CARGO_PKG_VERSION") {
-            Finding::broken(name, what)
-        } else {
-            Finding::noted(name, format!("{what} (tracer {version} recorded it)"))
-        }
+    // A summary that cannot be read was made by no rules.
+    let said = match read_small(dir, SUMMARY, SUMMARY_MAX) {
+        Ok(Some(text)) => serde_json::from_slice(&text).map_or(u32::MAX, |v| version_of(&v)),
+        Ok(None) | Err(_) => u32::MAX,
     };
+    let made = Made { oldest, said };
     let mut compare = |name: &str, write: &dyn Fn(&mut dyn Write) -> io::Result<()>| {
         let found = match dir.open_plain(name, OFlags::RDONLY) {
             Ok(file) => same(file, write),
@@ -171,13 +205,19 @@ pub(super) fn check_derived(
             Ok(None) => {}
             Ok(Some(at)) => {
                 let what = format!("not what the journal gives, from byte {at} on; rebuild it");
-                findings.push(differs(name, &what));
+                findings.push(made.differs(name, &what));
             }
             Err(error) => findings.push(Finding::broken(name, error.to_string())),
         }
     };
     compare(SUMMARY, &|out| out.write_all(&pretty(summary)?));
     compare(PROC_TRACE, &|out| write_trace(dir, out));
+    if summary.anomaly_count > 0 {
+        compare(ANOMALIES, &|out| write_anomalies(dir, out));
+    } else if dir.open_plain(ANOMALIES, OFlags::RDONLY).is_ok() {
+        let what = "the journal has no anomalies; rebuild the session";
+        findings.push(made.differs(ANOMALIES, what));
+    }
 
     let Some(rows) = &rows.0 else {
         findings.push(Finding::noted(INDEX, "it cannot be read"));
@@ -186,9 +226,10 @@ pub(super) fn check_derived(
     match rows.get(&summary.session_id) {
         None => findings.push(Finding::noted(INDEX, "no row; rebuild the session")),
         Some(row) if *row == Summarizer::index_row(summary) => {}
-        Some(_) => {
+        Some(row) => {
             let what = "the row is not what the journal gives; rebuild the session";
-            findings.push(differs(INDEX, what));
+            let said = version_of(row);
+            findings.push(Made { oldest, said }.differs(INDEX, what));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Read-only, and without a lock: a session that runs is checked as far as it has come. Trusts
 //! nothing it reads. [`rules`] decides; this module opens the files.
 
+mod anomalies;
 mod files;
 pub mod rules;
 
@@ -94,7 +95,7 @@ pub fn verify_with(store: &Store, id: &SessionId, rows: &Rows) -> Verified {
         _ if examined.held => {}
         (true, Some(summary)) => {
             count(&summary, &passed, findings);
-            files::check_derived(&dir, &summary, rows, findings);
+            files::check_derived(&dir, &summary, passed.derived_by, rows, findings);
         }
         (true, None) => {}
         (false, _) => findings.push(Finding::noted(

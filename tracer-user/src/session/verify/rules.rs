@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use super::anomalies::AnomalyRules;
 use crate::{
     event::EventKind,
     session::{
@@ -57,6 +58,8 @@ pub struct Rules {
     findings: Vec<Finding>,
     counts: Counts,
     first: Option<SessionInfo>,
+    /// The latest rules that an observer of it derived files by.
+    derived_by: u32,
     epoch: u32,
     /// Records of the epoch at hand.
     in_epoch: u64,
@@ -70,6 +73,7 @@ pub struct Rules {
     gone: HashSet<ProcKey>,
     deaths_twice: u64,
     attached: Vec<Note>,
+    anomalies: AnomalyRules,
 }
 
 /// What the rules found out besides, for rules about other files.
@@ -77,6 +81,8 @@ pub struct Rules {
 pub struct Passed {
     /// What is wrong or worth a note.
     pub findings: Vec<Finding>,
+    /// The latest rules that an observer of it derived files by.
+    pub derived_by: u32,
     /// The first `session` record.
     pub session: Option<SessionInfo>,
     /// There is a terminal record.
@@ -98,6 +104,7 @@ impl Rules {
             findings: Vec::new(),
             counts: Counts::default(),
             first: None,
+            derived_by: 1,
             epoch: 0,
             in_epoch: 0,
             ended: None,
@@ -108,6 +115,7 @@ impl Rules {
             gone: HashSet::new(),
             deaths_twice: 0,
             attached: Vec::new(),
+            anomalies: AnomalyRules::default(),
         }
     }
 
@@ -146,6 +154,9 @@ impl Rules {
             );
             self.broken(self.epoch, what);
         }
+        if let (Body::End(end), None) = (&entry.body, self.ended) {
+            self.anomalies.end(end);
+        }
         if entry.body.is_terminal() && self.ended.is_none() {
             self.ended = Some(self.epoch);
         } else if self.ended.is_some() && !matches!(entry.body, Body::Note(_)) {
@@ -160,6 +171,7 @@ impl Rules {
         if !is_first {
             self.broken(epoch, "there is a second session record");
         }
+        self.derived_by = self.derived_by.max(info.observer.rules);
         if info.session_id != self.id {
             self.broken(epoch, format!("it is of session {}", info.session_id));
         }
@@ -203,6 +215,7 @@ impl Rules {
                 self.rows_back += u64::from(back);
                 self.last_row = Some(row.captured_at.clone());
             }
+            Body::Anomaly(anomaly) => self.anomalies.entry(anomaly),
             Body::Note(note) if note.topic == topic::ATTACHMENT => {
                 self.attached.push((**note).clone());
             }
@@ -275,10 +288,17 @@ impl Rules {
             let what = format!("{} processes end twice", self.deaths_twice);
             self.broken(last, what);
         }
+        // Where records were left out, half of one may be missing.
+        if self.counts.dropped == 0 {
+            for what in std::mem::take(&mut self.anomalies).finish() {
+                self.broken(last, what);
+            }
+        }
         let alive = self.born.difference(&self.gone).count() as u64;
         Passed {
             findings: self.findings,
             session: self.first,
+            derived_by: self.derived_by,
             ended: self.ended.is_some(),
             processes: (self.born.len() as u64, self.gone.len() as u64, alive),
             records: self.counts.records,

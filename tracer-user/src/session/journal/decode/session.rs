@@ -71,6 +71,7 @@ struct ObserverKeys {
     starttime_ticks: Option<Ticks>,
     version: String,
     pid_ns: Option<u64>,
+    rules: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -109,6 +110,7 @@ pub(super) fn decode(line: &str) -> Option<SessionInfo> {
             starttime_ticks: keys.observer.starttime_ticks,
             version: keys.observer.version,
             pid_ns: keys.observer.pid_ns,
+            rules: keys.observer.rules.unwrap_or(1),
         },
         root: RootInfo {
             pid: keys.root.pid,

@@ -35,6 +35,7 @@ pub(super) fn put(out: &mut Vec<u8>, info: &SessionInfo) {
         put_field(out, key!("version"), &info.observer.version);
         out.extend_from_slice(key!("pid_ns"));
         put_opt_u64(out, info.observer.pid_ns);
+        put_number(out, key!("rules"), info.observer.rules.into());
     });
     out.extend_from_slice(key!("root"));
     put_object(out, |out| {

@@ -1,10 +1,16 @@
-//! Who observes, and by which clocks.
+//! Who observes, by which clocks, and at what cost.
+
+pub(super) mod expense;
+pub(super) mod ticks;
 
 use jiff::Timestamp;
 
 use crate::{
     procfs::ProcRoot,
-    session::journal::info::{ClockPair, ObserverInfo},
+    session::{
+        derive::RULES,
+        journal::info::{ClockPair, ObserverInfo},
+    },
     units::Tgid,
 };
 
@@ -19,6 +25,7 @@ pub(super) fn identity(proc: &ProcRoot) -> ObserverInfo {
         starttime_ticks: start.map(|identity| identity.start),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid_ns: own.and_then(|own| own.pid_ns().ok()),
+        rules: RULES,
     }
 }
 

@@ -1,7 +1,13 @@
 //! What the processes of a tree have cost, added up from their exit events.
 //!
 //! Each process is counted once, at its end, with the kernel's own totals; those still alive have not
-//! been counted. Sums saturate: a hostile journal may claim anything.
+//! been counted. Sums saturate: a hostile journal may claim anything. [`ledger`] has an account of each
+//! process and tells them apart by command and by subtree.
+
+pub mod chain;
+pub mod commands;
+pub mod cost;
+pub mod ledger;
 
 use serde::Serialize;
 
@@ -38,6 +44,8 @@ pub struct Accounting {
     pub faults_major: u64,
     /// Page faults that did not.
     pub faults_minor: u64,
+    /// Exits without a peak of their own.
+    pub peaks_unknown: u64,
     /// Exits whose totals may lack a thread's share.
     pub partial_totals: u64,
 }
@@ -64,7 +72,9 @@ impl Accounting {
         add(&mut self.cpu_user_us, totals.cpu_user_us);
         add(&mut self.cpu_system_us, totals.cpu_system_us);
         // An upper bound is the peak of another image, often of tracer's own: it is no process's peak.
-        if !totals.peak_rss_upper_bound {
+        if totals.peak_rss_upper_bound {
+            self.peaks_unknown += 1;
+        } else {
             self.peak_process_rss_kb = self.peak_process_rss_kb.max(totals.peak_rss_kb);
         }
         match (totals.io_read_bytes, totals.io_write_bytes) {
@@ -79,3 +89,6 @@ impl Accounting {
         self.partial_totals += u64::from(totals.partial);
     }
 }
+
+#[cfg(test)]
+mod tests;

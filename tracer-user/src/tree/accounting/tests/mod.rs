@@ -1,0 +1,148 @@
+//! Accounts, against hand-made trees and a model that keeps everything.
+
+mod any;
+mod bounds;
+mod trees;
+
+use super::{
+    cost::Cost,
+    ledger::{Ledger, Report},
+};
+use crate::{
+    event::{Exec, Exit, ExitTotals, Fork},
+    units::{BootNs, Comm, ProcKey, Process, Tgid},
+};
+
+/// A process of this number, born at `start`.
+fn process(pid: u32, start: u64) -> Process {
+    Process {
+        key: ProcKey {
+            init: pid,
+            start: BootNs(start),
+        },
+        tgid: Tgid(pid),
+        inner: pid,
+    }
+}
+
+fn fork(child: Process, creator: Process) -> Fork {
+    Fork {
+        child,
+        creator,
+        parent: creator,
+        comm: Comm::from_bytes(b"tracer"),
+        depth: 0,
+        uid: 0,
+        adopted: false,
+    }
+}
+
+fn exec(process: Process, filename: &str) -> Exec {
+    Exec {
+        process,
+        comm: Comm::from_bytes(b"comm"),
+        filename: filename.as_bytes().to_vec(),
+        filename_truncated: false,
+        argv: Vec::new(),
+        argc: 0,
+        argv_bytes: 0,
+        argv_truncated: false,
+        argv_unreadable: false,
+        exec_no: 1,
+        euid: 0,
+        caller_tid: process.key.init,
+        redacted: 0,
+    }
+}
+
+fn exit(process: Process, parent: Process, cpu_us: u64, peak_rss_kb: u64) -> Exit {
+    Exit {
+        process,
+        parent,
+        comm: Comm::from_bytes(b"comm"),
+        status: 0,
+        totals: ExitTotals {
+            cpu_user_us: cpu_us,
+            peak_rss_kb,
+            ..ExitTotals::default()
+        },
+        execs: 1,
+        threads: 1,
+    }
+}
+
+/// A command: its processes, CPU time and peak.
+fn account(report: &Report, name: &str) -> (u64, u64, u64) {
+    let found = report.costliest.commands.iter();
+    let mut found = found.filter(|command| *command.name == *name.as_bytes());
+    found.next().map_or((0, 0, 0), |command| {
+        let Cost {
+            processes,
+            peak_rss_kb,
+            ..
+        } = command.cost;
+        (processes, command.cost.cpu_us(), peak_rss_kb)
+    })
+}
+
+/// All accounts together.
+fn whole(report: &Report) -> Cost {
+    let mut sum = report.costliest.rest.cost;
+    for command in &report.costliest.commands {
+        sum.add(&command.cost);
+    }
+    sum
+}
+
+/// The chain as names, and its shares with their times.
+fn chain(report: &Report) -> (Vec<String>, Vec<(String, u64)>) {
+    let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+    let chain = report.chain.as_ref().expect("the root has ended");
+    (
+        chain.links.iter().map(|link| text(&link.command)).collect(),
+        chain
+            .shares
+            .iter()
+            .map(|(name, ns)| (text(name), *ns))
+            .collect(),
+    )
+}
+
+/// A tree that is told step by step. The root is 1, `make`, born at 0 by somebody outside.
+struct Told {
+    ledger: Ledger,
+    root: Process,
+}
+
+impl Told {
+    fn begin() -> Self {
+        let mut told = Self {
+            ledger: Ledger::default(),
+            root: process(1, 0),
+        };
+        let outside = process(999_999, 0);
+        told.ledger.born(&fork(told.root, outside));
+        told.ledger.root(told.root.key);
+        told.exec(0, told.root, "/usr/bin/make");
+        told
+    }
+
+    /// `creator` makes a process at `t`, which executes `name`.
+    fn child(&mut self, t: u64, pid: u32, creator: Process, name: &str) -> Process {
+        let child = process(pid, t);
+        self.ledger.born(&fork(child, creator));
+        if !name.is_empty() {
+            self.exec(t, child, name);
+        }
+        child
+    }
+
+    fn exec(&mut self, t: u64, process: Process, name: &str) {
+        self.ledger.executed(BootNs(t), &exec(process, name));
+    }
+
+    fn end(&mut self, t: u64, process: Process, parent: Process, cpu_us: u64) {
+        let exit = exit(process, parent, cpu_us, cpu_us * 10);
+        self.ledger.ended(BootNs(t), &exit);
+    }
+}
