@@ -347,7 +347,7 @@ impl Loaded {
 }
 
 /// Gives back what reading the kernel's types left behind: ten times what the observer needs later.
-fn release_memory() {
+pub(super) fn release_memory() {
     #[cfg(target_env = "gnu")]
     {
         // SAFETY: no preconditions; frees unused pages of the allocator.

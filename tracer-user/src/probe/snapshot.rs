@@ -18,6 +18,7 @@ use self::merge::Merger;
 use super::{
     attached::{Attached, open_iterator},
     hook_types::{HookKind, hook_types},
+    loader::release_memory,
     support::ProbeError,
 };
 use crate::snapshot::kernel::KernelRow;
@@ -90,10 +91,13 @@ fn load(ebpf: &mut Ebpf, id: u32) -> Result<(), ProbeError> {
     let step = |source: ProgramError| ProbeError::step("loading the program for snapshots", source);
     let types = hook_types(&[(id, "bpf_iter_task", HookKind::Iterator)])
         .map_err(|source| ProbeError::step("describing the task iterator to aya", source))?;
-    match ebpf.program_mut(PROG_SNAPSHOT) {
+    let loaded = match ebpf.program_mut(PROG_SNAPSHOT) {
         Some(Program::Iter(program)) => program.load("task", &types).map_err(step),
         _ => Err(step(ProgramError::UnexpectedProgramType)),
-    }
+    };
+    drop(types);
+    release_memory();
+    loaded
 }
 
 /// Runs the iterator to its end.

@@ -29,8 +29,9 @@ pub(super) struct CgroupFacts {
 /// Reads cgroups; what was read holds for one tick.
 #[derive(Debug, Default)]
 pub(super) struct Cgroups {
-    /// `None` before the first look; then whether memory is counted in any hierarchy.
-    memory: Option<Option<MemoryCgroups>>,
+    /// The hierarchy that counts memory, if there is one and it has been looked for.
+    memory: Option<MemoryCgroups>,
+    is_looked_for: bool,
     used: HashMap<String, Option<u64>>,
     limits: HashMap<String, Limit>,
     /// By what stands for the cgroups of a process on the kernel side.
@@ -84,15 +85,17 @@ impl Cgroups {
     }
 
     fn hierarchy(&mut self, root: &ProcRoot) -> Option<&MemoryCgroups> {
-        self.memory
-            .get_or_insert_with(|| MemoryCgroups::find(&root.text(c"self/mountinfo")?))
-            .as_ref()
+        if !std::mem::replace(&mut self.is_looked_for, true) {
+            let mounts = root.text(c"self/mountinfo");
+            self.memory = mounts.and_then(|mounts| MemoryCgroups::find(&mounts));
+        }
+        self.memory.as_ref()
     }
 
     fn facts(&mut self, root: &ProcRoot, path: String) -> CgroupFacts {
         let now_ns = self.now_ns;
         self.hierarchy(root);
-        let Some(Some(hierarchy)) = &self.memory else {
+        let Some(hierarchy) = &self.memory else {
             return CgroupFacts {
                 path,
                 memory_kb: Err(failed("no memory cgroup hierarchy is mounted")),
@@ -124,9 +127,10 @@ impl Cgroups {
 }
 
 fn used(hierarchy: &MemoryCgroups, path: &str) -> Option<u64> {
-    let file = match hierarchy.is_unified() {
-        true => "memory.current",
-        false => "memory.usage_in_bytes",
+    let file = if hierarchy.is_unified() {
+        "memory.current"
+    } else {
+        "memory.usage_in_bytes"
     };
     let text = fs::read_to_string(hierarchy.folder(path)?.join(file)).ok()?;
     text.trim().parse::<u64>().ok().map(|bytes| bytes / 1024)
@@ -134,9 +138,10 @@ fn used(hierarchy: &MemoryCgroups, path: &str) -> Option<u64> {
 
 /// The lowest limit of a cgroup and those above it, as far as they can be seen.
 fn lowest_limit(hierarchy: &MemoryCgroups, path: &str) -> i64 {
-    let file = match hierarchy.is_unified() {
-        true => "memory.max",
-        false => "memory.limit_in_bytes",
+    let file = if hierarchy.is_unified() {
+        "memory.max"
+    } else {
+        "memory.limit_in_bytes"
     };
     let limits = Path::new(path).ancestors().filter_map(|above| {
         let folder = hierarchy.folder(above.to_str()?)?;

@@ -66,7 +66,7 @@ impl Completer {
             vm_hwm_kb: Ok(row.hwm_pages * page_kb),
             fd_count: match row.fd_count {
                 Some(count) => Ok(count),
-                None => files.with(reader, |reader, dir| reader.read_fd_count(dir)),
+                None => files.with(reader, Reader::read_fd_count),
             },
             oom_score: match self.scores.of(&row.oom) {
                 Some(score) => Ok(score),
@@ -83,7 +83,7 @@ impl Completer {
             },
             net_established: match row.net_established {
                 Some(count) => Ok(count),
-                None => files.with(reader, |reader, dir| reader.read_established(dir)),
+                None => files.with(reader, Reader::read_established),
             },
             cgroup: reader.cgroups_of(row.cgroups, |root| files.open(root)?.cgroup()),
         };

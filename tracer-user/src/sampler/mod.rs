@@ -193,7 +193,7 @@ impl Sampler {
             }
             let at = began.later(row.t.since(began.boot));
             let reading = self.completer.complete(row, start, &mut self.reader);
-            let sample = self.finish(at, &subject, reading);
+            let sample = self.finish(at, &subject, &reading);
             tick.totals.rows_from_kernel += 1;
             row::add(&mut tick.totals, &sample.row);
             tick.rows.push(sample);
@@ -293,7 +293,7 @@ impl Sampler {
         Ok(known.sample(now, wall, clk_tck, subject, &reading))
     }
 
-    fn finish(&mut self, now: TickTime, subject: &Subject, reading: Reading<'_>) -> Sample {
+    fn finish(&mut self, now: TickTime, subject: &Subject, reading: &Reading<'_>) -> Sample {
         let clk_tck = self.root().host().clk_tck;
         let known = Known::of(
             &mut self.known,
@@ -301,7 +301,7 @@ impl Sampler {
             reading.start,
             self.generation,
         );
-        known.sample(now, &mut self.wall, clk_tck, subject, &reading)
+        known.sample(now, &mut self.wall, clk_tck, subject, reading)
     }
 }
 

@@ -15,7 +15,9 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct PressureReader {
     absent: Option<String>,
-    mount: Option<Option<String>>,
+    /// Where version 2 is mounted, if it is and has been looked for.
+    mount: Option<String>,
+    is_looked_for: bool,
 }
 
 impl PressureReader {
@@ -37,17 +39,18 @@ impl PressureReader {
 
     fn read(&mut self, root: &ProcRoot, of: Option<ProcDir>) -> Result<Pressure, String> {
         if let Some(path) = of.and_then(|dir| own_cgroup(&dir.cgroup().ok()?)) {
-            let mount = self
-                .mount
-                .get_or_insert_with(|| unified_mount(&root.text(c"self/mountinfo")?));
-            if let Some(mount) = mount {
+            if !std::mem::replace(&mut self.is_looked_for, true) {
+                let mounts = root.text(c"self/mountinfo");
+                self.mount = mounts.and_then(|mounts| unified_mount(&mounts));
+            }
+            if let Some(mount) = &self.mount {
                 let folder = Path::new(mount.as_str()).join(path.trim_start_matches('/'));
                 let text = |file| fs::read_to_string(folder.join(file)).ok();
                 let read = pressure(
                     path,
-                    text("cpu.pressure"),
-                    text("memory.pressure"),
-                    text("io.pressure"),
+                    text("cpu.pressure").as_deref(),
+                    text("memory.pressure").as_deref(),
+                    text("io.pressure").as_deref(),
                 );
                 if let Some(pressure) = read {
                     return Ok(pressure);
@@ -56,9 +59,9 @@ impl PressureReader {
         }
         pressure(
             "system".to_owned(),
-            root.text(c"pressure/cpu"),
-            root.text(c"pressure/memory"),
-            root.text(c"pressure/io"),
+            root.text(c"pressure/cpu").as_deref(),
+            root.text(c"pressure/memory").as_deref(),
+            root.text(c"pressure/io").as_deref(),
         )
         .ok_or_else(|| "read failed: this kernel does not count pressure".to_owned())
     }
@@ -83,25 +86,24 @@ fn unified_mount(mountinfo: &str) -> Option<String> {
 /// `None` when nothing is told.
 fn pressure(
     scope: String,
-    cpu: Option<String>,
-    memory: Option<String>,
-    io: Option<String>,
+    cpu: Option<&str>,
+    memory: Option<&str>,
+    io: Option<&str>,
 ) -> Option<Pressure> {
-    let of = |text: &Option<String>, line| avg10(text.as_deref()?, line);
     let pressure = Pressure {
-        cpu_some_avg10: of(&cpu, "some"),
-        memory_some_avg10: of(&memory, "some"),
-        memory_full_avg10: of(&memory, "full"),
-        io_some_avg10: of(&io, "some"),
-        io_full_avg10: of(&io, "full"),
+        cpu_some_avg10: avg10(cpu, "some"),
+        memory_some_avg10: avg10(memory, "some"),
+        memory_full_avg10: avg10(memory, "full"),
+        io_some_avg10: avg10(io, "some"),
+        io_full_avg10: avg10(io, "full"),
         scope: String::new(),
     };
     (pressure != Pressure::default()).then_some(Pressure { scope, ..pressure })
 }
 
 /// `some avg10=0.12 avg60=…`.
-fn avg10(file: &str, line: &str) -> Option<f64> {
-    let line = file.lines().find_map(|found| found.strip_prefix(line))?;
+fn avg10(file: Option<&str>, line: &str) -> Option<f64> {
+    let line = file?.lines().find_map(|found| found.strip_prefix(line))?;
     let value = line
         .split(' ')
         .find_map(|word| word.strip_prefix("avg10="))?;
@@ -117,12 +119,12 @@ mod tests {
         let file = "some avg10=1.25 avg60=0.00 avg300=0.00 total=7\n\
                     full avg10=0.50 avg60=0.00 avg300=0.00 total=3\n";
         assert_eq!(
-            (avg10(file, "some"), avg10(file, "full")),
+            (avg10(Some(file), "some"), avg10(Some(file), "full")),
             (Some(1.25), Some(0.5))
         );
-        assert_eq!(avg10("some avg60=1\n", "some"), None);
-        assert_eq!(avg10("", "full"), None);
-        let told = pressure("x".to_owned(), None, Some(file.to_owned()), None).unwrap();
+        assert_eq!(avg10(Some("some avg60=1\n"), "some"), None);
+        assert_eq!(avg10(Some(""), "full"), None);
+        let told = pressure("x".to_owned(), None, Some(file), None).unwrap();
         assert_eq!(
             (told.memory_full_avg10, told.cpu_some_avg10),
             (Some(0.5), None)

@@ -226,17 +226,19 @@ impl Reader {
 
     /// Reads what costs much, if it is its turn.
     pub(super) fn if_slow<T>(&mut self, read: impl FnOnce(&mut Self) -> Field<T>) -> Field<T> {
-        match self.is_slow_turn {
-            true => read(self),
-            false => Err(ReadEnd::NotThisTick),
+        if self.is_slow_turn {
+            read(self)
+        } else {
+            Err(ReadEnd::NotThisTick)
         }
     }
 
     /// Counts descriptors: by one call, or before Linux 6.2 by listing them.
     pub(super) fn read_fd_count(&mut self, dir: &ProcDir) -> Field<u64> {
-        match dir.counts_fds_fast() {
-            true => dir.fd_count(),
-            false => self.if_slow(|_| dir.fd_count()),
+        if dir.counts_fds_fast() {
+            dir.fd_count()
+        } else {
+            self.if_slow(|_| dir.fd_count())
         }
     }
 

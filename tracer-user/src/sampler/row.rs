@@ -34,21 +34,19 @@ pub(super) fn assemble(subject: &Subject, reading: &Reading<'_>, derived: Derive
         unread.0.insert("cpu_percent".to_owned(), why);
     }
     let sleep = unread.taken("threads_disk_sleep", &reading.disk_sleep);
-    let sleep_wchan = match sleep {
-        Some(sleep) => unread.checked("threads_disk_sleep_wchan", &sleep.wchan),
-        None => {
-            unread.noted("threads_disk_sleep_wchan", &reading.disk_sleep);
-            None
-        }
+    let sleep_wchan = if let Some(sleep) = sleep {
+        unread.checked("threads_disk_sleep_wchan", &sleep.wchan)
+    } else {
+        unread.noted("threads_disk_sleep_wchan", &reading.disk_sleep);
+        None
     };
     let cgroup = unread.taken("cgroup", &living.cgroup);
-    let cgroup_memory_kb = match cgroup {
-        Some(cgroup) => unread.checked("cgroup_memory_kb", &cgroup.memory_kb),
-        None => {
-            unread.noted("cgroup_memory_kb", &living.cgroup);
-            unread.noted("cgroup_memory_limit_kb", &living.cgroup);
-            None
-        }
+    let cgroup_memory_kb = if let Some(cgroup) = cgroup {
+        unread.checked("cgroup_memory_kb", &cgroup.memory_kb)
+    } else {
+        unread.noted("cgroup_memory_kb", &living.cgroup);
+        unread.noted("cgroup_memory_limit_kb", &living.cgroup);
+        None
     };
     SnapshotRow {
         captured_at: derived.captured_at,
@@ -97,9 +95,10 @@ pub(super) fn assemble(subject: &Subject, reading: &Reading<'_>, derived: Derive
 /// Sixteen digits, without the machinery of `format!`: three times a row.
 fn hex16(bits: u64) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    (0..16_u32)
-        .rev()
-        .map(|place| char::from(DIGITS[(bits >> (place * 4)) as usize & 15]))
+    bits.to_be_bytes()
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
         .collect()
 }
 

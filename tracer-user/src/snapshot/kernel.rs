@@ -64,7 +64,7 @@ pub struct KernelRow {
 /// Return addresses kept of a stack: more than lie between a sleep and the function it is for.
 pub const STACK_DEPTH: usize = 8;
 
-/// What `oom_badness` of mm/oom_kill.c goes by.
+/// What `oom_badness` of `mm/oom_kill.c` goes by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OomFacts {
     /// Adjustment, -1000 to 1000.

@@ -21,7 +21,11 @@ const WAYS: [(&str, &str); 8] = [
     ("procfs", "procfs crate"),
     (
         "psutil",
-        "psutil `oneshot`, without signals, OOM, wchan, sockets, cgroup",
+        "psutil `oneshot` alone: no signals, OOM, wchan, sockets, cgroup",
+    ),
+    (
+        "psutil-full",
+        "psutil `oneshot`, and Python for what it lacks: the same fields",
     ),
     ("pidstat", "`pidstat -druvw`"),
 ];
