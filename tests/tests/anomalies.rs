@@ -1,164 +1,13 @@
 //! Anomalies of real processes: they open while it is wrong, close when it is over, and are where they
 //! should be.
 
-use std::path::PathBuf;
-
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use tracer_tests::check::until_noted;
-use tracer_tests::journal;
-use tracer_tests::launch::{Finished, Running};
+use tracer_tests::anomalies::{Trouble, anomalies, one, until, verified};
+use tracer_tests::launch::Finished;
 use tracer_tests::room::Room;
-use tracer_tests::session::{Session, read_json_lines};
-use tracer_tests::unattended::{AWAIT_GO, Watched};
+use tracer_tests::session::read_json_lines;
 use tracer_tests::wait::{PATIENCE, wait_for};
-
-/// A fixture that makes trouble when it is told to, under tracer.
-struct Trouble {
-    room: Room,
-    tracer: Running,
-    folder: PathBuf,
-    pid: i32,
-}
-
-impl Trouble {
-    fn start(act: &str, options: &[&str]) -> Result<Self> {
-        let room = Room::new()?;
-        let place = room.path("");
-        let tracer = room
-            .run()?
-            .args(["--require-trace", "--interval", "20ms"])
-            .args(options)
-            .observe("trouble", &[act, &place.to_string_lossy()])?
-            .spawn()?;
-        let pid = until_noted(&room, "ready")?.parse()?;
-        let folder = room.session_folder()?;
-        Ok(Self {
-            room,
-            tracer,
-            folder,
-            pid,
-        })
-    }
-
-    fn tell(&self, word: &str) -> Result<()> {
-        Ok(std::fs::write(self.room.path(word), "")?)
-    }
-
-    /// Waits for so many rows of the fixture.
-    fn until_rows(&self, count: usize) -> Result<()> {
-        wait_for("rows", PATIENCE, || {
-            let records = journal::read_so_far(&self.folder)?;
-            let of_it = |record: &&journal::Record| {
-                record.kind == "snapshot" && record.int("pid").ok() == Some(self.pid.into())
-            };
-            Ok((records.iter().filter(of_it).count() >= count).then_some(()))
-        })
-    }
-
-    /// Waits until an anomaly of this kind has opened, or closed.
-    fn until(&self, phase: &str, kind: &str) -> Result<()> {
-        until(&self.folder, phase, kind, 1)
-    }
-
-    fn finish(self) -> Result<(Room, Session, Vec<Value>, Finished)> {
-        self.tell("over")?;
-        let done = self.tracer.finish(PATIENCE)?.expect_code(0)?;
-        let session = self.room.session()?;
-        let anomalies = anomalies(&session)?;
-        verified(&self.room)?;
-        Ok((self.room, session, anomalies, done))
-    }
-}
-
-fn until(folder: &std::path::Path, phase: &str, kind: &str, count: usize) -> Result<()> {
-    wait_for(&format!("{kind} {phase}"), PATIENCE, || {
-        let records = journal::read_so_far(folder)?;
-        let found = records.iter().filter(|record| {
-            record.kind == "anomaly"
-                && record.text("anomaly") == kind
-                && record.text("phase") == phase
-        });
-        Ok((found.count() >= count).then_some(()))
-    })
-}
-
-/// `anomalies.jsonl`, which is there only when there are any, and has each once.
-fn anomalies(session: &Session) -> Result<Vec<Value>> {
-    let path = session.folder.join("anomalies.jsonl");
-    let lines = if path.exists() {
-        read_json_lines(&path)?
-    } else {
-        Vec::new()
-    };
-    let count = session.number("/anomaly_count")?;
-    ensure!(
-        count == lines.len() as u64 && path.exists() == (count > 0),
-        "{count} counted, {} written",
-        lines.len()
-    );
-    for line in &lines {
-        for key in
-            "ts seq event kind severity pid detail snapshot first last count worst ended".split(' ')
-        {
-            ensure!(line.get(key).is_some(), "no {key}: {line}");
-        }
-        let opened = session
-            .journal
-            .iter()
-            .find(|record| Some(record.seq) == line["seq"].as_u64());
-        let opened = opened.context("no record of that seq")?;
-        ensure!(
-            opened.kind == "anomaly" && opened.text("phase") == "opened",
-            "{line}"
-        );
-    }
-    Ok(lines)
-}
-
-/// Nothing is broken, and the derived files come back byte for byte.
-fn verified(room: &Room) -> Result<()> {
-    let folder = room.session_folder()?;
-    let id = folder
-        .file_name()
-        .context("a name")?
-        .to_string_lossy()
-        .into_owned();
-    let path = folder.join("anomalies.jsonl");
-    let before = std::fs::read(&path).ok();
-    room.tracer("sessions")?
-        .args(["verify", &id])
-        .finish(PATIENCE)?
-        .expect_code(0)?;
-    if before.is_some() {
-        std::fs::remove_file(&path)?;
-    }
-    room.tracer("sessions")?
-        .args(["rebuild", &id])
-        .finish(PATIENCE)?
-        .expect_code(0)?;
-    ensure!(
-        std::fs::read(&path).ok() == before,
-        "rebuilt, it is another file"
-    );
-    room.tracer("sessions")?
-        .args(["verify", &id])
-        .finish(PATIENCE)?
-        .expect_code(0)?;
-    Ok(())
-}
-
-/// The one anomaly of this kind.
-fn one<'a>(anomalies: &'a [Value], kind: &str) -> Result<&'a Value> {
-    let found: Vec<&Value> = anomalies
-        .iter()
-        .filter(|anomaly| anomaly["kind"] == kind)
-        .collect();
-    match found.as_slice() {
-        [one] => Ok(one),
-        _ => anyhow::bail!("one {kind} expected: {anomalies:#?}"),
-    }
-}
 
 /// Goes wrong and right again; gives the one anomaly of that kind.
 fn wrong_and_right(act: &str, kind: &str, options: &[&str]) -> Result<(i32, Value, Finished)> {
@@ -348,26 +197,14 @@ fn a_command_that_fails_ten_times_is_a_retry_loop_and_nine_times_is_none() -> Re
 #[test]
 fn who_is_left_behind_is_told_by_name() -> Result<()> {
     let room = Room::new()?;
-    let fifo = room.path("fifo");
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &fifo,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::RWXU,
-        0,
-    )?;
+    let fifo = fifo(&room)?;
     let text = format!("cat {} >/dev/null & exit 0", fifo.display());
     room.run()?
         .args(["-q"])
         .command(["sh", "-c", &text])
         .finish(PATIENCE)?
         .expect_code(0)?;
-    // Whoever is left reads the end of it, and ends.
-    let writer = wait_for("the one left behind to read", PATIENCE, || {
-        let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
-        Ok(rustix::fs::open(&fifo, flags, rustix::fs::Mode::empty()).ok())
-    })?;
-    drop(writer);
+    release(&fifo)?;
     let session = room.session()?;
     let anomalies = anomalies(&session)?;
     let left = one(&anomalies, "orphan_left")?;
@@ -465,63 +302,50 @@ fn thresholds_that_make_no_sense_are_refused_with_what_would() -> Result<()> {
 }
 
 #[test]
-fn what_was_open_when_the_observer_was_killed_stays_one_anomaly() -> Result<()> {
-    // Holds 85 of 100 descriptors, in a shell that does nothing else.
-    let hoard = "ulimit -n 13; exec 3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null 8</dev/null 9</dev/null";
-    let mut watched = Watched::start(
-        &format!("{hoard}; {AWAIT_GO}; exit 0"),
-        &["--interval", "20ms", "--threshold", "fd_high_ratio=0.7"],
-    )?;
-    watched.go()?;
-    until(&watched.folder, "opened", "fd_high", 1)?;
-    watched.kill()?;
-    let tracer = watched.room.tracer("recover")?.arg("--resume").spawn()?;
-    let path = watched.folder.join("journal.1.jsonl");
-    wait_for("rows by the next observer", PATIENCE, || {
-        let records = journal::read_growing(&path)?;
-        ensure!(!tracer.has_ended()?, "it has ended: {}", tracer.stderr());
-        let rows = records.iter().filter(|record| record.kind == "snapshot");
-        Ok((rows.count() > 5).then_some(()))
-    })?;
-    watched.go()?;
-    tracer.finish(PATIENCE)?.expect_code(0)?;
-    let session = Session::read(&watched.folder)?;
-    let anomalies = anomalies(&session)?;
-    let hoard = one(&anomalies, "fd_high")?;
-    ensure!(hoard["ended"] == "process", "{hoard}");
-    let epochs = session.count("session");
-    ensure!(epochs == 2, "{epochs} epochs");
-    ensure!(
-        hoard["count"].as_u64() > Some(5),
-        "the next observer saw none of it: {hoard}"
-    );
-    Ok(())
-}
-
-#[test]
-fn what_was_open_when_the_observer_died_for_good_has_no_end() -> Result<()> {
-    let hoard = "ulimit -n 13; exec 3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null 8</dev/null 9</dev/null";
-    let mut watched = Watched::start(
-        &format!("{hoard}; {AWAIT_GO}; exit 0"),
-        &["--interval", "20ms", "--threshold", "fd_high_ratio=0.7"],
-    )?;
-    watched.go()?;
-    until(&watched.folder, "opened", "fd_high", 1)?;
-    let root = watched.pidfd()?;
-    watched.kill()?;
-    watched.go()?;
-    ensure!(
-        tracer_tests::wait::readable(&root, PATIENCE)?,
-        "the command goes on"
-    );
-    watched
-        .room
-        .tracer("recover")?
+fn who_holds_the_terminal_of_a_command_that_has_ended_is_told() -> Result<()> {
+    let room = Room::new()?;
+    let fifo = fifo(&room)?;
+    let text = format!("trap '' HUP; cat {} & exit 0", fifo.display());
+    room.run()?
+        .args(["-q", "--pty"])
+        .command(["sh", "-c", &text])
         .finish(PATIENCE)?
         .expect_code(0)?;
-    let session = Session::read(&watched.folder)?;
+    release(&fifo)?;
+    let session = room.session()?;
     let anomalies = anomalies(&session)?;
-    let hoard = one(&anomalies, "fd_high")?;
-    ensure!(hoard["ended"].is_null(), "{hoard}");
-    verified(&watched.room)
+    let holder = one(&anomalies, "pty_holder")?;
+    let process = &holder["detail"]["processes"][0];
+    let forked = session
+        .of_kind("fork")
+        .last()
+        .context("a fork")?
+        .int("pid")?;
+    ensure!(process["pid"] == forked, "{holder}");
+    let holds = process["holds"].as_str().unwrap_or_default();
+    ensure!(holds.contains("terminal"), "{holder}");
+    ensure!(
+        holder["ended"] == "session" && holder["pid"] == session.root()?,
+        "{holder}"
+    );
+    one(&anomalies, "orphan_left")?;
+    verified(&room)
+}
+
+/// A FIFO that a process waits for.
+fn fifo(room: &Room) -> Result<std::path::PathBuf> {
+    let fifo = room.path("fifo");
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, kind, mode, 0)?;
+    Ok(fifo)
+}
+
+/// Lets whoever waits for a FIFO read its end.
+fn release(fifo: &std::path::Path) -> Result<()> {
+    let writer = wait_for("the one left behind to read", PATIENCE, || {
+        let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
+        Ok(rustix::fs::open(fifo, flags, rustix::fs::Mode::empty()).ok())
+    })?;
+    drop(writer);
+    Ok(())
 }

@@ -156,9 +156,9 @@ impl Score {
     }
 }
 
-/// The limit of its memory cgroup, KiB.
-fn limit_kb(_row: &SnapshotRow) -> Option<u64> {
-    None
+/// The limit of its memory cgroup, KiB; `None` when there is none.
+fn limit_kb(row: &SnapshotRow) -> Option<u64> {
+    u64::try_from(row.cgroup_memory_limit_kb?).ok()
 }
 
 fn whole(thresholds: &Thresholds, key: Key) -> i64 {

@@ -20,6 +20,8 @@ const HARMLESS: [&str; 5] = [
     "0",
 ];
 
+/// The state's name in a row.
+const DISK_SLEEP: &str = "disk-sleep";
 /// Where the parent of a vfork waits until its child has executed a program or ended.
 const VFORK: [&str; 5] = [
     "kernel_clone",
@@ -116,10 +118,11 @@ impl States {
     }
 
     fn disk(&mut self, t: BootNs, row: &SnapshotRow, thresholds: &Thresholds) -> Seen {
-        let Some((state, wchan)) = disk_sleep(row) else {
-            return Seen::Unknown;
+        let (wchan, holds) = match disk_sleep(row) {
+            DiskSleep::Unknown => return Seen::Unknown,
+            DiskSleep::Nobody => ("", false),
+            DiskSleep::In(wchan) => (wchan, true),
         };
-        let holds = state == "disk-sleep" && !HARMLESS.contains(&wchan);
         let switches = row
             .ctx_switches_voluntary
             .filter(|_| row.threads == Some(1));
@@ -133,21 +136,44 @@ impl States {
         self.disk.row(t, holds);
         let rows = thresholds.whole(Key::DStateRows);
         reached(self.disk, rows, |consecutive_count| Detail::DState {
-            state: state.to_owned(),
+            state: DISK_SLEEP.to_owned(),
             wchan: wchan.to_owned(),
             consecutive_count,
         })
     }
 }
 
-/// State and wait channel of the thread that is worst off.
-fn disk_sleep(row: &SnapshotRow) -> Option<(&str, &str)> {
-    let state = row.state.as_deref()?;
-    match row.wchan.as_deref() {
-        Some(wchan) => Some((state, wchan)),
-        // Where it waits matters only to one in disk sleep.
-        None if state != "disk-sleep" => Some((state, "")),
-        None => None,
+/// Whether a thread is in disk sleep, and not harmlessly so.
+enum DiskSleep<'a> {
+    /// That is not known of all of them.
+    Unknown,
+    Nobody,
+    /// The leader or another is, here.
+    In(&'a str),
+}
+
+fn disk_sleep(row: &SnapshotRow) -> DiskSleep<'_> {
+    let bad = |wchan: &&str| !HARMLESS.contains(wchan);
+    let others = row.threads_disk_sleep_wchan.iter().flatten();
+    let leader = (row.state.as_deref() == Some(DISK_SLEEP)).then_some(row.wchan.as_deref());
+    let mut sleeping = leader
+        .flatten()
+        .into_iter()
+        .chain(others.map(String::as_str));
+    if let Some(wchan) = sleeping.find(bad) {
+        return DiskSleep::In(wchan);
+    }
+    let leader_known = row.state.is_some() && leader.is_none_or(|wchan| wchan.is_some());
+    let others_known = match row.threads_disk_sleep {
+        Some(0) => true,
+        Some(_) => row.threads_disk_sleep_wchan.is_some(),
+        // A zombie has none left.
+        None => row.threads == Some(1) || is_zombie(row) == Some(true),
+    };
+    if leader_known && others_known {
+        DiskSleep::Nobody
+    } else {
+        DiskSleep::Unknown
     }
 }
 

@@ -6,12 +6,15 @@ use super::{
     warden::{Place, Warden, Who},
 };
 use crate::{
+    anomaly::Relative,
     procfs::FileId,
     session::journal::{notes::Leftover, record::Note},
 };
 
 /// Processes named at most; all are counted.
 const NAMED_MAX: usize = 16;
+/// What the command's terminal is called in a record.
+const TERMINAL: &str = "terminal";
 
 /// What of ours others may hold. Of standard output and error only pipes and sockets, whose readers wait.
 #[derive(Debug, Default)]
@@ -24,7 +27,7 @@ pub(super) struct Ours {
 impl Ours {
     fn named(&self) -> impl Iterator<Item = (&'static str, FileId)> {
         let all = [
-            ("terminal", self.terminal),
+            (TERMINAL, self.terminal),
             ("stdout", self.stdout),
             ("stderr", self.stderr),
         ];
@@ -45,11 +48,28 @@ impl Follower<'_> {
             .filter_map(|who| Some((who, look(&place, who, &names, &files)?)))
             .take(NAMED_MAX)
             .collect();
+        let lefts = looked.iter().map(|(_, left)| left);
+        self.terminal_held(lefts.filter_map(holder).collect());
         for (who, mut left) in looked {
-            left.refused = warden.refusal(who);
+            left.refused = warden.refusal(who).map(|why| match &left.state {
+                Some(state) => format!("{why} ({state})"),
+                None => why,
+            });
             self.note(Note::leftover(&left));
         }
     }
+}
+
+/// One that holds the command's terminal.
+fn holder(left: &Leftover) -> Option<Relative> {
+    let holds = left.holds.join(", ");
+    left.holds.iter().find(|&held| held == TERMINAL)?;
+    Some(Relative {
+        pid: left.pid,
+        starttime_ticks: left.starttime_ticks?,
+        comm: left.comm.clone(),
+        holds: Some(holds),
+    })
 }
 
 /// What there is to say of one; `None` when it has ended meanwhile.

@@ -3,9 +3,11 @@
 mod alternate;
 mod calm;
 mod documented;
+mod drift;
 mod events;
 mod resumed;
 mod rows;
+mod threads;
 
 use super::{Change, Detail, Detector, Ended, Kind, Life, Phase, Pinned, Thresholds, oom::Scale};
 use crate::{
@@ -110,6 +112,9 @@ fn row() -> SnapshotRow {
         oom_score_adj: Some(0),
         wchan: Some("do_wait".to_owned()),
         cpu_percent: Some(3.0),
+        threads_disk_sleep: Some(0),
+        threads_disk_sleep_wchan: Some(Vec::new()),
+        cgroup_memory_limit_kb: Some(-1),
         ..serde_row()
     }
 }

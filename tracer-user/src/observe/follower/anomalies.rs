@@ -146,12 +146,19 @@ impl Follower<'_> {
         let old = unreaped
             .ended
             .iter()
-            .filter(|&(_, &at)| now.since(at) >= grace);
-        old.map(|(&(tgid, start), _)| Subject {
-            tgid,
-            starttime_ticks: Some(start),
+            .filter(|(_, at)| now.since(**at) >= grace);
+        let target = self
+            .target
+            .map(|target| (target.tgid, self.session.ticks(target.key.start)));
+        old.map(|(&who, _)| Subject {
+            tgid: who.0,
+            starttime_ticks: Some(who.1),
             start: None,
-            role: Role::Descendant,
+            role: if target == Some(who) {
+                Role::Workload
+            } else {
+                Role::Descendant
+            },
         })
         .collect()
     }
@@ -186,7 +193,6 @@ impl Follower<'_> {
     }
 
     /// Processes that hold the terminal of a command that has ended.
-    #[expect(dead_code, reason = "called as soon as somebody looks for them")]
     pub(in crate::observe) fn terminal_held(&mut self, processes: Vec<Relative>) {
         let now = self.clock_now();
         self.anomalies.detector.held(now, processes);
