@@ -118,11 +118,11 @@ impl States {
     }
 
     fn disk(&mut self, t: BootNs, row: &SnapshotRow, thresholds: &Thresholds) -> Seen {
-        let Some(asleep) = disk_sleep(row) else {
-            return Seen::Unknown;
+        let (holds, wchan) = match disk_sleep(row) {
+            Asleep::Unknown => return Seen::Unknown,
+            Asleep::No => (false, ""),
+            Asleep::In(wchan) => (true, wchan),
         };
-        let wchan = asleep.unwrap_or_default();
-        let holds = asleep.is_some();
         let switches = row
             .ctx_switches_voluntary
             .filter(|_| row.threads == Some(1));
@@ -143,9 +143,17 @@ impl States {
     }
 }
 
-/// Where a thread sleeps that is in disk sleep and not harmlessly so: the leader, or any other. The
-/// outer `None`: that is not known of all of them.
-fn disk_sleep(row: &SnapshotRow) -> Option<Option<&str>> {
+/// Whether a thread, the leader or any other, is in disk sleep and not harmlessly so.
+enum Asleep<'row> {
+    /// That is not known of all of them.
+    Unknown,
+    /// None is.
+    No,
+    /// One is, there.
+    In(&'row str),
+}
+
+fn disk_sleep(row: &SnapshotRow) -> Asleep<'_> {
     let bad = |wchan: &&str| !HARMLESS.contains(wchan);
     let others = row.threads_disk_sleep_wchan.iter().flatten();
     let leader = (row.state.as_deref() == Some(DISK_SLEEP)).then_some(row.wchan.as_deref());
@@ -154,7 +162,7 @@ fn disk_sleep(row: &SnapshotRow) -> Option<Option<&str>> {
         .into_iter()
         .chain(others.map(String::as_str));
     if let Some(wchan) = sleeping.find(bad) {
-        return Some(Some(wchan));
+        return Asleep::In(wchan);
     }
     let leader_known = row.state.is_some() && leader.is_none_or(|wchan| wchan.is_some());
     let others_known = match row.threads_disk_sleep {
@@ -163,7 +171,11 @@ fn disk_sleep(row: &SnapshotRow) -> Option<Option<&str>> {
         // A zombie has none left.
         None => row.threads == Some(1) || is_zombie(row) == Some(true),
     };
-    (leader_known && others_known).then_some(None)
+    if leader_known && others_known {
+        Asleep::No
+    } else {
+        Asleep::Unknown
+    }
 }
 
 /// A condition that takes so many rows in a row.
