@@ -4,7 +4,6 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tracer_tests::anomalies::{Trouble, anomalies, one, until, verified};
-use tracer_tests::journal;
 use tracer_tests::launch::Finished;
 use tracer_tests::room::Room;
 use tracer_tests::session::read_json_lines;

@@ -217,6 +217,24 @@ fn with_a_terminal_of_its_own_it_is_ended_too_and_the_real_one_is_given_back() -
 }
 
 #[test]
+fn the_first_process_of_a_pid_namespace_is_ended_with_all_in_it() -> Result<()> {
+    need::program("unshare", "util-linux")?;
+    // It ignores what it does not handle, and goes on when its child has ended.
+    let text = "while :; do sleep 310 & wait; done";
+    let room = Room::new()?;
+    let options = ["--timeout", "500ms", "--kill-after", "200ms"];
+    let command = ["unshare", "-pf", "--mount-proc", "sh", "-c", text];
+    let end = run(&room)?
+        .args(options)
+        .command(command)
+        .finish(PATIENCE)?;
+    ensure!(end.code == Some(137) || end.code == Some(143), "{end:?}");
+    let session = room.session()?;
+    expect_nobody_left(&session)?;
+    expect_reasons(&session, "timed_out", "infra_kill")
+}
+
+#[test]
 fn without_tracing_the_tree_is_found_in_proc_and_that_is_said() -> Result<()> {
     let room = Room::new()?;
     let list = room.path("list");

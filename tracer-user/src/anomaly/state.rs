@@ -118,10 +118,10 @@ impl States {
     }
 
     fn disk(&mut self, t: BootNs, row: &SnapshotRow, thresholds: &Thresholds) -> Seen {
-        let (holds, wchan) = match disk_sleep(row) {
-            Asleep::Unknown => return Seen::Unknown,
-            Asleep::No => (false, ""),
-            Asleep::In(wchan) => (true, wchan),
+        let (wchan, holds) = match disk_sleep(row) {
+            DiskSleep::Unknown => return Seen::Unknown,
+            DiskSleep::Nobody => ("", false),
+            DiskSleep::In(wchan) => (wchan, true),
         };
         let switches = row
             .ctx_switches_voluntary
@@ -143,17 +143,16 @@ impl States {
     }
 }
 
-/// Whether a thread, the leader or any other, is in disk sleep and not harmlessly so.
-enum Asleep<'row> {
+/// Whether a thread is in disk sleep, and not harmlessly so.
+enum DiskSleep<'a> {
     /// That is not known of all of them.
     Unknown,
-    /// None is.
-    No,
-    /// One is, there.
-    In(&'row str),
+    Nobody,
+    /// The leader or another is, here.
+    In(&'a str),
 }
 
-fn disk_sleep(row: &SnapshotRow) -> Asleep<'_> {
+fn disk_sleep(row: &SnapshotRow) -> DiskSleep<'_> {
     let bad = |wchan: &&str| !HARMLESS.contains(wchan);
     let others = row.threads_disk_sleep_wchan.iter().flatten();
     let leader = (row.state.as_deref() == Some(DISK_SLEEP)).then_some(row.wchan.as_deref());
@@ -162,7 +161,7 @@ fn disk_sleep(row: &SnapshotRow) -> Asleep<'_> {
         .into_iter()
         .chain(others.map(String::as_str));
     if let Some(wchan) = sleeping.find(bad) {
-        return Asleep::In(wchan);
+        return DiskSleep::In(wchan);
     }
     let leader_known = row.state.is_some() && leader.is_none_or(|wchan| wchan.is_some());
     let others_known = match row.threads_disk_sleep {
@@ -172,9 +171,9 @@ fn disk_sleep(row: &SnapshotRow) -> Asleep<'_> {
         None => row.threads == Some(1) || is_zombie(row) == Some(true),
     };
     if leader_known && others_known {
-        Asleep::No
+        DiskSleep::Nobody
     } else {
-        Asleep::Unknown
+        DiskSleep::Unknown
     }
 }
 

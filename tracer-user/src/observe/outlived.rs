@@ -51,7 +51,10 @@ impl Follower<'_> {
         let lefts = looked.iter().map(|(_, left)| left);
         self.terminal_held(lefts.filter_map(holder).collect());
         for (who, mut left) in looked {
-            left.refused = warden.refusal(who);
+            left.refused = warden.refusal(who).map(|why| match &left.state {
+                Some(state) => format!("{why} ({state})"),
+                None => why,
+            });
             self.note(Note::leftover(&left));
         }
     }

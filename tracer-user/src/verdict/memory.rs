@@ -73,7 +73,13 @@ fn limit(scene: Option<&OomScene>) -> String {
         }
         Some(Scope::Machine) => " because the machine had no memory left".to_owned(),
         Some(Scope::Nodes) => " because the nodes it was bound to had no memory left".to_owned(),
-        None => String::new(),
+        // Nobody said whose memory it was: its cgroup's is a guess that the reader may make.
+        None => match (&scene.cgroup, scene.limit_kb) {
+            (Some(cgroup), Some(limit)) => {
+                format!(" (its cgroup {cgroup} has a limit of {})", size(limit))
+            }
+            _ => String::new(),
+        },
     };
     text.trim_end().to_owned()
 }

@@ -39,7 +39,7 @@ use crate::{
         accounting::{Accounting, cost::Seen, ledger::Ledger},
     },
     units::{BootNs, Comm, ProcKey, Process},
-    verdict::{Casebook, WaitStatus, ending::Reason, evidence::Dead},
+    verdict::{Casebook, WaitStatus, evidence::Dead},
 };
 
 /// States of a process that has ended.
@@ -89,8 +89,6 @@ pub struct Summarizer {
     strays: u64,
     /// When tracking was on; a command that was started is released then.
     armed: Option<BootNs>,
-    /// Processes that outlived the command were ended.
-    ended_leftovers: bool,
     leftovers: Vec<Leftover>,
     anomalies: anomalies::Following,
 }
@@ -171,7 +169,6 @@ impl Summarizer {
             reaped: None,
             strays: 0,
             armed: None,
-            ended_leftovers: false,
             leftovers: Vec::new(),
             anomalies: anomalies::Following::default(),
         }
@@ -354,10 +351,6 @@ impl Summarizer {
                     self.ledger.released(t);
                 }
                 self.armed.get_or_insert(t);
-            }
-            topic::ENDING => {
-                let why = note.as_ending(seq, t).map(|ending| ending.reason);
-                self.ended_leftovers |= why == Some(Reason::Leftovers);
             }
             topic::LEFTOVER => {
                 let room = self.leftovers.len() < LEFTOVERS_MAX;

@@ -3,10 +3,10 @@
 //! [`reasons`] alone decides, from facts that are in every record, live or read back. The same table is in
 //! `docs/records.md`. Pure.
 
-use super::{Summarizer, ending::under_way};
+use super::Summarizer;
 use crate::verdict::{
     Cause, Verdict, WaitStatus,
-    ending::{Reason, ended_by},
+    ending::Reason,
     evidence::{Dead, How, SignalSeen},
     pending::culprit,
 };
@@ -49,33 +49,31 @@ pub(super) struct Facts {
     pub(super) observed: Observed,
     /// `None`: it lives, or nobody saw.
     pub(super) ended: Option<Ended>,
-    /// The observer ended it, or the root above it.
+    /// The observer had begun to end the tree before the root ended, or ended what outlived it.
     pub(super) ended_by: Option<Reason>,
     /// The user did: by a key, or by a signal that asks to stop and was passed on.
     pub(super) interrupted: bool,
-    /// `--end-leftovers` found some.
-    pub(super) ended_leftovers: bool,
 }
 
 /// `termination_reason` and `kill_reason`.
 pub(super) fn reasons(facts: Facts) -> (&'static str, &'static str) {
-    let after_completion = facts.ended_leftovers || facts.ended_by == Some(Reason::Leftovers);
-    match (facts.observed, facts.ended) {
-        (Observed::Reboot, _) => ("HOST_REBOOT", "not_applicable"),
-        (Observed::Crashed, _) => ("CRASHED", "exception"),
-        (_, Some(ended)) => match facts.ended_by {
-            Some(Reason::Timeout) => ("timed_out", "infra_kill"),
-            Some(Reason::Idle) => ("idle_stall", "infra_kill"),
-            Some(Reason::Stale) => ("stale", "infra_kill"),
-            _ if facts.interrupted => ("interrupted", "not_applicable"),
-            _ if after_completion => ("natural_exit", "kill_after_completion"),
-            _ if ended == Ended::Killed => ("natural_exit", "exception"),
-            _ => ("natural_exit", "natural_exit"),
-        },
-        (Observed::Stopped, None) => ("CANCELLED", "not_applicable"),
-        (Observed::Failed, None) => ("completed", "exception"),
-        (Observed::Completed, None) if after_completion => ("completed", "kill_after_completion"),
-        (Observed::Completed, None) => ("completed", "not_applicable"),
+    let after_completion = facts.ended_by == Some(Reason::Leftovers);
+    match (facts.observed, facts.ended_by, facts.ended) {
+        (Observed::Reboot, ..) => ("HOST_REBOOT", "not_applicable"),
+        (Observed::Crashed, ..) => ("CRASHED", "exception"),
+        (_, Some(Reason::Timeout), _) => ("timed_out", "infra_kill"),
+        (_, Some(Reason::Idle), _) => ("idle_stall", "infra_kill"),
+        (_, Some(Reason::Stale), _) => ("stale", "infra_kill"),
+        _ if facts.interrupted => ("interrupted", "not_applicable"),
+        (_, _, Some(_)) if after_completion => ("natural_exit", "kill_after_completion"),
+        (_, _, Some(Ended::Killed)) => ("natural_exit", "exception"),
+        (_, _, Some(Ended::Exited)) => ("natural_exit", "natural_exit"),
+        (Observed::Stopped, _, None) => ("CANCELLED", "not_applicable"),
+        (Observed::Failed, _, None) => ("completed", "exception"),
+        (Observed::Completed, _, None) if after_completion => {
+            ("completed", "kill_after_completion")
+        }
+        (Observed::Completed, _, None) => ("completed", "not_applicable"),
     }
 }
 
@@ -90,11 +88,6 @@ impl Summarizer {
             .is_some_and(|found| found.host_reboot);
         let ends = [&self.ended_target, &self.ended_root];
         let dead = || ends.into_iter().flatten().map(|ended| &ended.dead);
-        // Of a workload that was a leftover, the root's end says more.
-        let unseen = under_way(self).map(|ending| ending.reason);
-        let mut by = dead()
-            .filter_map(|dead| Some(ended_by(dead)?.reason))
-            .chain(unseen);
         Facts {
             observed: match how {
                 _ if crashed && rebooted => Observed::Reboot,
@@ -107,13 +100,9 @@ impl Summarizer {
                 Some(_) => Ended::Killed,
                 None => Ended::Exited,
             }),
-            ended_by: by
-                .clone()
-                .find(|&reason| reason != Reason::Leftovers)
-                .or_else(|| by.next()),
+            ended_by: self.casebook.ending().map(|ending| ending.reason),
             interrupted: matches!(verdict.cause, Cause::Interrupt | Cause::Hangup)
                 || dead().any(is_interrupted),
-            ended_leftovers: self.ended_leftovers,
         }
     }
 }
@@ -141,7 +130,6 @@ mod tests {
         ended: Some(Ended::Exited),
         ended_by: None,
         interrupted: false,
-        ended_leftovers: false,
     };
 
     fn by(reason: Reason, ended: Ended) -> Facts {
@@ -168,10 +156,6 @@ mod tests {
             ended: killed,
             ..EXITED
         };
-        let leftovers = Facts {
-            ended_leftovers: true,
-            ..EXITED
-        };
         for (facts, expected) in [
             (EXITED, ("natural_exit", "natural_exit")),
             (
@@ -195,7 +179,10 @@ mod tests {
                 by(Reason::Leftovers, Ended::Killed),
                 ("natural_exit", "kill_after_completion"),
             ),
-            (leftovers, ("natural_exit", "kill_after_completion")),
+            (
+                by(Reason::Leftovers, Ended::Exited),
+                ("natural_exit", "kill_after_completion"),
+            ),
             (interrupted, ("interrupted", "not_applicable")),
             (
                 observed(Observed::Stopped, None),

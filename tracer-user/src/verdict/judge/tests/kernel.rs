@@ -198,6 +198,28 @@ fn want_of_memory_is_told_with_limit_and_what_was_held() {
 }
 
 #[test]
+fn a_limit_that_nobody_named_as_the_one_that_was_reached_is_told_as_no_more_than_that() {
+    let mut story = Story::new();
+    story.oom(SELF, SELF, 2048);
+    let about = About {
+        pid: SELF,
+        start: process(SELF).key.start,
+    };
+    let scene = OomScene {
+        seq: 700,
+        cgroup: Some("/job".to_owned()),
+        limit_kb: Some(512 << 10),
+        ..OomScene::default()
+    };
+    story.book.aftermath.oom(about, scene);
+    assert_eq!(
+        story.ends(9).sentence,
+        "python3 (pid 5): out of memory: the kernel killed it (its cgroup /job has a limit of 512 \
+         MiB); python3 (pid 5) held 2 MiB"
+    );
+}
+
+#[test]
 fn whoever_goes_with_all_of_a_cgroup_is_told_with_its_limit() {
     for group in [true, false] {
         let mut story = Story::new();

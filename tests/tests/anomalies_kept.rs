@@ -1,4 +1,4 @@
-//! Anomalies that are open when their observer is killed.
+//! Anomalies that were open when their observer was killed.
 
 use anyhow::{Result, ensure};
 use tracer_tests::anomalies::{anomalies, one, until, verified};

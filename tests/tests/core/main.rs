@@ -1,14 +1,13 @@
 //! The core of what is promised, on whatever kernel this runs: needs no program but tracer and the
 //! fixtures, so that `cargo xtask vm` can run it from an initramfs.
 
-use std::path::Path;
+mod alone;
 
 use anyhow::{Context as _, Result, ensure};
 use tracer_tests::check::{attached_in_a_storm, recorded, until_noted, while_stopped};
 use tracer_tests::place::fixture_text;
 use tracer_tests::room::Room;
 use tracer_tests::truth::Fact;
-use tracer_tests::verdict::{Expected, again_and_again, on};
 use tracer_tests::wait::{PATIENCE, wait_for};
 
 /// The exit record of a child that a fixture noted by act, or by (act → status) where it says so.
@@ -257,57 +256,6 @@ fn what_a_full_ring_loses_is_counted_by_kind() -> Result<()> {
     );
     tracer_tests::check::expect_loss(&session, missing)?;
     assert_eq!(session.summary["completeness"]["status"], "incomplete");
-    Ok(())
-}
-
-#[test]
-#[ignore = "needs the memory of cgroups version 2: cargo xtask vm runs it where that is"]
-fn all_of_a_cgroup_that_goes_together_is_told_so() -> Result<()> {
-    let base = Path::new("/sys/fs/cgroup");
-    std::fs::write(base.join("cgroup.subtree_control"), "+memory")
-        .context("no memory in cgroups version 2 here")?;
-    for group in [true, false] {
-        again_and_again("memory.oom.group", || {
-            let room = Room::new()?;
-            let name = room.path("").file_name().context("no name")?.to_owned();
-            let folder = base.join(name);
-            std::fs::create_dir(&folder)?;
-            std::fs::write(folder.join("memory.max"), (48 << 20).to_string())?;
-            std::fs::write(
-                folder.join("memory.oom.group"),
-                if group { "1" } else { "0" },
-            )?;
-            let at = folder.to_string_lossy();
-            let launch = room.run()?.args(["-q", "--require-trace"]);
-            // With one of them spared nobody would end it.
-            let act = if group { "hog-beside" } else { "hog" };
-            let launch = launch.observe("mortal", &[act, &at, "200"])?;
-            launch
-                .finish(PATIENCE)?
-                .expect_code(if group { 7 } else { 137 })?;
-            let session = room.session()?;
-            let victims: &[&str] = if group {
-                &["waits", "takes"]
-            } else {
-                &["ready"]
-            };
-            for victim in victims {
-                let verdict = on(&room, &session, until_noted(&room, victim)?.parse()?)?;
-                let words = ["out of memory: the kernel killed it", ") held "];
-                Expected::killed("SIGKILL", "kernel_oom", "", &words).check(&verdict, &session)?;
-                let sentence = verdict["sentence"].to_string();
-                ensure!(sentence.contains("memory.oom.group") == group, "{sentence}");
-            }
-            let limit = "at 48 MiB, the limit of its cgroup /";
-            let all = tracer_tests::verdict::on_all(&room, &session)?;
-            ensure!(
-                all.iter()
-                    .any(|told| told["verdict"]["sentence"].to_string().contains(limit)),
-                "{all:#?}"
-            );
-            Ok(std::fs::remove_dir(&folder)?)
-        })?;
-    }
     Ok(())
 }
 
