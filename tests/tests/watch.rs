@@ -40,9 +40,12 @@ fn alerts(stdout: &str) -> Result<Vec<Value>> {
 }
 
 fn of_pid(alerts: &[Value], pid: i32) -> Vec<(&str, &Value)> {
-    let mine = alerts
-        .iter()
-        .filter(|alert| alert["labels"]["pid"] == pid.to_string());
+    let mine = alerts.iter().filter(|alert| {
+        alert["labels"]["pid"]
+            .as_str()
+            .and_then(|text| text.parse().ok())
+            == Some(pid)
+    });
     mine.map(|alert| (alert["decision"].as_str().unwrap_or("?"), alert))
         .collect()
 }
