@@ -184,12 +184,15 @@ fn v9_c17_a_session_is_shown_with_its_processes_also_after_its_observer_was_kill
 fn v4_c28_who_follows_sees_what_happens_while_it_happens_and_ends_with_it() -> Result<()> {
     let room = Room::new()?;
     let tracer = going_on(&room)?;
-    let running = listed(&room, &[])?.remove(0);
-    ensure!(
-        running["status"] == "running" && running["ended"].is_null(),
-        "{running}"
-    );
-    ensure!(running["workload"] == "forever", "{running}");
+    // It may say that it is ready before tracer has it on disk who it is.
+    let running = wait_for("the workload in the listing", PATIENCE, || {
+        let running = listed(&room, &[])?.remove(0);
+        ensure!(
+            running["status"] == "running" && running["ended"].is_null(),
+            "{running}"
+        );
+        Ok((running["workload"] == "forever").then_some(running))
+    })?;
     let id = running["session_id"].as_str().context("no id")?;
     let follow = room
         .tracer("sessions")?

@@ -18,7 +18,7 @@ use tracer_tests::wait::PATIENCE;
 /// group and parents behind. Each says its pid in the file `$0`.
 const UNRULY: &str = r#"
 bash -c 'trap "" TERM; echo $$ >> "$0"; while :; do sleep 0.1; done' "$0" &
-bash -c 'trap "(trap \"\" TERM; echo \$BASHPID >> \"$0\"; while :; do sleep 0.1; done) &" TERM
+bash -c 'trap "trap \"\" TERM; (echo \$BASHPID >> \"$0\"; while :; do sleep 0.1; done) &" TERM
          echo $$ >> "$0"; while :; do sleep 0.1; done' "$0" &
 bash -c 'echo $$ >> "$0"; kill -STOP $$; sleep 300' "$0" &
 bash -c 'trap "" TERM; echo $$ >> "$0"; kill -STOP $$; while :; do sleep 0.1; done' "$0" &
