@@ -253,7 +253,7 @@ impl Ledger {
         let account = living.account;
         // What was there before tracer may have had children before.
         let known = children_us.filter(|_| !living.adopted);
-        let Some(late) = known.and_then(|children_us| charges.settle(children_us)) else {
+        let Some(late) = known.and_then(|known| charges.settle(known)) else {
             return;
         };
         if let Some(entry) = self.entries.get_mut(&account) {
@@ -272,13 +272,11 @@ impl Ledger {
 
     /// A process has ended, and its exit event was lost.
     pub fn end_lost(&mut self, t: BootNs, key: ProcKey) {
-        let entry = self.entries.get(&key);
-        let Some(living) = entry.and_then(|entry| entry.living.as_ref()) else {
-            return;
-        };
-        let cost = living.sampled.cost();
-        self.lost.add(&cost);
-        self.leave(t, key, &cost);
+        let living = |entry: &Entry| Some(entry.living.as_ref()?.sampled.cost());
+        if let Some(cost) = self.entries.get(&key).and_then(living) {
+            self.lost.add(&cost);
+            self.leave(t, key, &cost);
+        }
     }
 
     /// Closes the account of a living process.
@@ -359,7 +357,7 @@ impl Ledger {
         }
     }
 
-    /// Entries it keeps: of the living, and of the dead above them.
+    /// Entries: of the living, and of the dead above them.
     #[must_use]
     pub fn entries(&self) -> usize {
         self.entries.len()
