@@ -146,6 +146,35 @@ pub fn shrug_at(signal: i32) {
     unsafe { libc::signal(signal, do_nothing as *const () as libc::sighandler_t) };
 }
 
+/// Has this process scheduled as a real-time one, so that `RLIMIT_RTTIME` counts.
+///
+/// # Errors
+/// Not root.
+pub fn be_real_time() -> std::io::Result<()> {
+    // SAFETY: integers only; all zeroes is one.
+    let mut param: libc::sched_param = unsafe { std::mem::zeroed() };
+    param.sched_priority = 1;
+    // SAFETY: `param` is valid for the call.
+    if unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const param) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+extern "C" fn send_again(signal: libc::c_int) {
+    // SAFETY: both may be called from a handler (signal-safety(7)).
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
+}
+
+/// Handles a signal by sending it again, with its default action, as who reports crashes does.
+pub fn repeat(signal: i32) {
+    // SAFETY: the handler calls only what a handler may.
+    unsafe { libc::signal(signal, send_again as *const () as libc::sighandler_t) };
+}
+
 /// Restores a signal's default action.
 pub fn default(signal: i32) {
     crate::sys::ignore(signal, false);

@@ -4,9 +4,11 @@
 //! A test that cannot get what it needs (root, BTF, a program) fails and names it; nothing here
 //! skips. Nothing sleeps to synchronise: [`wait::wait_for`] polls a condition up to a deadline.
 
+pub mod anomalies;
 pub mod bpffs;
 pub mod check;
 pub mod crash;
+pub mod ended;
 pub mod exec;
 pub mod facts;
 pub mod fatal;
@@ -19,6 +21,7 @@ pub mod place;
 pub mod proc;
 pub mod pty;
 pub mod room;
+pub mod rows;
 pub mod session;
 pub mod sys;
 pub mod told;

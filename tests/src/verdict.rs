@@ -1,5 +1,7 @@
 //! What a test expects of a verdict, and the checks that hold for every one of them.
 
+use std::io::Write as _;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Pid;
 use serde_json::Value;
@@ -9,20 +11,41 @@ use crate::wait::PATIENCE;
 
 /// Environment variable: how often each case is run. The verdict must be the same each time.
 const TIMES: &str = "TRACER_TEST_TIMES";
+/// Environment variable: a file to which each case adds a line: times run, times wrong, name.
+const TALLY: &str = "TRACER_TEST_TALLY";
 
-/// Runs a case as often as asked for, twice unless told otherwise.
+/// Runs a case as often as asked for, twice unless told otherwise; all times, also after a failure.
 ///
 /// # Errors
-/// The first one that fails; the message says which.
+/// The first one that fails; the message says which, and how many did.
 pub fn again_and_again(case: &str, mut run: impl FnMut() -> Result<()>) -> Result<()> {
     let times = std::env::var(TIMES)
         .ok()
         .and_then(|times| times.parse().ok())
         .unwrap_or(2_u32);
+    let (mut wrong, mut first) = (0_u32, None);
     for time in 1..=times {
-        run().with_context(|| format!("{case}, time {time} of {times}"))?;
+        if let Err(error) = run() {
+            wrong += 1;
+            first.get_or_insert(error.context(format!("{case}, time {time} of {times}")));
+        }
     }
-    Ok(())
+    tell(case, times, wrong)?;
+    match first {
+        Some(error) if wrong > 1 => Err(error.context(format!("{wrong} of {times} were wrong"))),
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+fn tell(case: &str, times: u32, wrong: u32) -> Result<()> {
+    let Some(tally) = std::env::var_os(TALLY) else {
+        return Ok(());
+    };
+    let mut tally = std::fs::File::options().append(true).open(tally)?;
+    let case = case.replace(['\n', '\t'], " ");
+    // One write: several tests may add a line at once.
+    Ok(tally.write_all(format!("{times}\t{wrong}\t{case}\n").as_bytes())?)
 }
 
 /// What a verdict must say. An empty text stands for null.

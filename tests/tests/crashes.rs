@@ -66,6 +66,7 @@ fn a_fatal_signal_leaves_its_name_in_the_lease_and_is_what_tracer_dies_of() -> R
         let cause = observer["cause"].as_str().context("no cause")?;
         ensure!(cause.starts_with(&format!("{name}: ")), "{cause}");
         ensure!(summary["termination_reason"] == "CRASHED", "{summary:#}");
+        ensure!(summary["kill_reason"] == "exception", "{summary:#}");
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 use tracer_tests::check::{until_armed, until_noted};
+use tracer_tests::ended::expect_reasons;
 use tracer_tests::need;
 use tracer_tests::pty::Pty;
 use tracer_tests::room::Room;
@@ -115,10 +116,9 @@ fn ctrl_c_at_the_terminal_is_an_interrupt() -> Result<()> {
     pty.type_in(b"\x03")?;
     pty.watch_to_end(&tracer, PATIENCE)?;
     tracer.finish(PATIENCE)?.expect_code(130)?;
-    expect_verdict(
-        &room.session()?,
-        ["signaled", "SIGINT", "interrupt", "kernel"],
-    )
+    let session = room.session()?;
+    expect_verdict(&session, ["signaled", "SIGINT", "interrupt", "kernel"])?;
+    expect_reasons(&session, "interrupted", "not_applicable")
 }
 
 #[test]
@@ -134,7 +134,9 @@ fn an_attach_that_is_stopped_does_not_claim_that_its_root_ended() -> Result<()> 
     tracer.signal(Signal::INT)?;
     tracer.finish(PATIENCE)?.expect_code(0)?;
     ensure!(!target.has_ended()?, "the target never notices");
-    let summary = room.session()?.summary;
+    let session = room.session()?;
+    expect_reasons(&session, "CANCELLED", "not_applicable")?;
+    let summary = session.summary;
     let why = summary["unresolved"].as_str().context("it is unresolved")?;
     ensure!(
         why.starts_with("observation of root process"),

@@ -75,6 +75,8 @@ fn l12_another_observer_goes_on_with_the_session_and_one_summary_covers_both() -
     let summary = &session.summary;
     assert_eq!(summary["exit_code"], 5);
     assert_eq!(summary["subtype"], "error");
+    assert_eq!(summary["termination_reason"], "natural_exit");
+    assert_eq!(summary["kill_reason"], "natural_exit");
     assert_eq!(summary["labels"]["a"], "b");
     assert_eq!(summary["observer"]["ending"], "completed");
     assert_eq!(session.number("/totals/processes")?, 4);

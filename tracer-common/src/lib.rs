@@ -14,3 +14,4 @@ pub mod limits;
 pub mod loss;
 pub mod names;
 pub mod offsets;
+pub mod snapshot;

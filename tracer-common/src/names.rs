@@ -10,6 +10,8 @@ pub const MAP_COUNTERS: &str = "COUNTERS";
 pub const MAP_CONTROL: &str = "CONTROL";
 /// The frozen global that holds [`crate::offsets::Offsets`].
 pub const GLOBAL_OFFSETS: &str = "OFFSETS";
+/// The frozen global that holds [`crate::snapshot::Places`].
+pub const GLOBAL_PLACES: &str = "PLACES";
 /// The frozen global, a `u32`, that holds the ring buffer's size in bytes.
 pub const GLOBAL_RING_BYTES: &str = "RING_BYTES";
 
@@ -47,3 +49,6 @@ pub const PROG_ADOPT: &str = "adopt";
 pub const PROG_ADOPT_BORN: &str = "adopt_born";
 /// `tp_btf` program on `sched_process_exit` that keeps in mind who loses its parent while that goes on.
 pub const PROG_ADOPT_ORPHANS: &str = "adopt_orphans";
+/// Task iterator that writes the records of [`crate::snapshot`]. Loaded when it is wanted, if the kernel
+/// takes it.
+pub const PROG_SNAPSHOT: &str = "snapshot";

@@ -15,6 +15,7 @@ use crate::{
     process::upid_at,
     read::{Object, Probed, off},
     send::control,
+    snapshot::try_snapshot,
 };
 
 /// `struct bpf_iter__task`.
@@ -92,6 +93,17 @@ fn adopt(ctx: *mut c_void) -> i32 {
     // SAFETY: the iterator's own file, and a value of ours with its size.
     unsafe {
         bpf_seq_write(seq, (&raw const tgid).cast(), size_of::<u32>() as u32);
+    }
+    0
+}
+
+/// Writes down each tracked process.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+fn snapshot(ctx: *mut c_void) -> i32 {
+    let (seq, task) = arguments(ctx);
+    if task != 0 {
+        try_snapshot(seq, task);
     }
     0
 }

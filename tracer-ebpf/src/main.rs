@@ -42,6 +42,8 @@ mod read;
 mod send;
 #[cfg(target_arch = "bpf")]
 mod signal;
+#[cfg(target_arch = "bpf")]
+mod snapshot;
 
 /// The kernel offers tracing helpers to GPL-compatible programs only.
 #[cfg(target_arch = "bpf")]

@@ -12,12 +12,17 @@ use tracer_common::{
     loss,
     names::PROGS_EXEC_AGAIN,
     offsets::Offsets,
+    snapshot::{CPUS_MAX, FD_WORDS_MAX, FDS_MAX, Places, ProcessRow},
 };
 
 /// Where this kernel keeps things. Not `mut`, so it lands in `.rodata`, which is frozen before the
 /// programs are loaded: only then does the verifier know the values and accept them as offsets.
 #[unsafe(no_mangle)]
 pub(crate) static OFFSETS: Offsets = Offsets::ABSENT;
+
+/// Where this kernel keeps what only snapshots read; as [`OFFSETS`].
+#[unsafe(no_mangle)]
+pub(crate) static PLACES: Places = Places::ABSENT;
 
 /// Size of [`EVENTS`] in bytes, a power of two.
 #[unsafe(no_mangle)]
@@ -73,4 +78,37 @@ pub(crate) struct ExecRecord {
     pub(crate) event: ExecEvent,
     /// Filename, then arguments.
     pub(crate) bytes: [u8; FILENAME_BUF + ARGV_MAX],
+}
+
+/// Where the row of a process is put together. One observer reads one iterator at a time.
+#[map]
+pub(crate) static SNAPSHOT: PerCpuArray<SnapshotScratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// A row, and what is read in one piece on the way to it.
+#[repr(C)]
+pub(crate) struct SnapshotScratch {
+    /// The row.
+    pub(crate) row: ProcessRow,
+    /// `sighand->action`, in words.
+    pub(crate) actions: [u64; 64 * SIGACTION_WORDS],
+    /// The descriptor table's pointers to files.
+    pub(crate) files: [u64; FDS_MAX],
+    /// The bitmap of open descriptors.
+    pub(crate) open: [u64; FD_WORDS_MAX],
+}
+
+/// Words of a `k_sigaction` on all supported machines.
+pub(crate) const SIGACTION_WORDS: usize = 4;
+
+/// How far apart the processors keep their copies of a per-CPU value; filled at the first use.
+#[map]
+pub(crate) static CPUS: Array<Cpus> = Array::with_max_entries(1, 0);
+
+/// See [`CPUS`].
+#[repr(C)]
+pub(crate) struct Cpus {
+    /// How many; 0 before the first use.
+    pub(crate) count: u64,
+    /// What is added to a per-CPU pointer to get the address on each.
+    pub(crate) offset: [u64; CPUS_MAX],
 }

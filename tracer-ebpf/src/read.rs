@@ -187,6 +187,23 @@ pub(crate) fn at_most<const MAX: u64>(mut value: u64) -> u64 {
     value
 }
 
+/// 1 when `value` is not 0, else 0; without a branch, which the verifier would follow both ways each time.
+#[inline(always)]
+pub(crate) fn is_set(mut value: u64) -> u64 {
+    // SAFETY: touches its own registers only.
+    unsafe {
+        core::arch::asm!(
+            "{other} = {value}",
+            "{other} = -{other}",
+            "{value} |= {other}",
+            "{value} >>= 63",
+            value = inout(reg) value,
+            other = out(reg) _,
+        );
+    }
+    value
+}
+
 /// Adds to a counter that other CPUs add to as well. `core`'s atomics have no `fetch_add` for this
 /// target.
 ///

@@ -17,8 +17,60 @@ pub struct RunConfig {
     pub exit_from: ExitFrom,
     /// Fail rather than run untraced.
     pub require_trace: bool,
+    /// When tracer ends what runs, and how.
+    pub ending: EndingConfig,
     /// What both subcommands have.
     pub observe: ObserveConfig,
+}
+
+/// When `tracer run` ends what it started, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndingConfig {
+    /// The command may take so long.
+    pub timeout: Option<Duration>,
+    /// Nothing may happen for so long.
+    pub idle: Option<Duration>,
+    /// Nothing may come out for so long.
+    pub stale: Option<Duration>,
+    /// What to do when one of those two is over.
+    pub on_stall: OnStall,
+    /// End what outlives the command.
+    pub end_leftovers: bool,
+    /// The first signal.
+    pub signal: i32,
+    /// From it to SIGKILL.
+    pub kill_after: Duration,
+}
+
+impl EndingConfig {
+    /// From the first signal to SIGKILL, unless the user says otherwise.
+    pub const KILL_AFTER: Duration = Duration::from_secs(10);
+    /// SIGTERM, which `signal(7)` has on every architecture as 15.
+    pub const SIGNAL: i32 = 15;
+}
+
+impl Default for EndingConfig {
+    /// Nothing is ended.
+    fn default() -> Self {
+        Self {
+            timeout: None,
+            idle: None,
+            stale: None,
+            on_stall: OnStall::End,
+            end_leftovers: false,
+            signal: Self::SIGNAL,
+            kill_after: Self::KILL_AFTER,
+        }
+    }
+}
+
+/// What to do when the command stalls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnStall {
+    /// Say so, once a stall.
+    Report,
+    /// End it.
+    End,
 }
 
 /// `tracer attach`.
@@ -41,6 +93,8 @@ pub struct ObserveConfig {
     pub expect: Option<Vec<u8>>,
     /// Time between snapshots.
     pub interval: Duration,
+    /// What is dear to read from `/proc` is read at every so many snapshots; at least 1.
+    pub slow_every: u32,
     /// The user's labels.
     pub labels: BTreeMap<String, String>,
     /// Where sessions go, where the user said so.
@@ -61,6 +115,8 @@ pub struct ObserveConfig {
     pub attach_files: Vec<AttachFile>,
     /// Finished sessions to keep, the newest by their end; 0 keeps all.
     pub keep: u32,
+    /// Thresholds of anomalies that are not the defaults, by name; names and ranges are checked.
+    pub thresholds: BTreeMap<String, f64>,
 }
 
 /// A file of the caller's that is copied into the session at its end.

@@ -3,6 +3,7 @@
 //! Read [`observe`] first: it is the main path, from the command line to the end record, and every
 //! other module is one room off it. `ARCHITECTURE.md` has the picture.
 
+pub mod anomaly;
 pub mod cli;
 pub mod config;
 pub mod event;

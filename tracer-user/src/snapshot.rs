@@ -3,6 +3,8 @@
 //! Keys, units and types are the contract of docs/records.md. A field that could not be read is
 //! `null`, and `unread` says why; nothing is made up.
 
+pub mod kernel;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -74,7 +76,23 @@ pub struct SnapshotRow {
     pub io_write_bytes: Option<u64>,
     /// The process's own established TCP sockets.
     pub net_established: Option<u64>,
-    /// Why a field is null: key → "gone", "denied", "zombie" or "read failed: …".
+    /// Threads in uninterruptible sleep.
+    #[serde(default)]
+    pub threads_disk_sleep: Option<u64>,
+    /// Kernel functions those threads wait in, each once, at most eight; "" where the kernel does not
+    /// say.
+    #[serde(default)]
+    pub threads_disk_sleep_wchan: Option<Vec<String>>,
+    /// The cgroup that its memory is counted in, as `/proc/<pid>/cgroup` has it.
+    #[serde(default)]
+    pub cgroup: Option<String>,
+    /// Memory in use in that cgroup, KiB.
+    #[serde(default)]
+    pub cgroup_memory_kb: Option<u64>,
+    /// The lowest memory limit of that cgroup and those above it, KiB; -1 is unlimited.
+    #[serde(default)]
+    pub cgroup_memory_limit_kb: Option<i64>,
+    /// Why a field is null: key → "gone", "denied", "zombie", "not this tick" or "read failed: …".
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unread: BTreeMap<String, String>,
 }
@@ -96,4 +114,30 @@ pub struct TreeTotals {
     pub fds: u64,
     /// Ticks left out since the last one because one before was late.
     pub missed_ticks: u64,
+    /// Rows that the kernel side wrote; the others were read from `/proc`.
+    #[serde(default)]
+    pub rows_from_kernel: u64,
+    /// How long work has stood still for want of something; null where the kernel does not count it.
+    #[serde(default)]
+    pub pressure: Option<Pressure>,
+    /// Why a field is null.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unread: BTreeMap<String, String>,
+}
+
+/// Pressure stall information: percent of the last ten seconds in which some, or all, work waited.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pressure {
+    /// Whose: the path of a cgroup of version 2, or `system`.
+    pub scope: String,
+    /// Some task waited for a processor.
+    pub cpu_some_avg10: Option<f64>,
+    /// Some task waited for memory.
+    pub memory_some_avg10: Option<f64>,
+    /// All tasks did.
+    pub memory_full_avg10: Option<f64>,
+    /// Some task waited for a disk.
+    pub io_some_avg10: Option<f64>,
+    /// All tasks did.
+    pub io_full_avg10: Option<f64>,
 }

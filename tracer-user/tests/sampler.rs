@@ -14,6 +14,8 @@ mod cost;
 mod fixture;
 #[path = "sampler/identity.rs"]
 mod identity;
+#[path = "sampler/kernel.rs"]
+mod kernel;
 #[path = "sampler/kinds.rs"]
 mod kinds;
 #[path = "sampler/namespaces.rs"]
@@ -24,3 +26,5 @@ mod oracle;
 mod roles;
 #[path = "sampler/views.rs"]
 mod views;
+#[path = "sampler/ways.rs"]
+mod ways;

@@ -10,6 +10,7 @@ mod run;
 mod test;
 mod tidy;
 mod torture;
+mod verdicts;
 mod vm;
 
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Kill tracer at random moments, recover, and check that nothing is lost.
     Torture(torture::Args),
+    /// Play every ending again and again; the verdict must be the same each time.
+    Verdicts(verdicts::Args),
     /// Run the core tests on other kernels in QEMU.
     Vm(vm::Args),
     /// Measure tracer beside its alternatives.
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Ci(args) => ci::main(&args),
         Command::Fuzz(args) => fuzz::main(&args),
         Command::Torture(args) => torture::main(&args),
+        Command::Verdicts(args) => verdicts::main(&args),
         Command::Vm(args) => vm::main(&args),
         Command::Bench(args) => bench::main(&args),
         Command::Tidy(args) => tidy::main(&args),

@@ -57,10 +57,14 @@ fn leaderless() -> Result<()> {
     sys::exit_thread(3)
 }
 
+fn join(cgroup: &str) -> Result<()> {
+    std::fs::write(Path::new(cgroup).join("cgroup.procs"), "0")
+        .with_context(|| format!("join {cgroup}"))
+}
+
 /// Joins a cgroup and takes memory there.
 fn hog(cgroup: &str, mib: usize) -> Result<()> {
-    std::fs::write(Path::new(cgroup).join("cgroup.procs"), "0")
-        .with_context(|| format!("join {cgroup}"))?;
+    join(cgroup)?;
     ready()?;
     fatal::hold_memory(mib);
     forever()
@@ -82,6 +86,11 @@ fn main() -> Result<()> {
         }
         ["exit", code] => sys::exit_now(code.parse()?),
         ["nowhere"] => {
+            fatal::read_nowhere();
+            Ok(())
+        }
+        ["report-and-crash"] => {
+            fatal::repeat(libc::SIGSEGV);
             fatal::read_nowhere();
             Ok(())
         }
@@ -124,6 +133,12 @@ fn main() -> Result<()> {
         }
         ["cpu-hard"] => {
             limit(Resource::Cpu, 1, 1)?;
+            burn()
+        }
+        ["real-time"] => {
+            sys::ignore(libc::SIGXCPU, true);
+            limit(Resource::Rttime, 50_000, 100_000)?;
+            fatal::be_real_time()?;
             burn()
         }
         ["file-size", file] => {
@@ -171,6 +186,24 @@ fn main() -> Result<()> {
         }
         ["leaderless"] => leaderless(),
         ["hog", cgroup, mib] => hog(cgroup, mib.parse()?),
+        // One waits in the cgroup, another takes memory there; this one waits for both, outside of it.
+        ["hog-beside", cgroup, mib] => {
+            let waits = sys::fork(|| i32::from(join(cgroup).and_then(|()| forever()).is_err()))?;
+            wait_for("the first to join", PATIENCE, || {
+                let members = std::fs::read_to_string(Path::new(cgroup).join("cgroup.procs"))?;
+                Ok((!members.is_empty()).then_some(()))
+            })?;
+            let mib = mib.parse()?;
+            let takes = sys::fork(|| i32::from(hog(cgroup, mib).is_err()))?;
+            let mut truth = Truth::from_env()?;
+            truth.note("waits", &waits.to_string());
+            truth.note("takes", &takes.to_string());
+            truth.flush()?;
+            for child in [waits, takes] {
+                sys::wait4(child)?;
+            }
+            sys::exit_now(7)
+        }
         ["share", cgroup, mib] => {
             let sharer = fatal::sharer()?;
             let mut truth = Truth::from_env()?;

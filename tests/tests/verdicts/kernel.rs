@@ -120,6 +120,12 @@ fn limits_and_timers_are_named() -> Result<()> {
         let session = mortal(&room, &["file-size", &file.to_string_lossy()], 153)?;
         Expected::killed("SIGXFSZ", "killed", "kernel", &["RLIMIT_FSIZE"]).of(&session)
     })?;
+    again_and_again("RLIMIT_RTTIME, announced to deaf ears", || {
+        let room = Room::new()?;
+        let session = mortal(&room, &["real-time"], 137)?;
+        let expected = Expected::killed("SIGKILL", "killed", "kernel", &["RLIMIT_RTTIME"]);
+        expected.likely().of(&session)
+    })?;
     again_and_again("SIGALRM", || {
         let room = Room::new()?;
         let session = mortal(&room, &["alarm"], 142)?;

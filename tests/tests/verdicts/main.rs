@@ -7,11 +7,13 @@
 
 mod codes;
 mod doubt;
+mod handled;
 mod kernel;
 mod memory;
 mod queue;
 mod sent;
 mod terminal;
+mod told;
 
 use anyhow::Result;
 use tracer_tests::check::until_noted;

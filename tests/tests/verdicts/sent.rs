@@ -125,7 +125,7 @@ fn a_sender_that_a_namespace_hides_is_said_to_be_hidden() -> Result<()> {
 }
 
 /// The process of that name below a running program.
-fn below(program: &Running, name: &str) -> Result<i32> {
+pub(crate) fn below(program: &Running, name: &str) -> Result<i32> {
     wait_for(name, PATIENCE, || {
         Ok(proc::descendants(program.pid())
             .into_iter()
@@ -217,6 +217,33 @@ fn a_killer_above_is_an_ancestor() -> Result<()> {
 }
 
 #[test]
+fn a_wrapper_that_is_killed_is_not_its_workloads_end() -> Result<()> {
+    again_and_again("SIGKILL for the wrapper", || {
+        let room = Room::new()?;
+        let launch = run(&room)?.args(["--expect", "mortal"]);
+        let launch = launch.command(["bash", "-c", "\"$0\" wait; exit 5"]);
+        let tracer = launch.arg(place::fixture("mortal")?).spawn()?;
+        let target: i32 = until_noted(&room, "ready")?.parse()?;
+        let root = below(&tracer, "bash")?;
+        rustix::process::kill_process(pid(root)?, Signal::KILL)?;
+        tracer.finish(PATIENCE)?.expect_code(137)?;
+        let session = room.session()?;
+        let told = on(&room, &session, root)?;
+        // Ours: it waits for ever.
+        rustix::process::kill_process(pid(target)?, Signal::KILL)?;
+        let own = format!(
+            "killed by SIGKILL from {} (pid {}",
+            own_comm()?,
+            sys::getpid()
+        );
+        Expected::killed("SIGKILL", "killed", "outside", &[&own]).check(&told, &session)?;
+        let verdict = &session.summary["verdict"];
+        ensure!(verdict["outcome"] == "still_running", "{verdict:#}");
+        Ok(())
+    })
+}
+
+#[test]
 fn what_tracer_passes_on_is_its_senders() -> Result<()> {
     again_and_again("passed on by tracer", || {
         let room = Room::new()?;
@@ -269,11 +296,7 @@ fn timeout_ran_out_of_time() -> Result<()> {
             let launch = run(&room)?.command(["timeout", "-s", option, "0.3", "sleep", "60"]);
             let code = if option == "KILL" { 137 } else { 124 };
             launch.finish(PATIENCE)?.expect_code(code)?;
-            let words = [
-                "timeout(1) ended it after ",
-                "ms: killed by ",
-                "its wrapper)",
-            ];
+            let words = ["timeout(1) ended it after ", ": killed by ", "its wrapper)"];
             Expected::killed(signal, "timeout", "wrapper", &words).of(&room.session()?)
         })?;
     }

@@ -179,6 +179,11 @@ fn row(n: u64, root: Process) -> Body {
         io_read_bytes: Some(4_096),
         io_write_bytes: Some(0),
         net_established: Some(0),
+        threads_disk_sleep: Some(0),
+        threads_disk_sleep_wchan: Some(Vec::new()),
+        cgroup: Some("/".to_owned()),
+        cgroup_memory_kb: Some(81_920),
+        cgroup_memory_limit_kb: Some(-1),
         unread: BTreeMap::new(),
     };
     Body::Snapshot {

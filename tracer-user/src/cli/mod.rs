@@ -1,7 +1,9 @@
 //! The command line: one file a subcommand, arguments checked into a configuration before any work.
 
+mod anomalies;
 mod attach;
 mod costs;
+mod ending;
 mod escape;
 mod options;
 mod recover;

@@ -1,13 +1,15 @@
 //! The options that `run` and `attach` share.
 
 use std::{
-    collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf, time::Duration,
+    collections::BTreeMap, ffi::OsString, fmt::Write as _, os::unix::ffi::OsStringExt,
+    path::PathBuf, time::Duration,
 };
 
 use anyhow::{Context, bail, ensure};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::{
+    anomaly::thresholds::{self, ThresholdError},
     config::{AttachFile, Durability, JsonSink, ObserveConfig, Show},
     session::attach_file::{ATTACHMENTS_MAX, check_name},
 };
@@ -38,6 +40,11 @@ pub(super) struct Options {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     interval: Duration,
 
+    /// Read what is dear (sockets, threads, places of waiting, cgroups) at every N-th snapshot only, as far
+    /// as it has to be read from /proc
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    slow_every: u32,
+
     /// Store key=value with the session; may be given again
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
@@ -55,6 +62,11 @@ pub(super) struct Options {
     /// Copy FILE into the session at its end, as attachments/NAME; may be given again
     #[arg(long = "attach-file", value_name = "NAME=FILE", value_parser = OsStringValueParser::new().try_map(attach_file))]
     attach_files: Vec<AttachFile>,
+
+    #[expect(clippy::doc_markdown, reason = "the text of --help, printed as it is")]
+    /// Change when anomalies are reported, such as high_cpu_percent=95; may be given again
+    #[arg(long = "threshold", value_name = "KEY=VALUE", value_parser = threshold, long_help = thresholds_help())]
+    thresholds: Vec<(&'static str, f64)>,
 
     /// Keep this many finished sessions, the ones that ended last; 0 keeps all
     #[arg(long, value_name = "COUNT", default_value_t = KEEP)]
@@ -123,9 +135,16 @@ impl Options {
             "--attach-file is given {} times: a session keeps up to {ATTACHMENTS_MAX} files",
             self.attach_files.len()
         );
+        let mut thresholds = BTreeMap::new();
+        for (key, value) in self.thresholds {
+            if thresholds.insert(key.to_owned(), value).is_some() {
+                bail!("--threshold {key} is given twice: give each key one value");
+            }
+        }
         Ok(ObserveConfig {
             expect,
             interval: self.interval,
+            slow_every: self.slow_every,
             labels,
             state_dir: self.state_dir,
             bpffs: self.bpffs,
@@ -149,6 +168,7 @@ impl Options {
             ring_bytes: self.ring_bytes,
             attach_files: self.attach_files,
             keep: self.keep,
+            thresholds,
         })
     }
 }
@@ -161,6 +181,24 @@ pub(super) fn duration(text: &str) -> anyhow::Result<Duration> {
     let length = Duration::try_from(signed).context("a length of time cannot be negative")?;
     ensure!(!length.is_zero(), "a length of time must be above 0");
     Ok(length)
+}
+
+fn threshold(text: &str) -> Result<(&'static str, f64), ThresholdError> {
+    thresholds::parse(text)
+}
+
+/// The text of `--help`, with the table.
+fn thresholds_help() -> String {
+    let mut text = "Change when anomalies are reported; may be given again\n\nKeys:\n".to_owned();
+    for row in &thresholds::TABLE {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "  {:<24}{} [{} {}]",
+            row.name, row.meaning, row.default, row.unit
+        );
+    }
+    text
 }
 
 fn label(text: &str) -> anyhow::Result<(String, String)> {

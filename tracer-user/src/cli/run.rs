@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::ValueEnum;
 
-use super::{Failure, OWN_FAILURE, options::Options, show};
+use super::{Failure, OWN_FAILURE, ending::Ending, options::Options, show};
 use crate::{
     config::{ExitFrom, RunConfig},
     observe,
@@ -35,6 +35,10 @@ pub(super) struct Args {
     /// The command and its arguments, after --
     #[arg(required = true, last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+
+    // Last: its heading is that of whatever comes behind it.
+    #[command(flatten)]
+    ending: Ending,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -55,6 +59,7 @@ impl Args {
                 Whose::Workload => ExitFrom::Workload,
             },
             require_trace: self.require_trace,
+            ending: self.ending.into_config()?,
             observe: self.options.into_config()?,
         })
     }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{
+    anomalies::{anomaly_words, put_line},
     costs::costliest,
     escape::{paragraph, printable, printable_bytes},
 };
@@ -18,10 +19,15 @@ use crate::{
     config::Show,
     event::{Event, EventKind},
     observe::Audience,
-    session::summary::Summary,
+    session::{journal::anomaly::Anomaly, summary::Summary},
     units::BootNs,
     verdict::{WaitStatus, signals},
 };
+
+/// Leftovers that the block names; the summary has more.
+const LEFTOVERS_MAX: usize = 4;
+/// Of their command lines, in characters.
+const COMMAND_MAX: usize = 60;
 
 /// Standard error, as much of it as the user wants.
 pub(super) struct Screen {
@@ -87,6 +93,13 @@ impl Audience for Screen {
         }
     }
 
+    fn anomaly(&mut self, t: BootNs, anomaly: &Anomaly) {
+        if self.show == Show::Events {
+            let began = *self.began.get_or_insert(t);
+            self.line(&timed(t, began, &anomaly_words(anomaly)));
+        }
+    }
+
     fn finished(&mut self, summary: &Summary, directory: &Path) {
         if self.show != Show::Nothing {
             block(summary, directory)
@@ -137,6 +150,7 @@ pub(super) fn block(summary: &Summary, directory: &Path) -> String {
             text,
             "  cost        {wall} wall; not traced, so nothing else is known"
         );
+        left_behind(&mut text, summary);
         let _ = writeln!(
             text,
             "  record      {}",
@@ -171,12 +185,49 @@ pub(super) fn block(summary: &Summary, directory: &Path) -> String {
     if let Some(costliest) = costliest(summary) {
         let _ = writeln!(text, "  costliest   {costliest}");
     }
+    left_behind(&mut text, summary);
+    put_line(&mut text, summary.anomaly_count, &summary.anomalies);
     let _ = writeln!(
         text,
         "  record      {}",
         printable_bytes(directory.as_os_str().as_bytes())
     );
     text
+}
+
+/// A line for each process that outlives the command, and what it keeps open.
+fn left_behind(text: &mut String, summary: &Summary) {
+    for left in summary.leftovers.iter().take(LEFTOVERS_MAX) {
+        let held = left.holds.iter().map(|held| match held.as_str() {
+            "terminal" => "the terminal",
+            "stdout" => "standard output",
+            "stderr" => "standard error",
+            other => other,
+        });
+        let held: Vec<&str> = held.collect();
+        let what = match (&left.refused, held.as_slice()) {
+            (Some(why), _) => format!("could not be ended: {}", printable(why)),
+            (None, []) => "is still running".to_owned(),
+            (None, held) => format!("still holds {}", held.join(" and ")),
+        };
+        let mut line = printable(&left.cmdline);
+        if line.chars().count() > COMMAND_MAX {
+            line = line.chars().take(COMMAND_MAX).chain(['…']).collect();
+        }
+        let comm = printable(&left.comm);
+        let _ = writeln!(
+            text,
+            "  left behind {comm} (pid {}, \"{line}\") {what}",
+            left.pid
+        );
+    }
+    let more = summary.leftovers.len().saturating_sub(LEFTOVERS_MAX);
+    if more > 0 {
+        let _ = writeln!(
+            text,
+            "  left behind and {more} more: see leftovers in summary.json"
+        );
+    }
 }
 
 pub(super) fn event_line(event: &Event, began: BootNs) -> String {
@@ -224,8 +275,12 @@ pub(super) fn event_line(event: &Event, began: BootNs) -> String {
             printable_bytes(oom.comm.as_bytes())
         ),
     };
+    timed(event.t, began, &what)
+}
+
+fn timed(t: BootNs, began: BootNs, what: &str) -> String {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds for people")]
-    let seconds = event.t.since(began) as f64 / 1e9;
+    let seconds = t.since(began) as f64 / 1e9;
     printable(&format!("tracer: {seconds:9.3}s {what}"))
 }
 

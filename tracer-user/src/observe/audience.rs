@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use crate::{event::Event, session::summary::Summary};
+use crate::{
+    event::Event,
+    session::{journal::anomaly::Anomaly, summary::Summary},
+    units::BootNs,
+};
 
 /// Whoever looks on. What an observation has to say to people goes through here.
 pub trait Audience {
@@ -14,6 +18,10 @@ pub trait Audience {
     fn notice(&mut self, text: &str);
     /// An event, as it is taken.
     fn event(&mut self, event: &Event);
+    /// An anomaly opens or closes. Of news to whoever watches; the record has it in any case.
+    fn anomaly(&mut self, t: BootNs, anomaly: &Anomaly) {
+        let _ = (t, anomaly);
+    }
     /// The session has ended, and this is what it came to.
     fn finished(&mut self, summary: &Summary, directory: &Path);
 }

@@ -59,6 +59,7 @@ impl Follower<'_> {
         }
         self.count_losses();
         self.last_look();
+        self.end_anomalies();
         self.note_costs(stop);
 
         let (ending, cause) = match stop {

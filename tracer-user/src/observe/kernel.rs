@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::losses::{Told, UNDECODABLE, by_reason};
+use super::{
+    error::chain,
+    losses::{Told, UNDECODABLE, by_reason},
+};
 use crate::{
     event::Event,
     probe::{
@@ -15,7 +18,8 @@ use crate::{
         stats::{ByProgram, Counting},
         support::ProbeError,
     },
-    units::Tgid,
+    snapshot::kernel::KernelRow,
+    units::{BootNs, Process, Tgid},
 };
 
 /// A running kernel side.
@@ -32,6 +36,7 @@ pub(super) struct Kernel {
     /// The last of them, also when it is gone.
     marked: usize,
     broken: bool,
+    unsnapped: Option<String>,
 }
 
 /// How far the ring had been read when the journal had taken in so many records.
@@ -74,6 +79,7 @@ impl Kernel {
             marks: VecDeque::new(),
             marked,
             broken: false,
+            unsnapped: None,
         })
     }
 
@@ -175,9 +181,34 @@ impl Kernel {
         }
     }
 
+    /// Rows of those that are well alive, as the kernel side writes them down. True when it did. Once it
+    /// has failed, all is read from `/proc`.
+    pub(super) fn snapshot(&mut self, rows: &mut Vec<KernelRow>) -> bool {
+        self.attached.snapshot(rows).unwrap_or_else(|error| {
+            self.unsnapped = Some(chain(&error));
+            rows.clear();
+            false
+        })
+    }
+
+    /// Why there are no rows from the kernel side although there should be; told once.
+    pub(super) fn why_no_rows(&mut self) -> Option<String> {
+        self.unsnapped.take()
+    }
+
     /// The pins stay when this goes: the session has no end.
     pub(super) fn leave_pins(&mut self) {
         self.attached.leave_pins();
+    }
+
+    /// Who is tracked now; `None` when the map cannot be read.
+    pub(super) fn tracked(&self) -> Option<Vec<Process>> {
+        self.attached.tracked().ok()
+    }
+
+    /// When the process that is tracked under this number, of the initial namespace, started.
+    pub(super) fn start_of(&self, init: u32) -> Option<BootNs> {
+        self.attached.start_of(init)
     }
 
     /// What was sent and lost so far, where that can be read.

@@ -23,6 +23,7 @@ mod json;
 mod kernel;
 mod leftovers;
 mod losses;
+mod outlived;
 mod own;
 mod past;
 mod patience;
@@ -33,6 +34,7 @@ mod rescue;
 mod resume;
 mod terminal;
 mod unattended;
+mod warden;
 
 use self::{
     attached::Attachment, command::Command, end::Stop, error::chain, follower::Follower,

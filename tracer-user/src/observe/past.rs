@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::follower::PastAnomalies;
 use crate::{
     event::{Event, EventKind},
     session::{
@@ -27,6 +28,8 @@ pub(super) struct Past {
     pub(super) target_ended: bool,
     pub(super) wrappers: HashSet<ProcKey>,
     pub(super) unresolved: bool,
+    /// What is wrong with it.
+    pub(super) anomalies: PastAnomalies,
     /// As far as the search went; its last word may not have been written.
     pub(super) resolver: Option<Resolver>,
 }
@@ -42,6 +45,7 @@ impl Past {
             target_ended: false,
             wrappers: HashSet::new(),
             unresolved: false,
+            anomalies: PastAnomalies::default(),
             resolver: None,
         }
     }
@@ -84,6 +88,7 @@ impl Past {
 
 impl Onlooker for Past {
     fn see(&mut self, t: BootNs, body: &Body) {
+        self.anomalies.see(body);
         match body {
             Body::Event(event) => self.event(t, event),
             Body::Target(target) => match &**target {

@@ -198,6 +198,7 @@ fn observe_config(config: &ResumeConfig, past: &Past) -> ObserveConfig {
     ObserveConfig {
         expect: None,
         interval: past.info.interval,
+        slow_every: 1,
         labels: past.info.labels.clone(),
         state_dir: config.state_dir.clone(),
         bpffs: config.bpffs.clone(),
@@ -208,6 +209,7 @@ fn observe_config(config: &ResumeConfig, past: &Past) -> ObserveConfig {
         ring_bytes: config.ring_bytes,
         attach_files: Vec::new(),
         keep: config.keep,
+        thresholds: past.anomalies.thresholds(),
     }
 }
 

@@ -1,9 +1,13 @@
 //! The terminal of `tracer run --pty`: given to the command, copied to the real one, taken back.
 
 use std::{
-    io,
-    os::fd::{AsFd, OwnedFd},
-    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    io::{self, PipeWriter},
+    os::fd::{AsFd, IntoRawFd, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    },
     time::{Duration, Instant},
 };
 
@@ -13,7 +17,6 @@ use super::ObserveError;
 use crate::{
     session::crash::stack::SignalStack,
     target::{
-        RunningChild,
         pty::{Pty, RawTerminal},
         pump::{Copied, Ends, Pump},
     },
@@ -23,9 +26,9 @@ use crate::{
 /// terminal says later is not waited for.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// The copy ends by itself, [`GRACE`] after the command; unless somebody else read the key, or filled
+/// The copy ends by itself, [`GRACE`] and at most [`SLOW_READER`] after the command; unless somebody else read the key, or filled
 /// the pipe, between its look and its call. Such a thread is left behind: it ends with us.
-const GIVE_UP: Duration = Duration::from_secs(2);
+const GIVE_UP: Duration = Duration::from_secs(7);
 /// How often events are taken while the last output is waited for.
 const MEANWHILE: Duration = Duration::from_millis(10);
 
@@ -34,6 +37,9 @@ pub(super) struct Terminal {
     pty: Pty,
     real: Option<RawTerminal>,
     copier: Option<Receiver<io::Result<Copied>>>,
+    /// Closed when no more output is to be waited for than is on its way.
+    ended: Option<PipeWriter>,
+    came: Arc<AtomicU64>,
 }
 
 impl Terminal {
@@ -43,6 +49,8 @@ impl Terminal {
             pty: Pty::open(Some(stdin()))?,
             real: None,
             copier: None,
+            ended: None,
+            came: Arc::default(),
         })
     }
 
@@ -52,18 +60,21 @@ impl Terminal {
     }
 
     /// Takes the real terminal and starts copying.
-    pub(super) fn connect(&mut self, child: &RunningChild) -> Result<(), ObserveError> {
+    pub(super) fn connect(&mut self) -> Result<(), ObserveError> {
         let system = |step| move |source: io::Error| ObserveError::System { step, source };
         self.real = RawTerminal::take(stdin())?;
         let copy = "copy the command's terminal";
         let own = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().map_err(system(copy));
+        let (ended, not_yet) = io::pipe().map_err(system(copy))?;
+        self.ended = Some(not_yet);
         let ends: [OwnedFd; 4] = [
             own(stdin())?,
             own(stdout())?,
             own(self.pty.master())?,
-            own(child.pidfd())?,
+            ended.into(),
         ];
         let pump = Pump::new(rustix::termios::isatty(stdin()));
+        self.came = pump.came();
         let (done, copier) = sync_channel(1);
         let work = move || {
             let _stack = SignalStack::for_this_thread();
@@ -83,6 +94,18 @@ impl Terminal {
         thread.map_err(system("start a thread for the terminal"))?;
         self.copier = Some(copier);
         Ok(())
+    }
+
+    /// Bytes that have come out of the command's terminal.
+    pub(super) fn came(&self) -> u64 {
+        self.came.load(Ordering::Relaxed)
+    }
+
+    /// Gives the real terminal back while the copy goes on, for as long as this process lives.
+    pub(super) fn let_go(mut self) {
+        self.real = None;
+        // Closed by the end of this process, and not before the command's.
+        self.ended.take().map(IntoRawFd::into_raw_fd);
     }
 
     /// Whether copying has begun.
@@ -111,6 +134,7 @@ impl Terminal {
 
     /// Waits for the last output, calling `meanwhile` now and then, and gives the real terminal back.
     pub(super) fn disconnect(&mut self, mut meanwhile: impl FnMut()) -> Option<Copied> {
+        self.ended = None;
         let deadline = Instant::now() + GIVE_UP;
         let copied = self.copier.take().and_then(|copier| {
             loop {

@@ -17,9 +17,9 @@ use tracer_common::control::Observer;
 pub use super::maps::Counters;
 use super::{
     control::SharedControl, loader::StartTimes, maps::Maps, missed::recursion_misses,
-    offsets::Degraded, pin::Pins, ring_map::RingMap, support::ProbeError,
+    offsets::Degraded, pin::Pins, ring_map::RingMap, snapshot::Snapshots, support::ProbeError,
 };
-use crate::units::Process;
+use crate::units::{BootNs, Process};
 
 pub use super::adopt::Adoption;
 
@@ -28,6 +28,7 @@ pub(super) struct InKernel {
     pub(super) ebpf: Ebpf,
     pub(super) maps: Maps,
     pub(super) control: SharedControl,
+    pub(super) snapshots: Snapshots,
     /// By the name of the program that each keeps attached.
     pub(super) links: Vec<(&'static str, FdLink)>,
     /// Programs whose skips are losses.
@@ -47,6 +48,7 @@ pub struct Attached {
     /// The ring of another observer, as far as it was read.
     ring: Option<RingMap>,
     pub(super) control: SharedControl,
+    pub(super) snapshots: Snapshots,
     observer: Observer,
     degraded: Vec<Degraded>,
     times: StartTimes,
@@ -68,6 +70,7 @@ impl Attached {
             ebpf,
             maps,
             control,
+            snapshots,
             links,
             alone,
         } = loaded;
@@ -78,6 +81,7 @@ impl Attached {
             pins: None,
             ring: None,
             control,
+            snapshots,
             observer,
             degraded,
             times,
@@ -102,6 +106,7 @@ impl Attached {
             pins: Some(pins),
             ring: Some(ring),
             control,
+            snapshots: Snapshots::default(),
             observer,
             degraded: Vec::new(),
             times: StartTimes::default(),
@@ -185,6 +190,13 @@ impl Attached {
     /// When the map cannot be read.
     pub fn tracked(&self) -> Result<Vec<Process>, ProbeError> {
         self.maps.tracked()
+    }
+
+    /// When the process started that is tracked under this tgid of the initial namespace; `None` when
+    /// none is, or that cannot be read.
+    #[must_use]
+    pub fn start_of(&self, init: u32) -> Option<BootNs> {
+        self.maps.start_of(init)
     }
 
     /// Takes the ring buffer out, once; `None` the second time.

@@ -8,7 +8,7 @@ use aya::{
 };
 use tracer_common::names::{
     PROG_ADOPT_BORN, PROG_ADOPT_ORPHANS, PROG_EXEC, PROG_EXIT, PROG_EXIT_AGAIN, PROG_FORK,
-    PROG_FREE, PROG_OOM, PROG_SIGNAL, PROG_WAKEUP_NEW, PROGS_EXEC_AGAIN,
+    PROG_FREE, PROG_OOM, PROG_SIGNAL, PROG_SNAPSHOT, PROG_WAKEUP_NEW, PROGS_EXEC_AGAIN,
 };
 
 use super::{
@@ -108,7 +108,7 @@ impl Wanted {
         if ADOPTING.iter().any(|hook| hook.program == program) {
             return self.adopting;
         }
-        self.stand_ins || !is_stand_in(program)
+        (self.stand_ins || !is_stand_in(program)) && program != PROG_SNAPSHOT
     }
 }
 

@@ -21,7 +21,10 @@ use rustix::{
 use tracer_common::{
     control::Observer,
     limits::{RING_BYTES, TRACKED_MAX},
-    names::{GLOBAL_OFFSETS, GLOBAL_RING_BYTES, MAP_EVENTS, MAP_TRACKED, PROG_WHO_AM_I},
+    names::{
+        GLOBAL_OFFSETS, GLOBAL_PLACES, GLOBAL_RING_BYTES, MAP_EVENTS, MAP_TRACKED, PROG_WHO_AM_I,
+    },
+    snapshot::Places,
 };
 
 use super::{
@@ -33,6 +36,7 @@ use super::{
     maps::Maps,
     object::OBJECT,
     offsets::{Degraded, KernelFacts, read_kernel},
+    snapshot::Snapshots,
     support::{ProbeError, Situation},
 };
 
@@ -158,6 +162,8 @@ impl Loader {
         #[cfg(feature = "log")]
         let log = super::kernel_log::KernelLog::take(&mut ebpf);
         let mut degraded = kernel.facts.degraded;
+        let task_iterator = kernel.facts.hooks.task_iterator;
+        let snapshots = Snapshots::new(task_iterator.filter(|_| kernel.facts.places.is_some()));
         let wanted = Wanted {
             stand_ins: kernel.facts.offsets.programs_can_be_skipped == 1,
             adopting: self.settings.adopts_trees,
@@ -177,6 +183,7 @@ impl Loader {
             ebpf,
             maps,
             control,
+            snapshots,
             degraded,
             present,
             times,
@@ -191,8 +198,10 @@ impl Loader {
         kernel: &'a Kernel,
     ) -> Result<Ebpf, ProbeError> {
         let offsets = bytemuck::bytes_of(&kernel.facts.offsets);
+        let places = kernel.facts.places.as_ref().unwrap_or(&Places::ABSENT);
         aya.btf(None)
             .override_global(GLOBAL_OFFSETS, offsets, true)
+            .override_global(GLOBAL_PLACES, bytemuck::bytes_of(places), true)
             .override_global(GLOBAL_RING_BYTES, &self.settings.ring_bytes, true)
             .map_max_entries(MAP_EVENTS, self.settings.ring_bytes)
             .map_max_entries(MAP_TRACKED, self.settings.tracked_max)
@@ -286,6 +295,7 @@ pub struct Loaded {
     ebpf: Ebpf,
     maps: Maps,
     control: SharedControl,
+    snapshots: Snapshots,
     degraded: Vec<Degraded>,
     present: Vec<&'static str>,
     times: StartTimes,
@@ -321,6 +331,7 @@ impl Loaded {
             ebpf: self.ebpf,
             maps: self.maps,
             control: self.control,
+            snapshots: self.snapshots,
             links,
             alone: alone(&self.present),
         };
@@ -336,7 +347,7 @@ impl Loaded {
 }
 
 /// Gives back what reading the kernel's types left behind: ten times what the observer needs later.
-fn release_memory() {
+pub(super) fn release_memory() {
     #[cfg(target_env = "gnu")]
     {
         // SAFETY: no preconditions; frees unused pages of the allocator.

@@ -149,6 +149,14 @@ impl Maps {
         Ok(values.iter().sum())
     }
 
+    /// When the process started that is tracked under this tgid of the initial namespace.
+    pub(super) fn start_of(&self, init: u32) -> Option<BootNs> {
+        let map: HashMap<&MapData, u32, [u64; size_of::<Tracked>() / 8]> =
+            HashMap::try_from(&self.tracked).ok()?;
+        let tracked: Tracked = bytemuck::cast(map.get(&init, 0).ok()?);
+        Some(BootNs(tracked.start_boottime_ns))
+    }
+
     /// The processes that are tracked now, in the order of their tgids in the initial namespace.
     pub(super) fn tracked(&self) -> Result<Vec<Process>, ProbeError> {
         let failed = |source| ProbeError::step("listing tracked processes", source);

@@ -17,5 +17,6 @@ pub mod offsets;
 pub mod pin;
 pub mod ring;
 mod ring_map;
+mod snapshot;
 pub mod stats;
 pub mod support;

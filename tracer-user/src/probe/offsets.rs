@@ -4,11 +4,15 @@
 //! is absent and named as a lost capability. Without the few that identity, end and status rest on
 //! there is nothing worth loading, and that is an error. Nothing here asks for a kernel's version.
 
+mod places;
 #[cfg(test)]
 mod tests;
 
 use thiserror::Error;
-use tracer_common::offsets::{ABSENT, Offsets};
+use tracer_common::{
+    offsets::{ABSENT, Offsets},
+    snapshot::Places,
+};
 
 use super::btf::{ArgKind, Btf, Kind, Member};
 
@@ -36,6 +40,8 @@ pub struct MissingField {
 pub struct KernelFacts {
     /// For the programs.
     pub offsets: Offsets,
+    /// For snapshots; `None` where they are read from `/proc`.
+    pub places: Option<Places>,
     /// What is missing.
     pub degraded: Vec<Degraded>,
     /// Type ids of the hooks, by the name aya looks them up under.
@@ -119,6 +125,7 @@ pub fn read_kernel(btf: &Btf<'_>) -> Result<KernelFacts, MissingField> {
         Some(missing) => Err(missing),
         None => Ok(KernelFacts {
             offsets,
+            places: places::read(btf, &offsets),
             degraded: table.degraded,
             hooks,
         }),

@@ -281,10 +281,7 @@ impl ProcDir {
     /// # Errors
     /// [`ReadEnd`].
     pub fn wchan(&self) -> Result<String, ReadEnd> {
-        self.small(c"wchan", |bytes| match bytes.trim_ascii() {
-            b"0" => String::new(),
-            name => String::from_utf8_lossy(name).into_owned(),
-        })
+        self.small(c"wchan", wchan_text)
     }
 
     /// `timens_offsets`: the shift of the boot clock in the namespace its *children* will be in.
@@ -370,6 +367,14 @@ impl ProcDir {
 fn parse_pid_link(target: &[u8]) -> Option<u64> {
     let inode = target.strip_prefix(b"pid:[")?.strip_suffix(b"]")?;
     std::str::from_utf8(inode).ok()?.parse().ok()
+}
+
+/// What a `wchan` file says: 0 is nowhere, or hidden.
+pub(super) fn wchan_text(file: &[u8]) -> String {
+    match file.trim_ascii() {
+        b"0" => String::new(),
+        name => String::from_utf8_lossy(name).into_owned(),
+    }
 }
 
 fn first_number(bytes: &[u8]) -> Option<i64> {

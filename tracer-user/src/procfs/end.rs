@@ -20,6 +20,9 @@ pub enum ReadEnd {
     /// It has ended and waits to be reaped: what the file would say is released.
     #[error("zombie")]
     Zombie,
+    /// Not looked for: it costs much and is read at a slower pace.
+    #[error("not this tick")]
+    NotThisTick,
     /// Anything else, with the file and the cause.
     #[error("read failed: {0}")]
     Failed(#[source] io::Error),

@@ -15,6 +15,11 @@ use super::{ProcDir, ReadEnd, net, read};
 const TABLE_MOST: usize = 256 << 20;
 
 impl ProcDir {
+    /// Whether counting descriptors takes one call, however many there are.
+    pub(crate) fn counts_fds_fast(&self) -> bool {
+        self.shared().fd_dir_has_size
+    }
+
     /// Number of open descriptors. Of a zombie 0, since its table is released.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 mod dir;
 mod end;
 mod fds;
+mod holders;
 pub mod host;
 pub mod io;
 pub mod limits;
@@ -24,5 +25,6 @@ pub mod timens;
 
 pub use dir::{ExePath, Identity, ProcDir};
 pub use end::{FileError, ReadEnd};
+pub use holders::FileId;
 pub use root::{ProcError, ProcRoot};
 pub use tasks::TaskSwitches;

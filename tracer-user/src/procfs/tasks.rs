@@ -9,8 +9,10 @@ use rustix::io::Errno;
 
 use super::{
     ProcDir, ReadEnd,
+    dir::wchan_text,
     read::{self, ShortPath},
     scan,
+    stat::State,
     status::ProcStatus,
 };
 use crate::units::Tgid;
@@ -24,6 +26,8 @@ pub struct TaskSwitches {
     pub voluntary: u64,
     /// The processor was taken from it.
     pub involuntary: u64,
+    /// It is in uninterruptible sleep.
+    pub in_disk_sleep: bool,
 }
 
 impl ProcDir {
@@ -49,6 +53,7 @@ impl ProcDir {
                     tid,
                     voluntary,
                     involuntary,
+                    in_disk_sleep: status.state == Some(State::DiskSleep),
                 });
             }
             Ok(())
@@ -56,6 +61,13 @@ impl ProcDir {
         .map_err(|errno| self.end(errno, c"task"))?;
         tasks.sort_unstable_by_key(|task| task.tid);
         Ok(())
+    }
+
+    /// Where one thread waits, as [`ProcDir::wchan`]; `None` when it is gone.
+    #[must_use]
+    pub fn thread_wchan(&self, tid: u32) -> Option<String> {
+        let path = ShortPath::of(format_args!("task/{tid}/wchan")).ok()?;
+        read::read_small(self.fd(), path.as_bytes(), wchan_text).ok()
     }
 
     /// A thread that is not on its way out; `None` when there is none.

@@ -20,6 +20,19 @@ pub struct TickTime {
     pub wall: WallUs,
 }
 
+impl TickTime {
+    /// The same clocks so many ns later.
+    #[must_use]
+    pub fn later(self, ns: u64) -> Self {
+        let us = i64::try_from(ns / 1000).unwrap_or(i64::MAX);
+        Self {
+            boot: BootNs(self.boot.0.saturating_add(ns)),
+            mono_ns: self.mono_ns.saturating_add(ns),
+            wall: WallUs(self.wall.0.saturating_add(us)),
+        }
+    }
+}
+
 /// Says what time it is.
 pub trait Clock {
     /// Now.

@@ -4,30 +4,40 @@
 //! costs, however many other processes the host has. Time is an argument ([`Clock`]), and what turns
 //! readings into rows ([`row`], [`rate`], [`switches`], [`wall`], [`schedule`]) is pure.
 //!
-//! What one process costs is in [`reading`]: a faster source of readings (descriptors kept open, a task
-//! iterator in the kernel) replaces that module and changes nothing else.
+//! A process is read in one of two ways. [`reading`] opens its files; it works everywhere and costs tens
+//! of µs. [`facts`] takes what a task iterator in the kernel has written down of all processes at once,
+//! some µs each; whom that does not tell of is read the first way. Both give the same row.
 
 pub mod aftermath;
+mod cgroups;
 mod clock;
+mod facts;
+mod pressure;
 pub mod rate;
 mod reading;
 mod row;
 pub mod schedule;
+mod sockets;
 pub mod switches;
 pub mod wall;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
-pub use self::clock::{Clock, SystemClock, TickTime};
+pub use self::{
+    clock::{Clock, SystemClock, TickTime},
+    facts::KernelRows,
+};
 use self::{
+    facts::{Completer, FilesOnly},
+    pressure::PressureReader,
     rate::CpuRate,
-    reading::Reader,
+    reading::{Counted, Reader, Reading},
     switches::SwitchLedger,
     wall::{WallClock, WallUs},
 };
 use crate::{
     procfs::{ProcRoot, ReadEnd},
-    snapshot::{Role, SnapshotRow, TreeTotals},
+    snapshot::{Role, SnapshotRow, TreeTotals, kernel::KernelRow},
     units::{BootNs, Tgid, Ticks},
 };
 
@@ -39,6 +49,8 @@ pub struct Subject {
     /// When it started. A process whose start is unknown is not read: nothing could show that the
     /// values are its own.
     pub starttime_ticks: Option<Ticks>,
+    /// The same to the ns, where it is known: what the kernel side tells must agree with it.
+    pub start: Option<BootNs>,
     /// Part it plays in the tree; only passed on.
     pub role: Role,
 }
@@ -65,6 +77,13 @@ pub struct Tick {
     pub ends: Vec<(Tgid, ReadEnd)>,
 }
 
+/// From so many threads on the kernel side is asked: going through all tasks of the system costs as much
+/// as reading the files of a few processes.
+const KERNEL_FROM: u64 = 8;
+
+/// Processes read from files between two breaths: some milliseconds.
+const BREATHE_EVERY: usize = 64;
+
 /// Reads processes and remembers what the next row of each needs from this one.
 ///
 /// It keeps state only for the subjects of the last tick, so its memory does not grow with the number
@@ -72,9 +91,17 @@ pub struct Tick {
 #[derive(Debug)]
 pub struct Sampler {
     reader: Reader,
+    completer: Completer,
+    pressure: PressureReader,
     wall: WallClock,
     known: HashMap<Tgid, Known>,
     generation: u64,
+    slow_every: u64,
+    kernel_from: u64,
+    /// Threads in the last tick.
+    threads: u64,
+    /// Room for what the kernel side tells.
+    told: Vec<KernelRow>,
 }
 
 /// What is remembered of one process between two rows.
@@ -92,9 +119,15 @@ impl Sampler {
     pub fn new(root: ProcRoot) -> Self {
         Self {
             reader: Reader::new(root),
+            completer: Completer::default(),
+            pressure: PressureReader::default(),
             wall: WallClock::default(),
             known: HashMap::new(),
             generation: 0,
+            slow_every: 1,
+            kernel_from: KERNEL_FROM,
+            threads: 0,
+            told: Vec::new(),
         }
     }
 
@@ -109,40 +142,76 @@ impl Sampler {
         self.wall.continue_after(last);
     }
 
-    /// Reads all subjects once, each at its own instant of `clock`; a [`TickTime`] serves as a clock
-    /// that stands still.
-    pub fn tick(
+    /// Reads what costs much, as long as no faster way tells it, at every `ticks`-th tick only, the first
+    /// included.
+    pub fn slow_every(&mut self, ticks: u32) {
+        self.slow_every = u64::from(ticks.max(1));
+    }
+
+    /// Asks the kernel side from so many threads on, for fewer the files are read.
+    pub fn ask_kernel_from(&mut self, threads: u64) {
+        self.kernel_from = threads;
+    }
+
+    /// Reads all subjects once from `/proc`, each at its own instant of `clock`; a [`TickTime`] serves as
+    /// a clock that stands still.
+    pub fn tick(&mut self, clock: impl Clock, subjects: impl IntoIterator<Item = Subject>) -> Tick {
+        self.tick_from(clock, subjects, &mut FilesOnly)
+    }
+
+    /// Reads all subjects once, from the kernel side as far as that tells of them.
+    pub fn tick_from(
         &mut self,
         mut clock: impl Clock,
         subjects: impl IntoIterator<Item = Subject>,
+        source: &mut dyn KernelRows,
     ) -> Tick {
-        let begin = clock.now();
-        self.generation += 1;
-        self.reader.forget_tables();
-        let mut tick = Tick {
-            t: begin.boot,
-            totals: TreeTotals {
-                captured_at: self.wall.stamp(begin.wall).to_rfc3339(),
-                ..TreeTotals::default()
-            },
-            ..Tick::default()
-        };
-        for subject in subjects {
-            match self.sample(clock.now(), &subject) {
-                Ok(sample) => {
-                    row::add(&mut tick.totals, &sample.row);
-                    tick.rows.push(sample);
-                }
-                Err(end) => tick.ends.push((subject.tgid, end)),
+        let subjects: Vec<Subject> = subjects.into_iter().collect();
+        let began = clock.now();
+        let mut tick = self.begin(began);
+        let is_worth_it = self.threads.max(subjects.len() as u64) >= self.kernel_from;
+        let mut told = std::mem::take(&mut self.told);
+        told.clear();
+        if !is_worth_it || !source.read(&mut told) {
+            told.clear();
+        }
+        // By number and start: a number may be that of one who has ended and of one who lives.
+        let mut wanted: HashMap<(Tgid, Option<Ticks>), Subject> = subjects
+            .iter()
+            .map(|subject| ((subject.tgid, subject.starttime_ticks), *subject))
+            .collect();
+        for row in &told {
+            let start = row.start.to_ticks(self.root().host().clk_tck);
+            let Entry::Occupied(subject) = wanted.entry((row.tgid, Some(start))) else {
+                continue;
+            };
+            let subject = subject.remove();
+            if subject.start.is_some_and(|known| known != row.start) {
+                // Its files would be the other's, and show the same tick.
+                tick.ends.push((subject.tgid, ReadEnd::Gone));
+                continue;
             }
+            let at = began.later(row.t.since(began.boot));
+            let reading = self.completer.complete(row, start, &mut self.reader);
+            let sample = self.finish(at, &subject, &reading);
+            tick.totals.rows_from_kernel += 1;
+            row::add(&mut tick.totals, &sample.row);
+            tick.rows.push(sample);
         }
-        tick.totals.cpu_percent = rate::one_decimal(tick.totals.cpu_percent);
-        let generation = self.generation;
-        self.known.retain(|_, known| known.generation == generation);
         // A burst must not leave its room behind for the rest of the session.
-        if self.known.capacity() > 64 && self.known.len() < self.known.capacity() / 8 {
-            self.known.shrink_to(self.known.len() * 2);
+        told.shrink_to(2 * told.len().max(64));
+        self.told = told;
+        // On their way out, or not there at all: their files say what there is to say. In their order.
+        let left = subjects
+            .iter()
+            .filter(|subject| wanted.contains_key(&(subject.tgid, subject.starttime_ticks)));
+        for (at, subject) in left.enumerate() {
+            if at % BREATHE_EVERY == BREATHE_EVERY - 1 {
+                source.breathe();
+            }
+            self.read_into(&mut tick, clock.now(), subject);
         }
+        self.end(&mut tick);
         tick
     }
 
@@ -151,8 +220,10 @@ impl Sampler {
     /// # Errors
     /// [`ReadEnd`] says why there is no row.
     pub fn one(&mut self, mut clock: impl Clock, subject: &Subject) -> Result<Sample, ReadEnd> {
-        self.reader.forget_tables();
-        self.sample(clock.now(), subject)
+        let now = clock.now();
+        self.reader.begin(now.mono_ns);
+        self.reader.is_slow_turn = true;
+        self.sample(now, subject)
     }
 
     /// Processes it remembers something of.
@@ -161,40 +232,117 @@ impl Sampler {
         self.known.len()
     }
 
-    fn sample(&mut self, now: TickTime, subject: &Subject) -> Result<Sample, ReadEnd> {
-        if let Some(known) = self.known.get_mut(&subject.tgid) {
-            known.generation = self.generation;
+    fn begin(&mut self, began: TickTime) -> Tick {
+        self.reader.is_slow_turn = self.generation.is_multiple_of(self.slow_every);
+        self.generation += 1;
+        self.reader.begin(began.mono_ns);
+        self.completer.begin(self.root().host().page_size);
+        Tick {
+            t: began.boot,
+            totals: TreeTotals {
+                captured_at: self.wall.stamp(began.wall).to_rfc3339(),
+                ..TreeTotals::default()
+            },
+            ..Tick::default()
         }
-        let reading = self.reader.read(subject).inspect_err(|end| {
+    }
+
+    fn end(&mut self, tick: &mut Tick) {
+        let first = tick.rows.first().map(|sample| Tgid(sample.row.pid));
+        let first = first.and_then(|tgid| self.root().process(tgid).ok());
+        self.pressure
+            .fill(&mut tick.totals, self.reader.root(), first);
+        tick.totals.cpu_percent = rate::one_decimal(tick.totals.cpu_percent);
+        self.threads = tick.totals.threads;
+        let generation = self.generation;
+        self.known.retain(|_, known| known.generation == generation);
+        // A burst must not leave its room behind for the rest of the session.
+        if self.known.capacity() > 64 && self.known.len() < self.known.capacity() / 8 {
+            self.known.shrink_to(self.known.len() * 2);
+        }
+    }
+
+    fn read_into(&mut self, tick: &mut Tick, now: TickTime, subject: &Subject) {
+        match self.sample(now, subject) {
+            Ok(sample) => {
+                row::add(&mut tick.totals, &sample.row);
+                tick.rows.push(sample);
+            }
+            Err(end) => tick.ends.push((subject.tgid, end)),
+        }
+    }
+
+    fn sample(&mut self, now: TickTime, subject: &Subject) -> Result<Sample, ReadEnd> {
+        let clk_tck = self.root().host().clk_tck;
+        let Self {
+            reader,
+            wall,
+            known,
+            generation,
+            ..
+        } = self;
+        if let Some(known) = known.get_mut(&subject.tgid) {
+            known.generation = *generation;
+        }
+        let reading = reader.read(subject).inspect_err(|end| {
             if matches!(end, ReadEnd::Gone) {
-                self.known.remove(&subject.tgid);
+                known.remove(&subject.tgid);
             }
         })?;
-        let start = reading.stat.start_time;
-        let fresh = || Known {
+        let known = Known::of(known, subject.tgid, reading.start, *generation);
+        Ok(known.sample(now, wall, clk_tck, subject, &reading))
+    }
+
+    fn finish(&mut self, now: TickTime, subject: &Subject, reading: &Reading<'_>) -> Sample {
+        let clk_tck = self.root().host().clk_tck;
+        let known = Known::of(
+            &mut self.known,
+            subject.tgid,
+            reading.start,
+            self.generation,
+        );
+        known.sample(now, &mut self.wall, clk_tck, subject, reading)
+    }
+}
+
+impl Known {
+    /// What is known of this process, nothing if it is another one than before.
+    fn of(known: &mut HashMap<Tgid, Self>, tgid: Tgid, start: Ticks, generation: u64) -> &mut Self {
+        let fresh = || Self {
             start,
-            generation: self.generation,
+            generation,
             rate: CpuRate::default(),
             switches: SwitchLedger::default(),
         };
-        let known = self.known.entry(subject.tgid).or_insert_with(fresh);
+        let known = known.entry(tgid).or_insert_with(fresh);
         if known.start != start {
             *known = fresh();
         }
+        known.generation = generation;
+        known
+    }
+
+    fn sample(
+        &mut self,
+        now: TickTime,
+        wall: &mut WallClock,
+        clk_tck: u64,
+        subject: &Subject,
+        reading: &Reading<'_>,
+    ) -> Sample {
         let derived = row::Derived {
-            is_first: known.rate.is_new(),
-            captured_at: self.wall.stamp(now.wall).to_rfc3339(),
-            cpu_percent: known
-                .rate
-                .sample(now.mono_ns, reading.stat.cpu(), reading.clk_tck),
+            is_first: self.rate.is_new(),
+            captured_at: wall.stamp(now.wall).to_rfc3339(),
+            cpu_percent: self.rate.sample(now.mono_ns, reading.cpu_ns, clk_tck),
             switches: match &reading.switches {
-                Ok(tasks) => Some(known.switches.update(subject.tgid, tasks)),
+                Ok(Counted::Threads(tasks)) => Some(self.switches.update(subject.tgid, tasks)),
+                Ok(Counted::Whole(sum)) => Some(self.switches.whole(*sum)),
                 Err(_) => None,
             },
         };
-        Ok(Sample {
+        Sample {
             t: now.boot,
-            row: row::assemble(subject, &reading, derived),
-        })
+            row: row::assemble(subject, reading, derived),
+        }
     }
 }

@@ -1,11 +1,10 @@
 //! CPU use between two rows of one process.
 //!
-//! `/proc/<pid>/stat` counts CPU time in ticks of mostly 10 ms, so a percentage over a few ms would be
+//! `/proc/<pid>/stat` counts CPU time in ticks of mostly 10 ms, and the scheduler itself adds up what a
+//! thread uses only at its own ticks, so a percentage over a few ms would be
 //! noise of hundreds of percent: the row at a workload's exit may come right after a regular one. A
 //! percentage is therefore never taken over less than [`MIN_TICKS`]; the row before the last is the
 //! base then. Pure.
-
-use crate::units::Ticks;
 
 /// The least base of a percentage, in ticks: keeps the error of one tick below ten percent of one CPU.
 pub const MIN_TICKS: u64 = 10;
@@ -14,7 +13,7 @@ pub const MIN_TICKS: u64 = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Reading {
     mono_ns: u64,
-    cpu: Ticks,
+    cpu_ns: u64,
 }
 
 /// Turns CPU times into percentages of one CPU.
@@ -33,8 +32,8 @@ impl CpuRate {
 
     /// The percentage since the row before, one decimal; more than 100 when several threads ran.
     /// `None` on the first row, and until the first base is long enough.
-    pub fn sample(&mut self, mono_ns: u64, cpu: Ticks, clk_tck: u64) -> Option<f64> {
-        let now = Reading { mono_ns, cpu };
+    pub fn sample(&mut self, mono_ns: u64, cpu_ns: u64, clk_tck: u64) -> Option<f64> {
+        let now = Reading { mono_ns, cpu_ns };
         let least_ns = (MIN_TICKS * 1_000_000_000)
             .checked_div(clk_tck)
             .unwrap_or(u64::MAX);
@@ -53,18 +52,18 @@ impl CpuRate {
         } else {
             self.before.filter(long_enough)
         };
-        base.map(|base| percent(base, now, clk_tck))
+        base.map(|base| percent(base, now))
     }
 }
 
 #[expect(
     clippy::cast_precision_loss,
-    reason = "ticks and ns of one interval are far below 2^53"
+    reason = "ns of one interval are far below 2^53"
 )]
-fn percent(base: Reading, now: Reading, clk_tck: u64) -> f64 {
+fn percent(base: Reading, now: Reading) -> f64 {
     // A counter that went back (a kernel that corrects utime against stime) is no negative use.
-    let used = now.cpu.0.saturating_sub(base.cpu.0) as f64 / clk_tck as f64;
-    let passed = (now.mono_ns - base.mono_ns) as f64 / 1e9;
+    let used = now.cpu_ns.saturating_sub(base.cpu_ns) as f64;
+    let passed = (now.mono_ns - base.mono_ns) as f64;
     one_decimal(used / passed * 100.0)
 }
 
@@ -85,7 +84,7 @@ mod tests {
     fn run(rows: &[(u64, u64)]) -> Vec<Option<f64>> {
         let mut rate = CpuRate::default();
         rows.iter()
-            .map(|&(mono_ns, ticks)| rate.sample(mono_ns, Ticks(ticks), 100))
+            .map(|&(mono_ns, ticks)| rate.sample(mono_ns, ticks * 10_000_000, 100))
             .collect()
     }
 
@@ -123,9 +122,9 @@ mod tests {
     #[test]
     fn no_time_passed_is_no_base_however_fast_the_ticks() {
         let mut rate = CpuRate::default();
-        assert_eq!(rate.sample(5, Ticks(0), u64::MAX), None);
-        assert_eq!(rate.sample(5, Ticks(1), u64::MAX), None);
-        assert_eq!(rate.sample(4, Ticks(1), u64::MAX), None);
+        assert_eq!(rate.sample(5, 0, u64::MAX), None);
+        assert_eq!(rate.sample(5, 1, u64::MAX), None);
+        assert_eq!(rate.sample(4, 1, u64::MAX), None);
     }
 
     #[test]
@@ -142,7 +141,7 @@ mod tests {
             let mut now_ms = 0;
             for step in steps {
                 now_ms += step;
-                if let Some(value) = rate.sample(now_ms * 1_000_000, Ticks(now_ms / 10), 100) {
+                if let Some(value) = rate.sample(now_ms * 1_000_000, now_ms / 10 * 10_000_000, 100) {
                     prop_assert!((90.0..=110.0).contains(&value), "{} % at {} ms", value, now_ms);
                 }
             }
@@ -151,8 +150,8 @@ mod tests {
         #[test]
         fn no_numbers_make_it_panic(rows in proptest::collection::vec(any::<(u64, u64, u64)>(), 0..9)) {
             let mut rate = CpuRate::default();
-            for (mono_ns, ticks, clk_tck) in rows {
-                let _ = rate.sample(mono_ns, Ticks(ticks), clk_tck);
+            for (mono_ns, cpu_ns, clk_tck) in rows {
+                let _ = rate.sample(mono_ns, cpu_ns, clk_tck);
             }
         }
     }

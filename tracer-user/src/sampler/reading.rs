@@ -8,33 +8,66 @@
 //! What is remembered between rows is elsewhere. Nothing of another process is read, but the TCP tables
 //! of its network namespace, each once a tick and only for a process that has sockets.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    io,
+use std::io;
+
+use super::{
+    Subject,
+    cgroups::{CgroupFacts, Cgroups},
+    sockets::NetTables,
+    switches::Switches,
+};
+use crate::{
+    procfs::{ProcDir, ProcRoot, ReadEnd, TaskSwitches, stat::State, status::ProcStatus},
+    units::{Comm, Tgid, Ticks},
 };
 
-use super::Subject;
-use crate::procfs::{
-    ProcDir, ProcRoot, ReadEnd, TaskSwitches,
-    io::ProcIo,
-    stat::{ProcStat, State},
-    status::ProcStatus,
-};
+/// Of so many threads in uninterruptible sleep is told where they wait.
+pub(super) const DISK_SLEEP_NAMED: usize = 8;
 
 /// A value, or why there is none.
 pub(super) type Field<T> = Result<T, ReadEnd>;
 
-/// What was read of one process; a value for one row.
+/// What was found out about one process, by whatever way; a value for one row.
 #[derive(Debug)]
 pub(super) struct Reading<'reader> {
-    pub(super) clk_tck: u64,
-    pub(super) stat: ProcStat,
-    pub(super) status: ProcStatus,
+    pub(super) start: Ticks,
+    pub(super) ppid: Tgid,
+    pub(super) comm: Comm,
+    pub(super) state: State,
+    pub(super) threads: u64,
+    pub(super) cpu_ns: u64,
+    pub(super) masks: Masks,
     pub(super) living: Living,
     pub(super) fd_soft_limit: Field<i64>,
-    pub(super) switches: Field<&'reader [TaskSwitches]>,
+    pub(super) switches: Field<Counted<'reader>>,
+    pub(super) disk_sleep: Field<DiskSleep>,
     pub(super) oom_score_adj: Field<i64>,
-    pub(super) io: Field<ProcIo>,
+    /// Read and written.
+    pub(super) io: Field<(u64, u64)>,
+}
+
+/// Signals: bit n - 1 for signal n.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Masks {
+    pub(super) pending: Option<u64>,
+    pub(super) blocked: Option<u64>,
+    pub(super) caught: Option<u64>,
+}
+
+/// Context switches.
+#[derive(Debug)]
+pub(super) enum Counted<'reader> {
+    /// Of each living thread.
+    Threads(&'reader [TaskSwitches]),
+    /// Of the whole process, its ended threads included.
+    Whole(Switches),
+}
+
+/// Threads that nothing can wake.
+#[derive(Debug)]
+pub(super) struct DiskSleep {
+    pub(super) threads: u64,
+    pub(super) wchan: Field<Vec<String>>,
 }
 
 /// What the kernel releases as a task exits, long before the process is reaped.
@@ -46,6 +79,7 @@ pub(super) struct Living {
     pub(super) oom_score: Field<i64>,
     pub(super) wchan: Field<String>,
     pub(super) net_established: Field<u64>,
+    pub(super) cgroup: Field<CgroupFacts>,
 }
 
 impl Living {
@@ -58,6 +92,7 @@ impl Living {
             oom_score: Err(why()),
             wchan: Err(why()),
             net_established: Err(why()),
+            cgroup: Err(why()),
         }
     }
 }
@@ -69,6 +104,9 @@ pub(super) struct Reader {
     tasks: Vec<TaskSwitches>,
     sockets: Vec<u64>,
     tables: NetTables,
+    cgroups: Cgroups,
+    /// Whether what costs much is read as well.
+    pub(super) is_slow_turn: bool,
 }
 
 impl Reader {
@@ -78,6 +116,8 @@ impl Reader {
             tasks: Vec::new(),
             sockets: Vec::new(),
             tables: NetTables::default(),
+            cgroups: Cgroups::default(),
+            is_slow_turn: true,
         }
     }
 
@@ -85,9 +125,10 @@ impl Reader {
         &self.root
     }
 
-    /// Drops the TCP tables: they are those of another tick.
-    pub(super) fn forget_tables(&mut self) {
+    /// Drops what holds for one tick only: it is that of another one.
+    pub(super) fn begin(&mut self, now_ns: u64) {
         self.tables.forget();
+        self.cgroups.begin(now_ns);
     }
 
     /// Reads one process, if it is still the one that `subject` names.
@@ -113,12 +154,17 @@ impl Reader {
                 Err(_) => Living::released(exiting),
             },
         };
-        let io = dir.io();
+        let io = dir.io().map(|io| (io.read_bytes, io.write_bytes));
         let fd_soft_limit = dir
             .limits_by_number()
             .map(|limit| limit.soft.or_minus_one());
         let oom_score_adj = dir.oom_score_adj();
         let switches = self.read_switches(&dir, subject, &status, several);
+        let disk_sleep = match &switches {
+            Ok(()) => Ok(self.disk_sleep(&dir)),
+            Err(ReadEnd::NotThisTick) => Err(ReadEnd::NotThisTick),
+            Err(_) => Err(no_value("its threads could not be read")),
+        };
 
         let stat = dir.stat()?;
         if stat.start_time != expected {
@@ -134,12 +180,21 @@ impl Reader {
             (true, false) => Living::released(exiting),
         };
         Ok(Reading {
-            clk_tck: self.root.host().clk_tck,
-            stat,
-            status,
+            start: stat.start_time,
+            ppid: stat.ppid,
+            comm: stat.comm,
+            state: stat.state,
+            threads: stat.num_threads,
+            cpu_ns: ticks_to_ns(stat.cpu(), self.root.host().clk_tck),
+            masks: Masks {
+                pending: status.pending(),
+                blocked: status.sig_blk,
+                caught: status.sig_cgt,
+            },
             living,
             fd_soft_limit,
-            switches: switches.map(|()| self.tasks.as_slice()),
+            switches: switches.map(|()| Counted::Threads(&self.tasks)),
+            disk_sleep,
             oom_score_adj,
             io,
         })
@@ -154,26 +209,63 @@ impl Reader {
         Living {
             vm_rss_kb: memory(status.vm_rss_kb),
             vm_hwm_kb: memory(status.vm_hwm_kb),
-            fd_count: dir.fd_count(),
-            oom_score: dir.oom_score(),
+            fd_count: self.read_fd_count(dir),
+            oom_score: self.if_slow(|_| dir.oom_score()),
             // A running task waits nowhere, and the kernel says so only after a look at its stack.
             wchan: match status.state {
                 Some(State::Running) => Ok(String::new()),
-                _ => dir.wchan(),
+                _ => self.if_slow(|_| dir.wchan()),
             },
             net_established: self.read_established(dir),
+            cgroup: self.if_slow(|reader| {
+                let text = || dir.cgroup();
+                reader.cgroups.of(&reader.root, None, text)
+            }),
+        }
+    }
+
+    /// Reads what costs much, if it is its turn.
+    pub(super) fn if_slow<T>(&mut self, read: impl FnOnce(&mut Self) -> Field<T>) -> Field<T> {
+        if self.is_slow_turn {
+            read(self)
+        } else {
+            Err(ReadEnd::NotThisTick)
+        }
+    }
+
+    /// Counts descriptors: by one call, or before Linux 6.2 by listing them.
+    pub(super) fn read_fd_count(&mut self, dir: &ProcDir) -> Field<u64> {
+        if dir.counts_fds_fast() {
+            dir.fd_count()
+        } else {
+            self.if_slow(|_| dir.fd_count())
         }
     }
 
     /// Counts the established connections among the process's own sockets.
-    fn read_established(&mut self, dir: &ProcDir) -> Field<u64> {
-        dir.sockets(&mut self.sockets)?;
-        if self.sockets.is_empty() {
-            return Ok(0);
-        }
-        let established = self.tables.of(dir)?;
-        let own = |inode: &&u64| established.binary_search(inode).is_ok();
-        Ok(self.sockets.iter().filter(own).count() as u64)
+    pub(super) fn read_established(&mut self, dir: &ProcDir) -> Field<u64> {
+        self.if_slow(|reader| {
+            dir.sockets(&mut reader.sockets)?;
+            if reader.sockets.is_empty() {
+                return Ok(0);
+            }
+            let established = reader.tables.of(dir)?;
+            let own = |inode: &&u64| established.binary_search(inode).is_ok();
+            Ok(reader.sockets.iter().filter(own).count() as u64)
+        })
+    }
+
+    /// The cgroup of a process, by what stands for it on the kernel side.
+    pub(super) fn cgroups_of(
+        &mut self,
+        key: u64,
+        text: impl FnOnce(&ProcRoot) -> Field<String>,
+    ) -> Field<CgroupFacts> {
+        let key = (key != 0).then_some(key);
+        self.if_slow(|reader| {
+            let root = &reader.root;
+            reader.cgroups.of(root, key, || text(root))
+        })
     }
 
     fn read_switches(
@@ -184,7 +276,7 @@ impl Reader {
         several: bool,
     ) -> Field<()> {
         if several {
-            return dir.tasks(&mut self.tasks);
+            return self.if_slow(|reader| dir.tasks(&mut reader.tasks));
         }
         // The only thread is the leader, and its file has been read.
         let (Some(voluntary), Some(involuntary)) = (status.voluntary, status.involuntary) else {
@@ -195,40 +287,51 @@ impl Reader {
             tid: subject.tgid.0,
             voluntary,
             involuntary,
+            in_disk_sleep: status.state == Some(State::DiskSleep),
         });
         Ok(())
     }
+
+    /// Of the threads that have just been read.
+    fn disk_sleep(&self, dir: &ProcDir) -> DiskSleep {
+        let asleep = self.tasks.iter().filter(|task| task.in_disk_sleep);
+        named(asleep.map(|task| task.tid), dir, self.is_slow_turn)
+    }
 }
 
-/// Inodes of the established TCP sockets of each network namespace, read at most once a tick.
-#[derive(Debug, Default)]
-struct NetTables {
-    established: HashMap<u64, Vec<u64>>,
+/// Says where threads in uninterruptible sleep wait.
+pub(super) fn named(
+    asleep: impl Iterator<Item = u32> + Clone,
+    dir: &ProcDir,
+    is_slow_turn: bool,
+) -> DiskSleep {
+    let threads = asleep.clone().count() as u64;
+    if threads > 0 && !is_slow_turn {
+        let wchan = Err(ReadEnd::NotThisTick);
+        return DiskSleep { threads, wchan };
+    }
+    let mut names = Vec::new();
+    for name in asleep
+        .take(DISK_SLEEP_NAMED)
+        .filter_map(|tid| dir.thread_wchan(tid))
+    {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let wchan = Ok(names);
+    DiskSleep { threads, wchan }
 }
 
-impl NetTables {
-    fn forget(&mut self) {
-        self.established.clear();
-    }
-
-    /// Those of the namespace that `dir` is in, sorted.
-    fn of(&mut self, dir: &ProcDir) -> Field<&[u64]> {
-        Ok(match self.established.entry(dir.net_ns()?) {
-            Entry::Occupied(read) => read.into_mut(),
-            Entry::Vacant(unread) => {
-                let mut inodes = Vec::new();
-                dir.established(&mut inodes)?;
-                inodes.sort_unstable();
-                unread.insert(inodes)
-            }
-        })
-    }
+fn ticks_to_ns(ticks: Ticks, clk_tck: u64) -> u64 {
+    let ns = u128::from(ticks.0) * 1_000_000_000 / u128::from(clk_tck.max(1));
+    u64::try_from(ns).unwrap_or(u64::MAX)
 }
 
 fn exiting() -> ReadEnd {
     no_value("the process is exiting")
 }
 
-fn no_value(why: &'static str) -> ReadEnd {
+pub(super) fn no_value(why: &'static str) -> ReadEnd {
     ReadEnd::Failed(io::Error::other(why))
 }

@@ -73,6 +73,12 @@ impl SwitchLedger {
         self.total = self.total.max(sum);
         self.total
     }
+
+    /// Takes the sum for the process from who has counted all its threads, the ended ones too.
+    pub fn whole(&mut self, sum: Switches) -> Switches {
+        self.total = self.total.max(sum);
+        self.total
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +92,7 @@ mod tests {
             tid,
             voluntary,
             involuntary: 2 * voluntary,
+            in_disk_sleep: false,
         }
     }
 

@@ -37,6 +37,11 @@ pub trait Fold: Send + 'static {
 
     /// The session's row in `sessions.jsonl`.
     fn index_row(output: &Self::Output) -> Value;
+
+    /// Whether there is anything for `anomalies.jsonl`.
+    fn has_anomalies(_output: &Self::Output) -> bool {
+        false
+    }
 }
 
 /// Somebody who looks on while records are folded.
@@ -68,6 +73,10 @@ impl<F: Fold, O: Onlooker> Fold for Watched<F, O> {
 
     fn index_row(output: &F::Output) -> Value {
         F::index_row(output)
+    }
+
+    fn has_anomalies(output: &F::Output) -> bool {
+        F::has_anomalies(output)
     }
 }
 
@@ -136,7 +145,7 @@ fn is_json(line: &[u8]) -> bool {
 
 /// The value of `captured_at`, with its quotes. It is among the first members; no string before it
 /// can hold a quote without a backslash.
-fn captured_at(members: &[u8]) -> Option<&[u8]> {
+pub(super) fn captured_at(members: &[u8]) -> Option<&[u8]> {
     const KEY: &[u8] = b",\"captured_at\":";
     let at = members
         .windows(KEY.len())

@@ -51,7 +51,7 @@ pub fn inquest(dir: &Dir, mut told: impl FnMut(Finding)) -> Result<(), EpochsErr
     let mut casebook = Casebook::knowing(after);
     casebook.observer(observer);
     walk(dir, |seq, t, body| {
-        evidence::before(&mut casebook, seq, body);
+        evidence::before(&mut casebook, seq, t, body);
         let Body::Event(event) = body else { return };
         let Some(dead) = casebook.take(seq, t, event, |start| rule.ticks(start)) else {
             return;

@@ -4,6 +4,7 @@
 //! sidecar written once ([`enrollment`]) or rebuilt from the journal ([`derive`](mod@derive), [`index`]). One thread,
 //! started by [`recorder`], owns the journal's descriptor; everyone else hands it records.
 
+pub mod anomalies;
 pub mod attach_file;
 pub mod birth;
 pub mod crash;

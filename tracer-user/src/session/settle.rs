@@ -7,14 +7,17 @@ use std::{
     time::Instant,
 };
 
+use rustix::io::Errno;
+
 use crate::session::{
+    anomalies::Closings,
     derive::{Fold, copy_rows},
     dir::Dir,
     epochs::Epochs,
     index,
     journal::escape::pretty,
     publish::{Existing, publish},
-    store::{INDEX, PROC_TRACE, SUMMARY, Store},
+    store::{ANOMALIES, INDEX, PROC_TRACE, SUMMARY, Store},
 };
 
 /// A file beside the journal that could not be written. All but the enrollment can be rebuilt from
@@ -27,7 +30,8 @@ pub struct FileFailure {
     pub error: String,
 }
 
-/// Writes everything derived: `proc_trace.jsonl` and `summary.json` in the session's directory and its
+/// Writes everything derived: `proc_trace.jsonl`, `anomalies.jsonl` where there are any, and
+/// `summary.json` in the session's directory and its
 /// row in the index, for which another process's turn is waited for until `deadline`. One that fails
 /// does not keep the others from being written.
 ///
@@ -43,6 +47,16 @@ pub fn write_all<F: Fold>(
     let trace = publish(dir, PROC_TRACE, Existing::Replace, |out| {
         write_trace(dir, out)
     });
+    let anomalies = if F::has_anomalies(summary) {
+        publish(dir, ANOMALIES, Existing::Replace, |out| {
+            write_anomalies(dir, out)
+        })
+    } else {
+        match dir.remove(ANOMALIES) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    };
     // Last: who finds the summary may rely on the rest.
     let index = if row.is_object() {
         index::append(store, &row, deadline)
@@ -52,13 +66,32 @@ pub fn write_all<F: Fold>(
     let written = publish(dir, SUMMARY, Existing::Replace, |out| {
         out.write_all(&pretty(summary)?)
     });
-    [(PROC_TRACE, trace), (INDEX, index), (SUMMARY, written)]
-        .into_iter()
-        .filter_map(|(file, result)| {
-            let error = result.err()?.to_string();
-            Some(FileFailure { file, error })
-        })
-        .collect()
+    [
+        (PROC_TRACE, trace),
+        (ANOMALIES, anomalies),
+        (INDEX, index),
+        (SUMMARY, written),
+    ]
+    .into_iter()
+    .filter_map(|(file, result)| {
+        let error = result.err()?.to_string();
+        Some(FileFailure { file, error })
+    })
+    .collect()
+}
+
+/// The anomalies of all epochs. Read twice: how one closed stands behind many others.
+pub(super) fn write_anomalies(dir: &Dir, out: &mut dyn Write) -> io::Result<()> {
+    let mut closings = Closings::default();
+    let mut epochs = Epochs::open(dir).map_err(io::Error::other)?;
+    while let Some(epoch) = epochs.next_epoch().map_err(io::Error::other)? {
+        closings.read(&mut epoch.journal)?;
+    }
+    let mut epochs = Epochs::open(dir).map_err(io::Error::other)?;
+    while let Some(epoch) = epochs.next_epoch().map_err(io::Error::other)? {
+        closings.copy(&mut epoch.journal, out)?;
+    }
+    Ok(())
 }
 
 /// The snapshot rows of all epochs.

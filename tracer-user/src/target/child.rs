@@ -3,10 +3,12 @@
 //! Sources: `pidfd_open(2)`, `pidfd_send_signal(2)`, `waitid(2)` with `P_PIDFD` (Linux 5.4).
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus};
+
+use super::handle::send;
 
 /// A child of ours until it is reaped, which only this does: its pid cannot be reused before.
 #[derive(Debug)]
@@ -45,22 +47,22 @@ impl Drop for Child {
 
 impl Child {
     pub(super) fn signal(&self, signal: i32) -> io::Result<()> {
-        // rustix has no name for real-time signals, and passing one on is the point.
-        // SAFETY: the descriptor is ours and open; no siginfo is given; flags are 0.
-        let sent = unsafe {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                self.pidfd.as_raw_fd(),
-                signal,
-                std::ptr::null::<libc::siginfo_t>(),
-                0,
-            )
-        };
-        if sent == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
+        send(self.pidfd.as_fd(), signal)
+    }
+
+    /// Whether a signal that our terminal sent to us has been sent to the child as well.
+    ///
+    /// A key goes to the foreground group, which a child such as `timeout(1)` may have left for one of
+    /// its own. A terminal that goes away tells only the leader of its session, and continues it
+    /// (`tty_signal_session_leader` in `tty_jobctrl.c`).
+    pub(super) fn gets_from_terminal(&self, signal: i32) -> bool {
+        // Not rustix: it panics where the group is of another pid namespace, which reads 0.
+        let own = nix::unistd::getpid();
+        if matches!(signal, libc::SIGHUP | libc::SIGCONT) && nix::unistd::getsid(None) == Ok(own) {
+            return false;
         }
+        let child = nix::unistd::Pid::from_raw(self.pid.as_raw_nonzero().get());
+        nix::unistd::getpgid(Some(child)) == Ok(nix::unistd::getpgrp())
     }
 
     pub(super) fn poll(&mut self) -> io::Result<Option<ChildChange>> {

@@ -223,6 +223,12 @@ impl RunningChild {
         self.child.signal(signal)
     }
 
+    /// Whether a signal that our terminal sent to us has been sent to the command as well.
+    #[must_use]
+    pub fn gets_from_terminal(&self, signal: i32) -> bool {
+        self.child.gets_from_terminal(signal)
+    }
+
     /// What it did since the last call, without waiting. Ask on every `SIGCHLD`, and until `None`:
     /// several changes can share one signal.
     ///

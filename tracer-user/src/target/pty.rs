@@ -13,6 +13,7 @@ use rustix::termios::{OptionalActions, Termios, Winsize};
 use thiserror::Error;
 
 use super::signals;
+use crate::procfs::FileId;
 
 /// A terminal without a real one behind it has the size of a VT100.
 const DEFAULT_SIZE: Winsize = Winsize {
@@ -42,6 +43,7 @@ fn failed(step: &'static str) -> impl Fn(rustix::io::Errno) -> PtyError {
 pub struct Pty {
     master: OwnedFd,
     slave: Option<OwnedFd>,
+    other_side: Option<FileId>,
 }
 
 impl Pty {
@@ -67,6 +69,7 @@ impl Pty {
         rustix::io::ioctl_fionbio(&master, true).map_err(failed("set up the new terminal"))?;
         Ok(Self {
             master,
+            other_side: FileId::of(&slave),
             slave: Some(slave),
         })
     }
@@ -81,6 +84,12 @@ impl Pty {
     /// the command's last output has no end.
     pub fn close_slave(&mut self) {
         self.slave = None;
+    }
+
+    /// What the command's side is known by, also when our copy is closed.
+    #[must_use]
+    pub fn other_side(&self) -> Option<FileId> {
+        self.other_side
     }
 
     /// Our side; does not block.

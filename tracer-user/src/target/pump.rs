@@ -10,6 +10,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
@@ -21,6 +25,8 @@ use rustix::termios::{LocalModes, SpecialCodeIndex};
 const BUFFER: usize = 64 << 10;
 /// `PIPE_BUF`: what poll(2) promises a pipe will take without blocking.
 const WRITE: usize = 4096;
+/// How much longer than usual a reader of the last output may take, before what it did not take is lost.
+pub const SLOW_READER: Duration = Duration::from_secs(5);
 /// `_POSIX_VDISABLE` on Linux: no character.
 const DISABLED: u8 = 0;
 
@@ -78,6 +84,8 @@ pub struct Pump {
     output_open: bool,
     stdout_open: bool,
     lost: u64,
+    /// Bytes that came from the command, for whoever wants to know how it goes on.
+    came: Arc<AtomicU64>,
 }
 
 /// How a copy ended.
@@ -102,7 +110,14 @@ impl Pump {
             output_open: true,
             stdout_open: true,
             lost: 0,
+            came: Arc::default(),
         }
+    }
+
+    /// Bytes that have come from the command; counts on while it is copied.
+    #[must_use]
+    pub fn came(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.came)
     }
 
     /// What to wait for.
@@ -143,8 +158,12 @@ impl Pump {
     pub fn on_master_readable(&mut self, master: BorrowedFd<'_>) {
         let room = BUFFER - self.to_stdout.len().min(BUFFER);
         // EIO is how a master reads the close of the last slave.
-        if let Ok(Some(0)) | Err(_) = read_once(master, &mut self.to_stdout, room) {
-            self.output_open = false;
+        match read_once(master, &mut self.to_stdout, room) {
+            Ok(Some(0)) | Err(_) => self.output_open = false,
+            Ok(Some(length)) => {
+                self.came.fetch_add(length as u64, Ordering::Relaxed);
+            }
+            Ok(None) => {}
         }
         if !self.stdout_open {
             self.drop_output();
@@ -185,8 +204,8 @@ impl Pump {
         }
     }
 
-    /// Copies until the command has ended and its output was shown, at most `grace` after its end.
-    /// Blocks: give it a thread.
+    /// Copies until the command has ended and its output was shown, at most `grace` after its end; where
+    /// standard output takes it too slowly, [`SLOW_READER`] longer. Blocks: give it a thread.
     ///
     /// # Errors
     /// What poll(2) said; not to be expected.
@@ -194,6 +213,15 @@ impl Pump {
         let mut deadline: Option<Instant> = None;
         while !self.is_done() {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let more = if self.to_stdout.is_empty() {
+                Duration::ZERO
+            } else {
+                SLOW_READER
+            };
+            let left = left.map(|left| match deadline {
+                Some(at) if left.is_zero() => (at + more).saturating_duration_since(Instant::now()),
+                _ => left,
+            });
             if left.is_some_and(|left| left.is_zero()) {
                 break;
             }

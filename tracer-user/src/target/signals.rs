@@ -149,7 +149,8 @@ fn parse_record(record: &[u8; RECORD_BYTES]) -> Received {
 /// How tracer and the command stand to each other and to the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Context {
-    /// They are in one process group. Not with a terminal of ours, whose session is the command's.
+    /// What the terminal sends to tracer it sends to the command as well. Not with a terminal of ours,
+    /// whose session is the command's.
     pub shares_group: bool,
     /// The kernel side saw this very signal, from this sender, arrive at the command too: somebody
     /// signalled the group.
@@ -172,7 +173,7 @@ pub enum Decision {
 /// Decides on one signal.
 #[must_use]
 pub fn forward(received: Received, context: Context) -> Decision {
-    // A key, a hang-up or a new window size goes to the terminal's whole foreground group.
+    // A key or a new window size goes to the terminal's whole foreground group.
     let from_terminal = received.code == SI_KERNEL;
     match received.signo {
         libc::SIGCHLD if received.code > 0 => Decision::Child,

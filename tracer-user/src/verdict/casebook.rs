@@ -13,7 +13,8 @@ use std::{
 use super::{
     Killer, Relation, WaitStatus,
     aftermath::Aftermath,
-    evidence::{Case, Dead, How, OomSeen},
+    ending::Ending,
+    evidence::{Case, Dead, How, OomSeen, SignalSeen},
     images::Images,
     lineage::Lineage,
     passing, signals,
@@ -28,6 +29,8 @@ use crate::{
 const QUEUED: [i32; 2] = [0, 4];
 /// OOM kills remembered for those who share the victim's memory.
 const OOMS_MAX: usize = 8;
+/// Signals that the observer is about to pass on, and that have not been seen to be sent yet.
+const FORWARDED_MAX: usize = 8;
 /// Children's ends remembered for one living process.
 const ENDS_MAX: usize = 4;
 
@@ -58,7 +61,8 @@ pub struct Casebook {
     cases: HashMap<ProcKey, Case>,
     by_pid: HashMap<u32, ProcKey>,
     ooms: VecDeque<OomSeen>,
-    forwarded: Option<Forwarded>,
+    forwarded: VecDeque<Forwarded>,
+    ending: Option<Ending>,
     observer: Option<Tgid>,
     workload: Option<ProcKey>,
     /// Ends by signal, by number; all of them at 0.
@@ -85,6 +89,17 @@ impl Casebook {
         self.workload = Some(key);
     }
 
+    /// The ending that the observer has begun.
+    #[must_use]
+    pub fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
+    }
+
+    /// The observer is about to end its target.
+    pub fn ends(&mut self, ending: Ending) {
+        self.ending = Some(ending);
+    }
+
     /// The observer got a signal and is about to pass it on.
     pub fn forwarded(&mut self, mut forwarded: Forwarded) {
         let pid = forwarded.sender.pid.unwrap_or(0);
@@ -104,7 +119,10 @@ impl Casebook {
                 Relation::Descendant
             };
         }
-        self.forwarded = Some(forwarded);
+        if self.forwarded.len() == FORWARDED_MAX {
+            self.forwarded.pop_front();
+        }
+        self.forwarded.push_back(forwarded);
     }
 
     /// Takes an event. At an exit, the case that it closes. `ticks` turns a start into what `/proc`
@@ -166,7 +184,13 @@ impl Casebook {
     }
 
     fn oom(&mut self, seq: u64, t: BootNs, oom: &Oom) {
+        let first = self.ooms.iter().find(|earlier| {
+            earlier.trigger.key == oom.trigger.key
+                && earlier.victim.key != oom.victim.key
+                && t.since(earlier.t) < sender::SHARERS_NS
+        });
         let seen = OomSeen {
+            first: first.map(|first| first.first.unwrap_or(first.victim)),
             seq,
             t,
             victim: oom.victim,
@@ -200,6 +224,10 @@ impl Casebook {
         {
             hangup.continued = true;
         }
+        // Also when it is ignored: SIGKILL follows where there is a harder limit.
+        if signal.signal == SIGXCPU && signal.scene.privileged {
+            case.cpu_limit = Some(seq);
+        }
         if !queued || !signals::is_lethal(signal.signal) {
             return;
         }
@@ -211,8 +239,10 @@ impl Casebook {
             How::Kernel if signals::is_timer(signal.signal) => {
                 case.alarm = Some((seq, signal.signal));
             }
-            How::Kernel if signal.signal == SIGXCPU => case.cpu_limit = Some(seq),
             _ => {}
+        }
+        if seen.is_made_up() {
+            seen.repeats = repeated(case, signal.signal);
         }
         let place = (signal.signal, signal.group);
         seen.contested = case
@@ -252,7 +282,8 @@ impl Casebook {
         let below = passing::below(&case);
         // Whom it passes up for is kept; nobody asks for the others any more.
         case.ends.clear();
-        let last = case.signals.values().filter(|seen| !seen.is_own());
+        case.failed = None;
+        let last = case.signals.values().filter(|seen| seen.is_news());
         let last = last.map(|seen| seen.seq).max();
         let by = status.signal();
         case.signals
@@ -288,17 +319,35 @@ impl Casebook {
             return;
         };
         case.last_end = Some(dead.seq);
+        case.failed = None;
+        if dead.status.0 == 0 {
+            return;
+        }
+        // A chain of these would be as long as the tree is deep: what ended like the one below it
+        // leads there, and that one leads nowhere.
+        let like_this = |below: &Arc<Dead>| below.status == dead.status;
+        let end = Arc::new(Dead {
+            below: dead.below.clone().filter(like_this),
+            ..dead.clone()
+        });
+        case.failed = Some(Arc::clone(&end));
         if passing::number(dead.status).is_some() {
             if case.ends.len() == ENDS_MAX {
                 case.ends.remove(0);
             }
-            // A chain of these would be as long as the tree is deep.
-            case.ends.push(Arc::new(Dead {
-                below: None,
-                ..dead.clone()
-            }));
+            case.ends.push(end);
         }
     }
+}
+
+/// The signal of this number that a process has handled and now sends to itself.
+fn repeated(case: &Case, signal: i32) -> Option<Box<SignalSeen>> {
+    let earlier = [false, true].map(|group| case.signals.get(&(signal, group)));
+    let last = earlier.into_iter().flatten().max_by_key(|seen| seen.seq)?;
+    if last.is_made_up() {
+        return last.repeats.clone();
+    }
+    last.scene.handled.then(|| Box::new(last.clone()))
 }
 
 /// A process whose fork was not seen: who knows what it had got before.

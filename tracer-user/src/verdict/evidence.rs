@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Killer, Relation, WaitStatus, stops::Stops};
+use super::{Killer, Relation, WaitStatus, ending::Ending, signals, stops::Stops};
 use crate::{
     event::{OomFigures, Scene},
     units::{BootNs, Comm, Process},
@@ -16,6 +16,14 @@ use crate::{
 pub const SI_KERNEL: i32 = 0x80;
 /// `si_code` of a POSIX timer.
 pub const SI_TIMER: i32 = -2;
+
+const SIGHUP: i32 = 1;
+const SIGINT: i32 = 2;
+const SIGQUIT: i32 = 3;
+const SIGPIPE: i32 = 13;
+const SIGALRM: i32 = 14;
+const SIGXFSZ: i32 = 25;
+const SIGIO: i32 = 29;
 
 /// A lethal signal that was generated for a process and not refused.
 #[expect(
@@ -45,11 +53,13 @@ pub struct SignalSeen {
     /// Record of the sender's own end, where that came first.
     pub sender_ended: Option<u64>,
     /// A lethal signal that the sender had got itself.
-    pub behind: Option<Box<Behind>>,
+    pub behind: Option<Box<SignalSeen>>,
     /// The sender's last signal was that its own timer had run out: that record.
     pub alarm: Option<u64>,
     /// The observer only passed it on: the note that says so, and the code that it had got it with.
     pub passed_on: Option<(u64, i32)>,
+    /// The observer sent it, to end its target as it was asked to.
+    pub ended_by: Option<Ending>,
     /// The kernel continued the process right after it, as it does when a terminal goes away.
     pub continued: bool,
     /// The target was stopped.
@@ -58,6 +68,9 @@ pub struct SignalSeen {
     pub oom: Option<Box<OomSeen>>,
     /// Another process had sent the same one before, and both may have been waiting.
     pub contested: bool,
+    /// The target sent it to itself after it had handled this one of the same number: programs that
+    /// clean up end themselves as they would have ended.
+    pub repeats: Option<Box<SignalSeen>>,
 }
 
 /// How a signal came to be.
@@ -98,6 +111,42 @@ impl SignalSeen {
         self.killer.relation == Relation::Itself
     }
 
+    /// Whether the target made it up: sent it to itself, or pretended that the kernel had.
+    #[must_use]
+    pub fn is_made_up(&self) -> bool {
+        self.is_own()
+            && match self.how() {
+                How::Sent => true,
+                How::Kernel => !self.scene.privileged && !signals::is_fault(self.signal),
+                How::OnBehalf | How::Timer | How::Told => false,
+            }
+    }
+
+    /// Whether it is worth telling of a process that it did not end: not the timers by which programs
+    /// measure themselves, nor descriptors that are ready, nor what it sends itself.
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        match self.how() {
+            How::Sent => !self.is_own(),
+            // A debugger's stop at an exec is one of these as well.
+            How::OnBehalf => !self.is_own() || matches!(self.signal, SIGPIPE | SIGXFSZ),
+            How::Kernel if signals::is_timer(self.signal) => self.signal == SIGALRM,
+            How::Kernel => !self.is_made_up() && self.signal != SIGIO,
+            How::Told => signals::is_fault(self.signal) && self.is_own(),
+            How::Timer => false,
+        }
+    }
+
+    /// Whether whoever got it may have passed it on: somebody sent it, or a terminal did.
+    #[must_use]
+    pub fn can_be_passed_on(&self) -> bool {
+        match self.how() {
+            How::Sent => true,
+            How::Kernel => matches!(self.signal, SIGHUP | SIGINT | SIGQUIT),
+            How::OnBehalf | How::Timer | How::Told => false,
+        }
+    }
+
     /// Whether the sender was dying, or dead.
     #[must_use]
     pub fn sender_was_dying(&self) -> bool {
@@ -112,19 +161,6 @@ impl SignalSeen {
             None => self.killer.comm == name,
         }
     }
-}
-
-/// A lethal signal that a sender had got itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Behind {
-    /// Its record.
-    pub seq: u64,
-    /// When.
-    pub t: BootNs,
-    /// Signal number.
-    pub signal: i32,
-    /// Who sent it.
-    pub killer: Killer,
 }
 
 /// An OOM kill.
@@ -142,6 +178,8 @@ pub struct OomSeen {
     pub trigger: Process,
     /// The victim's memory, where the kernel says it.
     pub figures: Option<OomFigures>,
+    /// The first victim of the same want of memory, when this one came after.
+    pub first: Option<Process>,
 }
 
 /// What is known of one process.
@@ -161,6 +199,8 @@ pub struct Case {
     pub ends: Vec<Arc<Dead>>,
     /// Record of the last end among its children.
     pub last_end: Option<u64>,
+    /// The last child to end, if it did not end well; whatever that one had below it is left out.
+    pub failed: Option<Arc<Dead>>,
     /// Time spent stopped.
     pub stops: Stops,
     /// A timer of its own ran out: record and signal.
@@ -190,8 +230,8 @@ pub struct Dead {
     pub case: Case,
     /// Where its ending comes from, when that is further down.
     pub passed: Option<Passed>,
-    /// Of its children the last to end, or the one that passed its ending up to that, when a signal
-    /// ended it.
+    /// Of its children the last to end, when that did not end well; or the one further down that it
+    /// ended like.
     pub below: Option<Arc<Dead>>,
     /// Processes of the tree that a signal had ended before: all, and those by the signal that its
     /// exit code may stand for.

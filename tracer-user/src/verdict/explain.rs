@@ -5,6 +5,7 @@
 
 use super::{
     Cause, Confidence, Killer,
+    ending::Ending,
     evidence::{Dead, How, SI_KERNEL, SignalSeen},
     signals,
     words::{fault, length, who},
@@ -17,7 +18,10 @@ const SIGKILL: i32 = 9;
 const SIGPIPE: i32 = 13;
 const SIGXCPU: i32 = 24;
 const SIGXFSZ: i32 = 25;
+const SIGIO: i32 = 29;
 
+/// How long a program may take from handling a signal to ending itself with it, ns.
+const REPEATED_NS: u64 = 120_000_000_000;
 /// A second of CPU time, µs.
 const SECOND_US: u64 = 1_000_000;
 
@@ -61,17 +65,40 @@ impl Why {
     }
 }
 
+/// How a signal that did not kill is put into words.
+pub(super) enum Told {
+    /// A process sent it: who.
+    Sent(String),
+    /// Anything else: what it was.
+    Other(String),
+}
+
+/// What a signal was that did not end `dead`.
+pub(super) fn told(dead: &Dead, seen: &SignalSeen) -> Told {
+    if seen.how() == How::Sent && seen.passed_on.is_none() {
+        return Told::Sent(who(&seen.killer));
+    }
+    let what = killed(dead, seen, "").what;
+    Told::Other(what.strip_prefix("killed by ").unwrap_or(&what).to_owned())
+}
+
 /// What ended `dead`, by the signal that did. `core` is what to say of a core.
 pub(super) fn killed(dead: &Dead, seen: &SignalSeen, core: &str) -> Why {
+    if let Some(first) = seen.repeats.as_deref()
+        && seen.t.since(first.t) < REPEATED_NS
+    {
+        return repeated(dead, seen, first, core);
+    }
     let name = signals::name(seen.signal);
     let by = format!("killed by {name}{core}");
     // Only the kernel's own signals are beyond pretence: a program may send itself any code.
-    let pretended = seen.is_own() && !seen.scene.privileged && seen.how() == How::Kernel;
+    let pretended = seen.is_made_up() && seen.how() == How::Kernel;
     let why = match seen.how() {
         How::Told | How::Kernel | How::Sent if signals::is_fault(seen.signal) && seen.is_own() => {
             let what = format!("{name} in {}{core}", dead.comm.to_text());
             let what = match fault(&name, seen.code) {
                 Some(complaint) => format!("{what}: {complaint}"),
+                None if seen.how() == How::Sent => format!("{what}: it sent that to itself"),
                 None => what,
             };
             Why::certain(Cause::Fault, what, seen.killer.clone())
@@ -89,6 +116,22 @@ pub(super) fn killed(dead: &Dead, seen: &SignalSeen, core: &str) -> Why {
     why.resting_on([seen.seq])
 }
 
+/// It handled a signal and then sent it to itself, as programs do that want to end the way they would
+/// have ended, only tidier: `bash` and Python at SIGINT, whoever reports a crash before it crashes.
+fn repeated(dead: &Dead, seen: &SignalSeen, first: &SignalSeen, core: &str) -> Why {
+    let mut why = killed(dead, first, core);
+    let name = signals::name(seen.signal);
+    let later = length(seen.t.since(first.t));
+    why.add(&format!(
+        "; it handled that and sent itself {name} {later} later"
+    ));
+    // A fault is its own doing either way; what it wanted with the others only it knows.
+    if why.cause != Cause::Fault {
+        why = why.likely();
+    }
+    why.resting_on([seen.seq])
+}
+
 fn timer(by: &str) -> Why {
     let what = format!("{by}: a timer of its own ran out");
     Why::certain(Cause::Killed, what, Killer::kernel())
@@ -99,13 +142,17 @@ fn sent(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
     if let Some((note, code)) = seen.passed_on {
         return passed_on(seen, code, by).resting_on([note]);
     }
+    if let Some(ending) = &seen.ended_by {
+        return by_observer(seen, ending, by).resting_on([ending.seq]);
+    }
     let from = who(&seen.killer);
     // Whoever has ended sends nothing any more; the kernel does, to those who asked for it.
     if seen.sender_ended.is_some() && !seen.is_own() {
         return parent_death(seen, by);
     }
     if seen.program_is("timeout") && !seen.is_own() && seen.behind.is_none() {
-        let after = length(seen.t.since(dead.process.key.start));
+        // Its own time, not that of whom it ends: it ends their children as well.
+        let after = length(seen.t.since(seen.sender.key.start));
         let what = format!("timeout(1) ended it after {after}: {by} from {from}");
         let why = Why::certain(Cause::Timeout, what, seen.killer.clone()).resting_on(seen.alarm);
         // Any program may be called so; one whose timer ran out just before is believed.
@@ -121,15 +168,22 @@ fn sent(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
         seen.killer.clone(),
     );
     if let Some(behind) = &seen.behind {
-        why.add(&format!(
-            ", which had got {} from {} {} before",
-            signals::name(behind.signal),
-            who(&behind.killer),
-            length(seen.t.since(behind.t)),
-        ));
+        let before = length(seen.t.since(behind.t));
+        let got = match told(dead, behind) {
+            Told::Sent(from) => format!("{} from {from}", signals::name(behind.signal)),
+            Told::Other(what) => format!("{} ({what})", signals::name(behind.signal)),
+        };
+        why.add(&format!(", which had got {got} {before} before"));
         why.evidence.push(behind.seq);
     }
     why
+}
+
+/// The observer sent it, as it was asked to.
+fn by_observer(seen: &SignalSeen, ending: &Ending, by: &str) -> Why {
+    let (words, how) = (ending.words(), ending.how(seen.signal, seen.t));
+    let killer = seen.killer.clone();
+    Why::certain(ending.reason.cause(), format!("{words}: {by}{how}"), killer)
 }
 
 /// The observer got it and passed it on.
@@ -170,7 +224,10 @@ fn on_behalf(seen: &SignalSeen, by: &str) -> Why {
     match seen.signal {
         _ if seen.group && !seen.is_own() => parent_death(seen, by),
         SIGKILL => {
-            let what = format!("{by} from {} through cgroup.kill", who(&seen.killer));
+            let what = format!(
+                "{by} from {} through cgroup.kill (or PTRACE_KILL, were it its debugger)",
+                who(&seen.killer)
+            );
             Why::certain(Cause::Killed, what, seen.killer.clone())
         }
         SIGPIPE if seen.is_own() => kernel(format!(
@@ -203,6 +260,9 @@ fn by_kernel(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
             "{by}: it reached its limit on CPU time (RLIMIT_CPU)"
         )),
         signal if signals::is_timer(signal) => timer(by),
+        SIGIO => killed(format!(
+            "{by}: a descriptor was ready, of which it had asked to be told (O_ASYNC)"
+        )),
         _ => killed(format!("{by}, sent by the kernel")).likely(),
     }
 }
@@ -264,6 +324,12 @@ fn kill(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
         let what = format!("{by}: it reached its limit of {limit} s of CPU time (RLIMIT_CPU)");
         let why = Why::certain(Cause::Killed, what, Killer::kernel());
         return why.resting_on(dead.case.cpu_limit);
+    }
+    if let Some(warned) = dead.case.cpu_limit.filter(|_| seen.is_own()) {
+        let what =
+            format!("{by}: it reached its limit on CPU time without a pause (RLIMIT_RTTIME)");
+        let why = Why::certain(Cause::Killed, what, Killer::kernel());
+        return why.likely().resting_on([warned]);
     }
     let what = format!("{by}, sent by the kernel, which reported no want of memory");
     Why::certain(Cause::Killed, what, Killer::kernel()).likely()

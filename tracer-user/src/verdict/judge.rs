@@ -1,21 +1,22 @@
 //! From a wait status and its evidence to a verdict.
 
+mod exited;
+
 use super::{
     Cause, Confidence, Origin, Outcome, Passing, Verdict,
     aftermath::{Aftermath, CorePlace},
-    evidence::{Dead, How, Passed, SignalSeen},
+    evidence::{Dead, Passed},
     explain::{self, Why},
-    memory, passing,
+    memory,
     pending::culprit,
     signals,
     status::WaitStatus,
-    words::{length, list, who},
+    words::{length, who},
 };
 use crate::units::BootNs;
 
 const SIGKILL: i32 = 9;
-/// How long before an exit a signal is still worth telling, ns.
-const LATELY_NS: u64 = 10_000_000_000;
+const SIGSYS: i32 = 31;
 /// Shorter stops are not told, ns.
 const STOP_NS: u64 = 1_000_000;
 
@@ -55,7 +56,7 @@ pub fn judge(name: &str, end: End<'_>, after: &Aftermath) -> Verdict {
         End::Waited(seq, status) => waited(name, seq, status),
         End::Seen(dead) => match dead.status.signal() {
             Some(signal) => signaled(name, dead, signal, after),
-            None => exited(name, dead, after),
+            None => exited::exited(name, dead, after),
         },
     }
 }
@@ -148,123 +149,6 @@ fn core(status: WaitStatus) -> &'static str {
     }
 }
 
-fn exited(name: &str, dead: &Dead, after: &Aftermath) -> Verdict {
-    let code = dead.status.exit_code().unwrap_or(0);
-    let mut why = by_itself(code, format!("exited {code}"));
-    let mut origin = None;
-    if let Some(passed) = &dead.passed {
-        origin = Some(pass_up(&mut why, dead, passed, code, after));
-    } else if let Some(signal) = passing::stands_for(dead.status) {
-        by_choice(&mut why, dead, signal, code, after);
-    } else if let Some(below) = dead.below.as_ref().filter(|_| code != 0) {
-        // `make`, `xargs` and their kind have codes of their own for it.
-        let below = judge(&below.name(), End::Seen(below), after);
-        why.add(&format!("; just before, below it: {}", below.sentence));
-        why.evidence.extend(below.evidence);
-    } else if let Some(seen) = lately(dead) {
-        why.add(&format!(
-            "; it had got {} from {} {} before",
-            signals::name(seen.signal),
-            who(&seen.killer),
-            length(dead.t.since(seen.t)),
-        ));
-        why.evidence.push(seen.seq);
-    }
-    add_stops(&mut why, dead);
-    Verdict {
-        origin,
-        stopped_us: stopped_us(dead),
-        ..close(name, dead.status, why, dead.seq)
-    }
-}
-
-/// The code stands for a signal that ended a child, or repeats what a child chose.
-fn pass_up(why: &mut Why, dead: &Dead, passed: &Passed, code: i32, after: &Aftermath) -> Origin {
-    let real = &passed.real;
-    let below = judge(&real.name(), End::Seen(real), after);
-    let how = below
-        .sentence
-        .strip_prefix(&format!("{}: ", real.name()))
-        .unwrap_or(&below.sentence);
-    let mut passers: Vec<String> = passed
-        .via
-        .iter()
-        .map(|via| format!("{} (pid {})", via.comm.to_text(), via.process.tgid))
-        .collect();
-    passers.push(dead.comm.to_text());
-    why.what = format!(
-        "{code} came from {}, {how}; {} only passed it on",
-        real.name(),
-        list(&passers)
-    );
-    if !passed.last {
-        why.what
-            .push_str(", or chose the number: others ended between");
-    }
-    why.confidence = Confidence::Likely;
-    why.killer = below.killer;
-    why.evidence.extend(below.evidence);
-    why.evidence.extend(passed.via.iter().map(|via| via.seq));
-    to_origin(passed)
-}
-
-fn to_origin(passed: &Passed) -> Origin {
-    let real = &passed.real;
-    Origin {
-        pid: real.process.tgid.0,
-        starttime_ticks: real.starttime_ticks,
-        comm: real.comm.to_text(),
-        exit_code: real.status.exit_code(),
-        signal: real.status.signal().map(signals::name),
-        passed_on_by: passed
-            .via
-            .iter()
-            .map(|via| Passing {
-                pid: via.process.tgid.0,
-                comm: via.comm.to_text(),
-            })
-            .collect(),
-    }
-}
-
-/// The code looks as if a signal had done it, and no child died of one.
-fn by_choice(why: &mut Why, dead: &Dead, signal: i32, code: i32, after: &Aftermath) {
-    let name = signals::name(signal);
-    let (all, of_this) = dead.killed_before;
-    if let Some(seen) = lately(dead).filter(|seen| seen.signal == signal) {
-        // Its own doing all the same: a signal that kills leaves no exit code.
-        why.what = format!(
-            "exited {code} by choice, {} after {name} from {}, which did not kill it",
-            length(dead.t.since(seen.t)),
-            who(&seen.killer)
-        );
-        why.evidence.push(seen.seq);
-        return;
-    }
-    why.what = match (all, of_this) {
-        (0, _) => format!("exited {code} by choice: no process of the tree was killed"),
-        (_, 0) => format!("exited {code} by choice: no process of the tree was killed by {name}"),
-        _ => format!("exited {code} by choice: no child of its own was killed by {name}"),
-    };
-    if of_this > 0 {
-        why.confidence = Confidence::Likely;
-    }
-    doubt(
-        why,
-        dead.case.since,
-        dead.t,
-        "a killed child among them perhaps",
-        after,
-    );
-}
-
-/// The last signal that somebody sent it not long before its end.
-fn lately(dead: &Dead) -> Option<&SignalSeen> {
-    let seen = dead.case.signals.values().max_by_key(|seen| seen.seq)?;
-    let fits = seen.how() == How::Sent && !seen.is_own();
-    (fits && dead.t.since(seen.t) < LATELY_NS).then_some(seen)
-}
-
 fn signaled(name: &str, dead: &Dead, signal: i32, after: &Aftermath) -> Verdict {
     let core_words = core(dead.status);
     let found = culprit(&dead.case, signal);
@@ -316,7 +200,7 @@ fn mirror(why: &mut Why, passed: &Passed, after: &Aftermath) -> Origin {
     let below = judge(&real.name(), End::Seen(real), after);
     why.add(&format!("; as had ended {}", below.sentence));
     why.evidence.extend(below.evidence);
-    to_origin(passed)
+    exited::to_origin(passed)
 }
 
 /// Its status names a signal, and none was seen.
@@ -336,10 +220,20 @@ fn without_signal(dead: &Dead, signal: i32, core: &str, after: &Aftermath) -> Wh
         format!("unknown: {by}, which was sent before tracing began")
     } else {
         format!(
-            "unknown: {by}, which nobody was seen to send; a debugger can put a signal in, and a \
-             thread can end so by itself"
+            "unknown: {by}, which nobody was seen to send; {}",
+            unsent(signal)
         )
     })
+}
+
+/// What ends a process by a signal without one being sent.
+fn unsent(signal: i32) -> &'static str {
+    match signal {
+        // Seccomp's strict mode ends the thread itself (kernel/seccomp.c), and nobody can put it in.
+        SIGKILL => "seccomp's strict mode ends a process so",
+        SIGSYS => "a seccomp filter that ends single threads does so",
+        _ => "a debugger can put a signal in, and the kernel can end a thread so",
+    }
 }
 
 /// Lowers the confidence where something was lost between two moments.

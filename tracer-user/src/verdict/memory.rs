@@ -12,7 +12,10 @@ use super::{
 
 /// The kernel ran out of memory and ended `dead`.
 pub(super) fn killed(dead: &Dead, oom: &OomSeen, after: &Aftermath) -> Why {
-    let scene = after.oom_of(oom.victim);
+    // Of those who go with the first one the kernel says no more, and they may be gone in a moment.
+    let first = oom.first.and_then(|first| after.oom_of(first));
+    let of_group = first.filter(|first| first.group);
+    let scene = of_group.or_else(|| after.oom_of(oom.victim));
     let mut what = "out of memory: the kernel killed it".to_owned();
     what.push_str(&limit(scene));
     let held = oom.figures.map(|held| {
@@ -70,7 +73,13 @@ fn limit(scene: Option<&OomScene>) -> String {
         }
         Some(Scope::Machine) => " because the machine had no memory left".to_owned(),
         Some(Scope::Nodes) => " because the nodes it was bound to had no memory left".to_owned(),
-        None => String::new(),
+        // Nobody said whose memory it was: its cgroup's is a guess that the reader may make.
+        None => match (&scene.cgroup, scene.limit_kb) {
+            (Some(cgroup), Some(limit)) => {
+                format!(" (its cgroup {cgroup} has a limit of {})", size(limit))
+            }
+            _ => String::new(),
+        },
     };
     text.trim_end().to_owned()
 }

@@ -6,6 +6,7 @@
 
 pub mod aftermath;
 pub mod casebook;
+pub mod ending;
 pub mod evidence;
 mod explain;
 pub mod images;
@@ -59,7 +60,7 @@ pub enum Cause {
     Hangup,
     /// Its parent died, and it had asked to follow (`PR_SET_PDEATHSIG`).
     ParentDeath,
-    /// `timeout(1)` ended it.
+    /// `timeout(1)` ended it, or tracer's own `--timeout` and its kind.
     Timeout,
     /// Not known.
     Unknown,
@@ -195,4 +196,55 @@ pub struct Verdict {
     pub stopped_us: u64,
     /// `seq` of the records it rests on, oldest first.
     pub evidence: Vec<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_every_cause_with_its_confidence() {
+        let text = include_str!("../../../docs/verdicts.md");
+        let all = [
+            Cause::Success,
+            Cause::ErrorExit,
+            Cause::Fault,
+            Cause::Killed,
+            Cause::KernelOom,
+            Cause::Interrupt,
+            Cause::Hangup,
+            Cause::ParentDeath,
+            Cause::Timeout,
+            Cause::Unknown,
+        ];
+        for cause in all {
+            let name = match cause {
+                Cause::Success => "`success`",
+                Cause::ErrorExit => "`error_exit`",
+                Cause::Fault => "`fault`",
+                Cause::Killed => "`killed`",
+                Cause::KernelOom => "`kernel_oom`",
+                Cause::Interrupt => "`interrupt`",
+                Cause::Hangup => "`hangup`",
+                Cause::ParentDeath => "`parent_death`",
+                Cause::Timeout => "`timeout`",
+                Cause::Unknown => "`unknown`",
+            };
+            assert_eq!(
+                serde_json::to_value(cause).unwrap(),
+                name.trim_matches('`'),
+                "its public name"
+            );
+            let rows = text.lines().filter(|line| {
+                let cells: Vec<&str> = line.split(" | ").collect();
+                line.starts_with("| ") && cells.len() >= 4 && cells[0].contains(name)
+            });
+            let sure = ["certain", "likely", "unknown"];
+            let mut confidences = rows.filter_map(|row| row.rsplit(" | ").next());
+            assert!(
+                confidences.any(|last| sure.iter().any(|word| last.contains(word))),
+                "{name} has no row with evidence and confidence"
+            );
+        }
+    }
 }

@@ -42,10 +42,18 @@ pub fn number(status: WaitStatus) -> Option<i32> {
 #[must_use]
 pub fn passed(process: ProcKey, status: WaitStatus, case: &Case) -> Option<Passed> {
     let signal = number(status)?;
-    if status.signal().is_some() && !culprit(case, signal)?.seen.is_own() {
-        return None;
+    if status.signal().is_some() {
+        let seen = culprit(case, signal)?.seen;
+        // What it repeats explains more than a child that the same may have ended.
+        if !seen.is_own() || seen.repeats.is_some() {
+            return None;
+        }
     }
-    let fits = |end: &&Arc<Dead>| number(end.status) == Some(signal);
+    // A code is repeated as it is; only a signal can become several codes.
+    let fits = |end: &&Arc<Dead>| match (end.status.exit_code(), status.exit_code()) {
+        (Some(below), Some(code)) => below == code,
+        _ => number(end.status) == Some(signal),
+    };
     // Whoever kills its own child has another reason to end as it does, if there is another.
     let by_itself = |end: &Arc<Dead>| {
         let found = culprit(&end.case, signal);
@@ -75,15 +83,13 @@ pub fn passed(process: ProcKey, status: WaitStatus, case: &Case) -> Option<Passe
     })
 }
 
-/// The child that a signal ended just before, or the process further down whose end that child passed up.
+/// The child that ended badly just before, or the process further down that it ended like.
 #[must_use]
 pub fn below(case: &Case) -> Option<Arc<Dead>> {
-    let end = case
-        .ends
-        .last()
-        .filter(|end| case.last_end == Some(end.seq))?;
-    let real = end.passed.as_ref().map_or(end, |passed| &passed.real);
-    real.status.signal().map(|_| Arc::clone(real))
+    let end = case.failed.as_ref()?;
+    let passed = end.passed.as_ref().map(|passed| &passed.real);
+    let real = passed.or(end.below.as_ref()).unwrap_or(end);
+    Some(Arc::clone(real))
 }
 
 fn passer(dead: &Dead) -> Passer {

@@ -146,6 +146,7 @@ pub(crate) fn subject(pid: u32) -> Subject {
                 .unwrap()
                 .starttime,
         )),
+        start: None,
         role: Role::Descendant,
     }
 }

@@ -15,11 +15,11 @@ use crate::{
 };
 
 /// A child that only waits to be killed, with a chosen pid.
-struct Numbered(libc::pid_t);
+pub(crate) struct Numbered(libc::pid_t);
 
 impl Numbered {
     /// Makes a process with the number `pid`, 0 for any.
-    fn start(pid: libc::pid_t) -> Self {
+    pub(crate) fn start(pid: libc::pid_t) -> Self {
         let deadline = Instant::now() + DEADLINE;
         loop {
             // SAFETY: all zeros is a valid clone_args.
@@ -54,7 +54,7 @@ impl Numbered {
         }
     }
 
-    fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.0.cast_unsigned()
     }
 }
@@ -70,7 +70,7 @@ impl Drop for Numbered {
 }
 
 /// Ends a process and gives its number to another one that started at another tick.
-fn reuse(old: Numbered) -> Numbered {
+pub(crate) fn reuse(old: Numbered) -> Numbered {
     let (number, before) = (old.0, subject(old.pid()));
     drop(old);
     let deadline = Instant::now() + DEADLINE;
@@ -299,8 +299,10 @@ fn a_tick_makes_as_many_calls_however_many_other_processes_there_are() {
         assert_eq!(sampler.tick(now(&sampler), [subject]).rows.len(), 1);
         calls() - before
     };
+    // The first tick also looks for what there is to read on this host.
+    cost();
     let alone = cost();
     let _crowd = Fixture::start("crowd:300");
     assert_eq!(cost(), alone);
-    assert!(alone < 20, "{alone} reads a row");
+    assert!(alone < 24, "{alone} reads a row");
 }

@@ -7,15 +7,29 @@ use tracer::{procfs::ReadEnd, snapshot::SnapshotRow};
 use crate::{
     fixture::{Fixture, now, row, sampler, subject, wait_for},
     oracle::{assert_row_is_true, settle},
+    ways::kernel_row,
 };
 
-/// Starts a role, waits until it rests, and checks the whole row.
+/// Starts a role, waits until it rests, and checks the whole row, of both ways.
 fn resting(role: &str) -> (Fixture, SnapshotRow) {
     let fixture = Fixture::start(role);
     let process = settle(fixture.pid(), 'S');
-    let row = row(fixture.pid());
-    assert_row_is_true(&row, &process);
+    let row = both_ways(&process);
     (fixture, row)
+}
+
+/// The row of a process that rests, the same by both ways and true.
+fn both_ways(process: &procfs::process::Process) -> SnapshotRow {
+    let pid = process.pid.cast_unsigned();
+    let row = row(pid);
+    assert_row_is_true(&row, process);
+    let mut other = kernel_row(pid);
+    assert_row_is_true(&other, process);
+    // What changes while one looks is compared with the truth alone.
+    other.captured_at.clone_from(&row.captured_at);
+    other.cgroup_memory_kb = row.cgroup_memory_kb;
+    assert_eq!(other, row);
+    row
 }
 
 fn renamed(name: &[u8]) -> SnapshotRow {
@@ -165,7 +179,7 @@ fn an_image_without_a_name() {
     let fixture = Fixture::start_from(&image, "rest");
     std::fs::remove_file(&image).unwrap();
     let process = settle(fixture.pid(), 'S');
-    assert_row_is_true(&row(fixture.pid()), &process);
+    both_ways(&process);
     let root = tracer::procfs::ProcRoot::open("/proc").unwrap();
     let exe = root
         .process(tracer::units::Tgid(fixture.pid()))
@@ -208,24 +222,20 @@ fn a_stopped_process() {
     let fixture = Fixture::start("rest");
     let pid = rustix::process::Pid::from_raw(fixture.pid().cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
-    let process = settle(fixture.pid(), 'T');
-    assert_row_is_true(&row(fixture.pid()), &process);
+    both_ways(&settle(fixture.pid(), 'T'));
 }
 
 #[test]
 fn a_process_stopped_by_its_tracer() {
     let fixture = Fixture::start("traced-parent");
-    let process = settle(fixture.named_pid(), 't');
-    assert_row_is_true(&row(fixture.named_pid()), &process);
+    both_ways(&settle(fixture.named_pid(), 't'));
     fixture.finish();
 }
 
 #[test]
 fn a_process_in_uninterruptible_sleep() {
     let fixture = Fixture::start("vfork-parent");
-    let process = settle(fixture.named_pid(), 'D');
-    let row = row(fixture.named_pid());
-    assert_row_is_true(&row, &process);
+    let row = both_ways(&settle(fixture.named_pid(), 'D'));
     assert_eq!(row.state.as_deref(), Some("disk-sleep"));
     fixture.finish();
 }
@@ -282,6 +292,9 @@ fn a_zombie_says_what_the_kernel_still_knows_and_why_not_the_rest() {
         "oom_score",
         "wchan",
         "net_established",
+        "cgroup",
+        "cgroup_memory_kb",
+        "cgroup_memory_limit_kb",
     ] {
         assert_eq!(
             row.unread.get(key).map(String::as_str),
@@ -289,7 +302,7 @@ fn a_zombie_says_what_the_kernel_still_knows_and_why_not_the_rest() {
             "{key}"
         );
     }
-    assert_eq!(row.unread.len(), 6, "{:?}", row.unread);
+    assert_eq!(row.unread.len(), 9, "{:?}", row.unread);
     fixture.finish();
 }
 

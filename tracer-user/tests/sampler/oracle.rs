@@ -76,6 +76,61 @@ pub(crate) fn assert_row_is_true(row: &SnapshotRow, process: &Process) {
     assert_eq!(row.io_read_bytes, Some(io.read_bytes));
     assert_eq!(row.io_write_bytes, Some(io.write_bytes));
     assert_eq!(row.net_established, Some(established(process)));
+    let tasks = process.tasks().unwrap().map(Result::unwrap);
+    let asleep: Vec<_> = tasks
+        .filter(|task| task.stat().unwrap().state == 'D')
+        .collect();
+    assert_eq!(row.threads_disk_sleep, Some(asleep.len() as u64));
+    let wchan = asleep.iter().take(8).map(|task| {
+        std::fs::read_to_string(format!("/proc/{}/task/{}/wchan", task.pid, task.tid)).unwrap()
+    });
+    let wchan: std::collections::BTreeSet<String> = wchan.collect();
+    let told = row.threads_disk_sleep_wchan.clone().unwrap();
+    assert_eq!(
+        told.into_iter().collect::<std::collections::BTreeSet<_>>(),
+        wchan
+    );
+    assert_cgroup_is_true(row, process);
+}
+
+/// The memory cgroup of version 1 if there is that hierarchy, else the one of version 2.
+fn assert_cgroup_is_true(row: &SnapshotRow, process: &Process) {
+    let cgroups = process.cgroups().unwrap();
+    let counting =
+        |group: &&procfs::ProcessCGroup| group.controllers.iter().any(|name| name == "memory");
+    let (old, new) = (
+        cgroups.0.iter().find(counting),
+        cgroups.0.iter().find(|group| group.hierarchy == 0),
+    );
+    let folder = |base: &str, file: &str, path: &str| {
+        std::fs::read_to_string(format!("{base}{path}/{file}")).map(|text| text.trim().to_owned())
+    };
+    if let Some(old) = old {
+        assert_eq!(row.cgroup.as_ref(), Some(&old.pathname));
+        let base = "/sys/fs/cgroup/memory";
+        let used: u64 = folder(base, "memory.usage_in_bytes", &old.pathname)
+            .unwrap()
+            .parse()
+            .unwrap();
+        let told = row.cgroup_memory_kb.unwrap();
+        // It goes on changing; the figure must be of this cgroup all the same.
+        assert!(told.abs_diff(used / 1024) < 512 << 10, "{told} of {used}");
+        let stat = folder(base, "memory.stat", &old.pathname).unwrap();
+        let lowest: u64 = stat
+            .lines()
+            .find_map(|line| line.strip_prefix("hierarchical_memory_limit "))
+            .unwrap()
+            .parse()
+            .unwrap();
+        let lowest = if lowest > 1 << 60 {
+            -1
+        } else {
+            i64::try_from(lowest / 1024).unwrap()
+        };
+        assert_eq!(row.cgroup_memory_limit_kb, Some(lowest));
+    } else if let Some(new) = new {
+        assert_eq!(row.cgroup.as_ref(), Some(&new.pathname));
+    }
 }
 
 /// Counted one by one: the crate's own count takes `.` and `..` for descriptors of one that has none.

@@ -6,6 +6,7 @@ use tracer::{
     event::{EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Scene, Signal},
     session::journal::{
         Body,
+        anomaly::{Anomaly, Stage},
         record::{
             Counts, Crash, End, Gap, Note, ObserverEnding, Pinned, Skipped, SnapshotEvent,
             TargetBody,
@@ -248,6 +249,47 @@ pub(crate) fn data() -> impl Strategy<Value = Map<String, Value>> {
     })
 }
 
+pub(crate) fn anomaly() -> impl Strategy<Value = Anomaly> {
+    let texts = any::<(String, String, Option<String>, Option<String>)>();
+    let numbers = any::<(u64, u32, Option<u64>, u64, u64, u64, u32)>();
+    (
+        texts,
+        numbers,
+        data(),
+        proptest::option::of(data()),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(
+                (ts, kind, comm, ended),
+                (no, pid, starttime_ticks, first, last, count, worst),
+                detail,
+                snapshot,
+                opened,
+            )| {
+                Anomaly {
+                    first: ts.clone(),
+                    last: ts.clone(),
+                    ts,
+                    no,
+                    severity: kind.clone(),
+                    anomaly: kind,
+                    phase: if opened { Stage::Opened } else { Stage::Closed },
+                    pid,
+                    starttime_ticks,
+                    comm,
+                    first_t_boot_ns: BootNs(first),
+                    last_t_boot_ns: BootNs(last),
+                    count,
+                    worst: f64::from(worst) / 1000.0,
+                    detail,
+                    snapshot,
+                    ended,
+                }
+            },
+        )
+}
+
 pub(crate) fn body() -> impl Strategy<Value = Body> {
     prop_oneof![
         fork_event().prop_map(Body::Event),
@@ -276,9 +318,10 @@ pub(crate) fn body() -> impl Strategy<Value = Body> {
                 cpu_percent: f64::from(tenths) / 10.0,
                 fds: 3,
                 missed_ticks: 0,
+                ..TreeTotals::default()
             }))
         }),
-        data().prop_map(|map| Body::Anomaly(Box::new(Value::Object(map)))),
+        anomaly().prop_map(|anomaly| Body::Anomaly(Box::new(anomaly))),
         any::<(String, u64)>().prop_map(|(reason, count)| Body::Loss { reason, count }),
         any::<(String, u64, u64, u64)>().prop_map(|(reason, dropped, first, last)| {
             let (first_t, last_t) = (BootNs(first), BootNs(last));

@@ -41,6 +41,7 @@ fn a_session_without_end_is_ended_by_one_more_epoch_and_nothing_of_the_old_one_c
     assert_eq!(summary["session_id"], id.as_str());
     assert_eq!(summary["subtype"], "crashed");
     assert_eq!(summary["termination_reason"], "CRASHED");
+    assert_eq!(summary["kill_reason"], "exception");
     assert_eq!(summary["exit_code"], -1);
     assert_eq!(summary["success"], false);
     assert_eq!(summary["verdict"]["outcome"], "unknown");

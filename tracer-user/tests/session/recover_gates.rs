@@ -136,6 +136,7 @@ fn another_boot_is_a_reboot_on_disk_and_stale_in_memory() {
         }
         let summary = json(&path.join("summary.json"));
         assert_eq!(summary["termination_reason"], "HOST_REBOOT");
+        assert_eq!(summary["kill_reason"], "not_applicable");
         assert_eq!(summary["subtype"], "crashed");
         assert_eq!(summary["snapshot_count"], 1);
         assert!(path.join("attachments/log").exists());

@@ -196,6 +196,11 @@ pub(crate) fn row(n: u64) -> Record {
         io_read_bytes: None,
         io_write_bytes: None,
         net_established: Some(0),
+        threads_disk_sleep: Some(0),
+        threads_disk_sleep_wchan: Some(Vec::new()),
+        cgroup: Some("/".to_owned()),
+        cgroup_memory_kb: Some(81_920),
+        cgroup_memory_limit_kb: Some(-1),
         unread: BTreeMap::from([("sig_cgt".to_owned(), "denied".to_owned())]),
     };
     Record {

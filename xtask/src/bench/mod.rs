@@ -9,6 +9,7 @@ mod measure;
 mod observer;
 mod record;
 mod report;
+mod sampler;
 mod tally;
 mod workload;
 
@@ -31,6 +32,8 @@ enum What {
     Events(Options),
     /// The record: appending, ending, reading back, recovering, verifying, listing.
     Record(record::Options),
+    /// A tick over many sleeping processes, tracer's ways beside others.
+    Sampler(sampler::Options),
 }
 
 /// How children are made.
@@ -84,6 +87,14 @@ pub(crate) fn main(args: &Args) -> Result<()> {
                  `cargo build --release`, then `sudo -E env PATH=\"$PATH\" cargo xtask bench events`"
             );
             tell("events", &events::measure(options)?, options.write)
+        }
+        What::Sampler(options) => {
+            ensure!(
+                program::is_root(),
+                "bench sampler needs root, for the kernel side: build as yourself with \
+                 `cargo build --release`, then `sudo -E env PATH=\"$PATH\" cargo xtask bench sampler`"
+            );
+            tell("sampler", &sampler::measure(options)?, options.write)
         }
         What::Record(options) => tell("record", &record::measure(options)?, options.write),
     }

@@ -67,6 +67,35 @@ pub(super) fn check(map: &File, sources: &[File]) -> Vec<Violation> {
     found
 }
 
+/// Where the map of endings is, and the tests that it must name all of.
+pub(super) const ENDINGS: (&str, &str) = ("docs/verdict-tests.md", "tests/tests/verdicts/");
+
+/// Everything about the map of endings: it names tests that exist, and each that plays an ending.
+pub(super) fn check_endings(map: &File, sources: &[File]) -> Vec<Violation> {
+    let tests: BTreeSet<&str> = sources.iter().flat_map(tests_of).collect();
+    let playing = sources
+        .iter()
+        .filter(|file| file.path.starts_with(ENDINGS.1));
+    let mut left: BTreeSet<&str> = playing.flat_map(tests_of).collect();
+    let mut found = Vec::new();
+    let mut tell = |line, what| {
+        let file = map.path.clone();
+        found.push(Violation { file, line, what });
+    };
+    for (line, text) in (1..).zip(map.text.lines()) {
+        for name in names(text) {
+            if !tests.contains(name) {
+                tell(line, format!("there is no test `{name}`"));
+            }
+            left.remove(name);
+        }
+    }
+    for name in left {
+        tell(0, format!("`{name}` is not named"));
+    }
+    found
+}
+
 /// Case and proof of a row of the map's tables.
 fn row(line: &str) -> Option<(String, &str)> {
     let (case, rest) = line.strip_prefix("| ")?.split_once(" | ")?;
@@ -204,6 +233,26 @@ mod tests {
         rows[1] = ("N3", "it holds");
         let found = told(&map(&rows));
         assert_eq!(found[0], "N3: name a test, or say why it does not apply");
+    }
+
+    #[test]
+    fn the_map_of_endings_names_what_there_is_and_all_that_plays_one() {
+        let source = file("tests/tests/verdicts/x.rs", SOURCE);
+        let told = |text: &str| {
+            let found = check_endings(&file(ENDINGS.0, text), std::slice::from_ref(&source));
+            let what: Vec<String> = found.into_iter().map(|found| found.what).collect();
+            what
+        };
+        let all = "| x | `c1_n3_a_crash_is_a_crash`, `l1_anything_goes_in`, \
+                   `time_passes_when_told`, `r1_a_program_of_its_own`, `a_second_one_like_it` |";
+        assert_eq!(told(all), [""; 0]);
+        assert_eq!(
+            told(&all.replace("time_passes_when_told", "time_does_not_pass")),
+            [
+                "there is no test `time_does_not_pass`",
+                "`time_passes_when_told` is not named"
+            ]
+        );
     }
 
     #[test]

@@ -37,8 +37,8 @@ pub(super) const FLOORS: &[&[&str]] = &[
     &["units"],
 ];
 
-/// Imports on one floor that are meant: what a verdict rests on is the tree.
-pub(super) const NEIGHBOURS: &[(&str, &str)] = &[("verdict", "tree")];
+/// Imports on one floor that are meant: what verdicts and anomalies rest on is the tree.
+pub(super) const NEIGHBOURS: &[(&str, &str)] = &[("verdict", "tree"), ("anomaly", "tree")];
 
 /// Foreign crates with owners: crate, rooms of `tracer-user`, other members.
 pub(super) const OWNERS: &[(&str, &[&str], &[&str])] = &[
@@ -57,6 +57,8 @@ pub(super) const PURE: &[&str] = &[
     "tracer-common/src",
     "tracer-user/src/anomaly",
     "tracer-user/src/event",
+    "tracer-user/src/observe/warden/course",
+    "tracer-user/src/observe/warden/stall",
     "tracer-user/src/probe/btf",
     "tracer-user/src/probe/decode",
     "tracer-user/src/procfs/io",

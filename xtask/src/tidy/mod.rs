@@ -70,6 +70,8 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     found.extend(sources.iter().flat_map(rules::check_file));
     found.extend(rules::check_tables(&sources));
     found.extend(cases::check(&read(root, &root.join(cases::MAP))?, &sources));
+    let endings = read(root, &root.join(cases::ENDINGS.0))?;
+    found.extend(cases::check_endings(&endings, &sources));
 
     for violation in &found {
         let Violation { file, line, what } = violation;

@@ -2,7 +2,7 @@
 
 use super::{hint, print};
 use crate::{
-    cli::{escape::printable, show::event_line},
+    cli::{anomalies::anomaly_words, escape::printable, show::event_line},
     event::Event,
     session::{
         dir::Dir,
@@ -68,7 +68,7 @@ fn line(entry: &Entry, began: BootNs) -> Option<String> {
             }
             TargetBody::Unresolved { reason } => format!("target not found: {reason}"),
         },
-        Body::Anomaly(_) => "anomaly".to_owned(),
+        Body::Anomaly(anomaly) => anomaly_words(anomaly),
         Body::Loss { reason, count } => format!("loss   {count} events: {reason}"),
         Body::Gap(gap) => format!("gap    {} records: {}", gap.dropped, gap.reason),
         Body::Note(note) => format!("note   {}: {}", note.topic, note.text),

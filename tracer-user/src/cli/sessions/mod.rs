@@ -3,6 +3,7 @@
 //! What was asked for goes to standard output; hints and errors go to standard error, so that output
 //! can be piped. Nothing here writes to a session that somebody observes.
 
+mod anomalies;
 mod check;
 mod costs;
 mod follow;

@@ -8,6 +8,7 @@ use rustix::fs::OFlags;
 use serde_json::json;
 
 use super::{
+    anomalies::{self, anomalies},
     costs::tables,
     follow::follow,
     one, print,
@@ -20,10 +21,11 @@ use crate::{
     },
     session::{
         SessionId, Store,
+        anomalies::Following,
         derive::Fold as _,
         dir::Dir,
         epochs::{self, EpochStats, Epochs},
-        journal::escape::pretty,
+        journal::{escape::pretty, record::Body},
         list::{Listed, look},
         processes::{Lived, Overview, Processes},
         store::ATTACHMENTS,
@@ -64,6 +66,7 @@ struct View {
     began: BootNs,
     stats: Vec<EpochStats>,
     attachments: Vec<(String, u64)>,
+    anomalies: Following,
 }
 
 pub(super) fn show(store: &Store, args: &Args) -> anyhow::Result<u8> {
@@ -100,6 +103,7 @@ fn view(store: &Store, id: &SessionId, limit: usize) -> anyhow::Result<View> {
         began: BootNs(0),
         stats: Vec::new(),
         attachments: Vec::new(),
+        anomalies: Following::keeping(anomalies::SHOWN),
     };
     if view.listed.status == "corrupt" {
         return Ok(view);
@@ -115,6 +119,9 @@ fn view(store: &Store, id: &SessionId, limit: usize) -> anyhow::Result<View> {
     while epochs.next_epoch()?.is_some() {
         while let Some(entry) = epochs.next_entry()? {
             processes.apply(entry.t, &entry.body);
+            if let Body::Anomaly(anomaly) = &entry.body {
+                view.anomalies.apply(anomaly);
+            }
             if let Some(fold) = &mut fold {
                 fold.apply(entry.seq, entry.t, &entry.body);
             }
@@ -226,6 +233,11 @@ fn in_words(view: &View) -> String {
                 None => writeln!(text, "{}", line.strip_prefix("  ").unwrap_or(line)),
             };
         }
+    }
+    let anomalies = anomalies(&view.anomalies);
+    if !anomalies.is_empty() {
+        text.push('\n');
+        text.push_str(&anomalies);
     }
     if let Some(summary) = &view.summary {
         let costs = tables(summary);

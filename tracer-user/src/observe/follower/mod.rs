@@ -4,17 +4,19 @@
 //! One thread does all of it, in the order of the events, so that what a record says and what the tree
 //! says never disagree. Nothing here waits.
 
+mod anomalies;
 mod resumed;
 mod sampling;
 mod scenes;
 mod search;
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     time::{Duration, Instant},
 };
 
-use self::scenes::Scenes;
+pub(super) use self::anomalies::PastAnomalies;
+use self::{anomalies::Anomalies, scenes::Scenes};
 use crate::{
     config::ObserveConfig,
     event::{Event, EventKind},
@@ -51,6 +53,7 @@ pub(super) struct Follower<'a> {
     target: Option<Process>,
     target_ended: bool,
     wrappers: HashSet<ProcKey>,
+    /// Ended, and perhaps not waited for yet.
     unresolved: bool,
     events: Vec<Event>,
     /// Taken from the ring during a tick, and not yet looked at.
@@ -61,6 +64,9 @@ pub(super) struct Follower<'a> {
     /// once.
     sender: Option<(ProcKey, Vec<u8>)>,
     scenes: Scenes,
+    /// Forks, execs and exits so far.
+    happened: u64,
+    anomalies: Anomalies,
     pub(super) expense: Expense,
 }
 
@@ -71,7 +77,11 @@ impl<'a> Follower<'a> {
         config: &ObserveConfig,
         audience: &'a mut dyn Audience,
     ) -> Self {
-        Self::expecting(session, proc, config.expect.clone(), audience)
+        let anomalies = Anomalies::new(&proc, &config.thresholds);
+        let mut follower = Self::expecting(session, proc, config.expect.clone(), audience);
+        follower.anomalies = anomalies;
+        follower.sampler.slow_every(config.slow_every);
+        follower
     }
 
     fn expecting(
@@ -88,6 +98,7 @@ impl<'a> Follower<'a> {
             tree: Tree::new(),
             resolver: None,
             expect,
+            anomalies: Anomalies::new(&proc, &BTreeMap::new()),
             sampler: Sampler::new(proc),
             clock,
             root: None,
@@ -102,6 +113,7 @@ impl<'a> Follower<'a> {
             root_signals: Vec::new(),
             sender: None,
             scenes: Scenes::default(),
+            happened: 0,
             expense: Expense::new(),
         }
     }
@@ -109,6 +121,7 @@ impl<'a> Follower<'a> {
     /// Starts tracking the root and all that lives below it; without a probe, only `/proc` is read.
     pub(super) fn track(&mut self, probe: Option<Attached>) -> Result<(), ObserveError> {
         self.audience.began(self.session.recorder.path());
+        self.note_thresholds();
         let Some(probe) = probe else { return Ok(()) };
         let page_kb = self.sampler.root().host().page_size / 1024;
         let mut kernel = Kernel::new(probe, page_kb)?;
@@ -131,6 +144,21 @@ impl<'a> Follower<'a> {
         }
         self.note(Note::armed());
         Ok(())
+    }
+
+    /// Whether the kernel side tells of the tree.
+    pub(super) fn is_traced(&self) -> bool {
+        self.kernel.is_some()
+    }
+
+    /// Forks, execs and exits so far.
+    pub(super) fn happened(&self) -> u64 {
+        self.happened
+    }
+
+    /// `/proc`.
+    pub(super) fn proc(&self) -> &ProcRoot {
+        self.sampler.root()
     }
 
     /// Tells people something.
@@ -240,7 +268,8 @@ impl<'a> Follower<'a> {
             EventKind::Signal(signal) => self.complete(event.t, signal),
             EventKind::Exec(_) | EventKind::Exit(_) | EventKind::Oom(_) => {}
         }
-        self.tree.apply(event.t, &event.kind);
+        let changes = !matches!(event.kind, EventKind::Signal(_) | EventKind::Oom(_));
+        self.happened += u64::from(changes);
         // The search for the workload needs the true arguments; nothing behind it does.
         let pinned = self
             .resolver
@@ -249,8 +278,10 @@ impl<'a> Follower<'a> {
             .cloned();
         self.session.redactor().event(&mut event.kind);
         self.audience.event(&event);
+        self.watch_event(event.t, &event.kind);
+        self.tree.apply(event.t, &event.kind);
         let ended = match &event.kind {
-            EventKind::Exit(exit) => Some(exit.process.key),
+            EventKind::Exit(exit) => Some(exit.process),
             _ => None,
         };
         let note = match &event.kind {
@@ -260,6 +291,7 @@ impl<'a> Follower<'a> {
         };
         let t = event.t;
         self.records.push(Record::from(event));
+        self.tell_anomalies(None);
         if let Some(note) = note {
             let body = Body::Note(Box::new(note));
             self.records.push(Record { t, body });
@@ -275,6 +307,7 @@ impl<'a> Follower<'a> {
     fn root_found(&mut self, root: Process) {
         self.root = Some(root);
         self.look_at(root);
+        self.watch_root(root);
         self.wrappers.insert(root.key);
         self.resolver = Some(Resolver::new(Spec {
             expect: self.expect.clone(),

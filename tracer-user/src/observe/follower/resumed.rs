@@ -31,6 +31,7 @@ impl<'a> Follower<'a> {
         follower.target_ended = past.target_ended;
         follower.wrappers = past.wrappers;
         follower.unresolved = past.unresolved;
+        follower.restore_anomalies(&past.anomalies);
         follower
     }
 

@@ -5,18 +5,37 @@ use std::time::Instant;
 
 use super::Follower;
 use crate::{
+    event::Event,
     observe::kernel::Kernel,
     procfs::host::read_mono_ns,
-    sampler::{Subject, schedule::Schedule},
+    sampler::{KernelRows, Subject, Tick, schedule::Schedule},
     session::journal::record::{Body, Record, SnapshotEvent},
-    snapshot::Role,
+    snapshot::{Role, kernel::KernelRow},
     units::{ProcKey, Process},
 };
 
-/// Processes read between two looks at the ring: some milliseconds.
-const EMPTY_RING_EVERY: usize = 64;
 /// Events kept in memory during one tick: some 30 MB, and four rings full.
 const BACKLOG_MAX: usize = 65_536;
+
+/// The kernel side as the sampler sees it. Thousands of processes can take as long to read as a storm
+/// needs to fill the ring: it is emptied meanwhile, as far as memory may be spent on that.
+struct Source<'a> {
+    kernel: &'a mut Kernel,
+    backlog: &'a mut Vec<Event>,
+}
+
+impl KernelRows for Source<'_> {
+    fn read(&mut self, rows: &mut Vec<KernelRow>) -> bool {
+        self.kernel.snapshot(rows)
+    }
+
+    fn breathe(&mut self) {
+        if self.backlog.len() < BACKLOG_MAX {
+            self.kernel
+                .drain(BACKLOG_MAX - self.backlog.len(), self.backlog);
+        }
+    }
+}
 
 impl Follower<'_> {
     /// Reads every living process once, if it is time to, and then events: reading many takes longer
@@ -32,35 +51,8 @@ impl Follower<'_> {
     /// Reads every living process once.
     pub(super) fn tick(&mut self, missed: u64) {
         let begun = Instant::now();
-        let target = self.target.map(|target| target.key);
-        let subjects: Vec<Subject> = self
-            .tree
-            .iter()
-            .map(|node| {
-                let key = node.process.key;
-                let role = if Some(key) == target {
-                    Role::Workload
-                } else if self.wrappers.contains(&key) {
-                    Role::Wrapper
-                } else {
-                    Role::Descendant
-                };
-                self.subject(node.process, role)
-            })
-            .collect();
-        // Thousands of processes take as long to read as a storm needs to fill the ring: it is emptied
-        // meanwhile, as far as memory may be spent on that.
-        let (kernel, backlog) = (&mut self.kernel, &mut self.backlog);
-        let subjects = subjects.into_iter().enumerate().map(|(at, subject)| {
-            if let Some(kernel) = kernel
-                && at % EMPTY_RING_EVERY == EMPTY_RING_EVERY - 1
-                && backlog.len() < BACKLOG_MAX
-            {
-                kernel.drain(BACKLOG_MAX - backlog.len(), backlog);
-            }
-            subject
-        });
-        let tick = self.sampler.tick(self.clock, subjects);
+        let subjects = self.subjects();
+        let tick = self.read_rows(subjects);
         let mut totals = tick.totals;
         totals.missed_ticks = missed;
         // Before its rows, whose times are later.
@@ -69,14 +61,9 @@ impl Follower<'_> {
             body: Body::Tick(Box::new(totals)),
         });
         for sample in tick.rows {
-            self.records.push(Record {
-                t: sample.t,
-                body: Body::Snapshot {
-                    row: Box::new(sample.row),
-                    event: SnapshotEvent::Snapshot,
-                },
-            });
+            self.record_row(sample);
         }
+        self.watch_tick();
         self.count_losses();
         self.hand_over();
         for notice in self.session.recorder.notices() {
@@ -85,15 +72,51 @@ impl Follower<'_> {
         self.expense.ticks.took(begun.elapsed(), missed);
     }
 
+    /// Whoever lives, and of those that have ended who has not been waited for yet.
+    fn subjects(&mut self) -> Vec<Subject> {
+        let zombies = self.zombies(self.clock_now());
+        let living = self.tree.iter().map(|node| node.process);
+        living
+            .map(|process| self.subject(process, self.role(process.key)))
+            .chain(zombies)
+            .collect()
+    }
+
+    fn read_rows(&mut self, subjects: Vec<Subject>) -> Tick {
+        let Some(kernel) = &mut self.kernel else {
+            return self.sampler.tick(self.clock, subjects);
+        };
+        let backlog = &mut self.backlog;
+        let mut source = Source { kernel, backlog };
+        let tick = self.sampler.tick_from(self.clock, subjects, &mut source);
+        if let Some(why) = kernel.why_no_rows() {
+            let text = format!("processes are read from /proc, which costs more: {why}");
+            self.audience.notice(&text);
+        }
+        tick
+    }
+
+    fn role(&self, key: ProcKey) -> Role {
+        if self.target.is_some_and(|target| target.key == key) {
+            Role::Workload
+        } else if self.wrappers.contains(&key) {
+            Role::Wrapper
+        } else {
+            Role::Descendant
+        }
+    }
+
     fn subject(&self, process: Process, role: Role) -> Subject {
         Subject {
             tgid: process.tgid,
             starttime_ticks: Some(self.session.ticks(process.key.start)),
+            start: Some(process.key.start),
             role,
         }
     }
 
-    pub(super) fn ended(&mut self, key: ProcKey) {
+    pub(super) fn ended(&mut self, process: Process) {
+        let key = process.key;
         if self.root.is_some_and(|root| root.key == key) {
             self.root_ended = true;
         }

@@ -10,7 +10,7 @@ use crate::{
     sampler::aftermath::{CoreFacts, KernelLog, MemoryCgroups, find_core},
     session::journal::record::Note,
     target::signals::Received,
-    units::{BootNs, Process, Tgid},
+    units::{BootNs, ProcKey, Process, Tgid},
     verdict::{
         Killer, Relation, WaitStatus,
         aftermath::OomScene,
@@ -32,6 +32,8 @@ pub(super) struct Scenes {
     cgroups: Option<MemoryCgroups>,
     /// OOM kills by cgroup when it was looked at first.
     kills: HashMap<String, u64>,
+    /// The memory cgroups of processes that were looked at.
+    members: HashMap<ProcKey, String>,
     /// Where the workload was when it was found, and where the command was started.
     folders: Vec<PathBuf>,
     /// The target is about to end by a signal.
@@ -57,6 +59,9 @@ impl Scenes {
         let Some(path) = dir.cgroup().ok().and_then(|text| cgroups.of(&text)) else {
             return;
         };
+        if self.members.len() < BEFORE_MAX {
+            self.members.insert(process.key, path.clone());
+        }
         if self.kills.len() < BEFORE_MAX
             && let Some(kills) = cgroups.read(&path).and_then(|state| state.oom_kills)
         {
@@ -85,10 +90,13 @@ impl Scenes {
         let Some(cgroups) = &self.cgroups else {
             return scene;
         };
-        // The victim is dying, but keeps its cgroup until it is waited for.
+        // The victim is dying, but keeps its cgroup until it is waited for. The kernel logs only ten
+        // kills in five seconds (`oom_kill_process`), whoever's they are.
         let own = || {
-            let dir = proc.process(oom.victim.tgid).ok()?;
-            cgroups.of(&dir.cgroup().ok()?)
+            let dir = proc.process(oom.victim.tgid).ok();
+            let text = dir.and_then(|dir| dir.cgroup().ok());
+            let now = text.and_then(|text| cgroups.of(&text));
+            now.or_else(|| self.members.get(&oom.victim.key).cloned())
         };
         scene.cgroup = line
             .and_then(|line| line.oom_memcg.or(line.task_memcg))

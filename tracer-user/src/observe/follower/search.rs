@@ -87,6 +87,7 @@ impl Follower<'_> {
         let now = self.clock_now();
         let latency = now.since(pinned.target.at());
         let body = self.session.pinned(pinned, latency);
+        self.watch_target(&body);
         self.records.push(Record {
             t: now,
             body: Body::Target(Box::new(body)),

@@ -71,6 +71,11 @@ impl MemoryCgroups {
         })
     }
 
+    /// Version 2 counts.
+    pub(crate) fn is_unified(&self) -> bool {
+        self.unified
+    }
+
     /// Reads a cgroup by its path in the hierarchy.
     #[must_use]
     pub fn read(&self, path: &str) -> Option<MemoryState> {
@@ -95,7 +100,7 @@ impl MemoryCgroups {
         (state != MemoryState::default()).then_some(state)
     }
 
-    fn folder(&self, path: &str) -> Option<PathBuf> {
+    pub(crate) fn folder(&self, path: &str) -> Option<PathBuf> {
         let below = match self.root.as_str() {
             "/" => path,
             root => path.strip_prefix(root)?,
@@ -126,7 +131,7 @@ fn unescape(text: &str) -> String {
         .replace("\\134", "\\")
 }
 
-fn parse_bytes_as_kb(text: &str) -> Option<u64> {
+pub(crate) fn parse_bytes_as_kb(text: &str) -> Option<u64> {
     // "max" is no number, and no limit.
     let kb = text.trim().parse::<u64>().ok()? / 1024;
     (kb < NO_LIMIT_KB).then_some(kb)

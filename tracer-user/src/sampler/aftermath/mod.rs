@@ -3,7 +3,7 @@
 //! All of it may be gone by the time anybody looks, so every answer is optional and nothing here is an
 //! error: what could not be read is not told. Sources: the kernel's log, cgroup files, `core_pattern`.
 
-mod cgroup;
+pub(super) mod cgroup;
 mod core;
 mod kernel_log;
 

@@ -14,12 +14,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use self::{
-    control::{AnomalyKeys, CrashKeys, EndKeys, EventKey, GapKeys, LossKeys, NoteKeys, TargetKeys},
+    control::{CrashKeys, EndKeys, EventKey, GapKeys, LossKeys, NoteKeys, TargetKeys},
     events::{ExecKeys, ExitKeys, ForkKeys, OomKeys, SignalKeys},
 };
 use crate::{
     event::EventKind,
     session::journal::{
+        anomaly::Anomaly,
         record::{Body, Crash, Note, SnapshotEvent},
         text::{cmdline_from_text, parse_hex},
     },
@@ -64,7 +65,7 @@ fn decode_known(kind: &str, line: &str) -> Option<Body> {
             }
         }
         "tick" => Body::Tick(Box::new(parse::<TreeTotals>(line)?)),
-        "anomaly" => Body::Anomaly(Box::new(parse::<AnomalyKeys>(line)?.anomaly)),
+        "anomaly" => Body::Anomaly(Box::new(parse::<Anomaly>(line)?)),
         "loss" => {
             let keys = parse::<LossKeys>(line)?;
             Body::Loss {

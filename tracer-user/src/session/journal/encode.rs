@@ -64,7 +64,10 @@ impl Encoder {
                 put_serde(out, row);
             }
             Body::Tick(totals) => put_serde(out, totals),
-            Body::Anomaly(value) => put_value(out, key!("anomaly"), value),
+            Body::Anomaly(anomaly) => {
+                put_field(out, key!("event"), "anomaly");
+                put_serde(out, anomaly);
+            }
             Body::Loss { reason, count } => {
                 put_field(out, key!("reason"), reason);
                 put_number(out, key!("count"), *count);

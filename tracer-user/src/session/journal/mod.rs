@@ -4,6 +4,7 @@
 //! and the last one always stand in this order without spaces between them: a reader can judge and
 //! sort a line before it parses it. `crc` is the CRC-32 (IEEE) of the line's bytes before `,"crc":`.
 
+pub mod anomaly;
 pub mod decode;
 pub mod encode;
 mod end_line;

@@ -1,10 +1,16 @@
 //! The notes that programs read: each has a topic and fixed particulars.
 
+mod endings;
 mod expense;
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-pub use self::expense::{ObserverCost, ProgramCost, Reaped, TickTimes};
+pub use self::{
+    endings::Leftover,
+    expense::{ObserverCost, ProgramCost, Reaped, TickTimes},
+};
 use super::record::{Crash, Note};
 use crate::{
     units::{BootNs, Process},
@@ -25,12 +31,24 @@ pub mod topic {
     /// The observer got a signal and passes it on: `signal`, `code`, and its sender's `pid`,
     /// `starttime_ticks`, `uid`, `comm`, `cmdline` as far as they are known.
     pub const FORWARDED: &str = "forwarded";
+    /// The observer is about to end processes, as it was asked to; before its first signal: `reason`
+    /// (`timeout`, `idle`, `stale`, `leftovers`), `signal`, `limit_ns` and `kill_after_ns`.
+    pub const ENDING: &str = "ending";
+    /// A process that outlives the command: `pid`, `starttime_ticks`, `comm`, `cmdline`, `state`,
+    /// `holds` (`terminal`, `stdout`, `stderr`), and `refused` where it was to be ended.
+    pub const LEFTOVER: &str = "leftover";
+    /// Nothing has happened for so long: `reason` (`idle`, `stale`), `limit_ns`.
+    pub const STALL: &str = "stall";
     /// Memory when the OOM killer chose: `pid`, `start_boottime_ns`, and what was found of `scope`
     /// (`cgroup`, `machine`, `nodes`), `cgroup`, `limit_kb`, `usage_kb`, `group`, `oom_kills`,
     /// `oom_kills_before`.
     pub const OOM_SCENE: &str = "oom_scene";
     /// Where a core went: `pid`, `start_boottime_ns`, `pattern`, and `file` or `piped_to`.
     pub const CORE: &str = "core";
+    /// Thresholds of anomalies that are not the defaults: each by its name.
+    pub const THRESHOLDS: &str = "thresholds";
+    /// So many anomalies that no more are told: `untold`.
+    pub const ANOMALIES_UNTOLD: &str = "anomalies_untold";
     /// What the observer itself cost: [`ObserverCost`](super::ObserverCost).
     pub const OBSERVER_COST: &str = "observer_cost";
     /// What the command and all that was waited for below it used: [`Reaped`](super::Reaped).
@@ -89,6 +107,28 @@ impl Note {
             ("adopted", Value::from(adopted)),
         ];
         Self::new(topic::ATTACHED, "joined a living tree", data)
+    }
+
+    /// What anomalies are judged by, where that is not the defaults.
+    #[must_use]
+    pub fn thresholds(changed: &BTreeMap<String, f64>) -> Self {
+        let mut note = Self::new(
+            topic::THRESHOLDS,
+            "anomalies are judged by other numbers",
+            [],
+        );
+        let values = changed.iter();
+        note.data
+            .extend(values.map(|(name, &value)| (name.clone(), Value::from(value))));
+        note
+    }
+
+    /// Anomalies of which nothing was recorded.
+    #[must_use]
+    pub fn anomalies_untold(untold: u64) -> Self {
+        let text = "too many anomalies: these were not recorded";
+        let data = [("untold", Value::from(untold))];
+        Self::new(topic::ANOMALIES_UNTOLD, text, data)
     }
 
     /// Tracking is on.

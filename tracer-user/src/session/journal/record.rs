@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     event::{Event, EventKind},
-    session::journal::info::SessionInfo,
+    session::journal::{anomaly::Anomaly, info::SessionInfo},
     snapshot::{SnapshotRow, TreeTotals},
     units::{BootNs, Comm, Process},
 };
@@ -48,8 +48,8 @@ pub enum Body {
     },
     /// Sums over one tick's rows.
     Tick(Box<TreeTotals>),
-    /// A condition worth telling; its shape belongs to the anomaly room.
-    Anomaly(Box<Value>),
+    /// A condition worth telling: it begins, or it is over.
+    Anomaly(Box<Anomaly>),
     /// Events the kernel side could not deliver.
     Loss {
         /// Which counter: ring full, map full, …

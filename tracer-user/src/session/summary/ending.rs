@@ -9,12 +9,18 @@ use crate::{
         notes::{UNSAMPLED, UNWATCHED, topic},
         record::{Body, Crash, End as EndRecord, ObserverEnding},
     },
-    verdict::{Verdict, WaitStatus, judge, judge::End, signals},
+    verdict::{
+        Verdict, WaitStatus,
+        ending::{Ending, Reason, although_unseen},
+        judge,
+        judge::End,
+        signals,
+    },
 };
 
 /// The first terminal record.
 #[derive(Debug)]
-pub(super) struct Ending {
+pub(super) struct Observation {
     /// `observer.ending` of the summary.
     pub(super) how: String,
     /// Why.
@@ -22,7 +28,7 @@ pub(super) struct Ending {
     crashed: bool,
 }
 
-impl From<&EndRecord> for Ending {
+impl From<&EndRecord> for Observation {
     fn from(end: &EndRecord) -> Self {
         Self {
             how: end.ending.as_str().to_owned(),
@@ -32,7 +38,7 @@ impl From<&EndRecord> for Ending {
     }
 }
 
-impl From<&Crash> for Ending {
+impl From<&Crash> for Observation {
     fn from(crash: &Crash) -> Self {
         let cause = match (crash.cause.as_str(), crash.detail.as_str()) {
             (cause, "") => cause.to_owned(),
@@ -86,7 +92,7 @@ impl Summarizer {
     }
 
     /// No end, or one that says so.
-    fn has_crashed(&self) -> bool {
+    pub(super) fn has_crashed(&self) -> bool {
         self.ending.as_ref().is_none_or(|ending| ending.crashed)
     }
 }
@@ -103,20 +109,6 @@ pub(super) fn subtype(
         Some(status) if status.signal().is_some() => "killed",
         Some(_) => "error",
         None => "detached",
-    }
-}
-
-/// The key `termination_reason`.
-pub(super) fn termination_reason(fold: &Summarizer, status: Option<WaitStatus>) -> &'static str {
-    let ending = fold.ending.as_ref().map(|ending| ending.how.as_str());
-    match (ending, status) {
-        _ if fold.has_crashed() => match &fold.recovered {
-            Some(found) if found.host_reboot => "HOST_REBOOT",
-            _ => "CRASHED",
-        },
-        (_, Some(_)) => "natural_exit",
-        (Some("stopped"), None) => "CANCELLED",
-        _ => "completed",
     }
 }
 
@@ -153,7 +145,7 @@ pub(super) fn verdict(fold: &Summarizer, ended: Option<&Ended>) -> Verdict {
     let target = fold.target.as_ref().map(|target| target.process);
     let Some(subject) = target.or(fold.root) else {
         let end = seen.unwrap_or(End::NotSeen("it was not traced"));
-        return judge(&format!("pid {}", fold.session.root.pid), end, after);
+        return unseen(fold, &format!("pid {}", fold.session.root.pid), end);
     };
     let node = fold.tree.get(subject.key);
     let comm = fold.comm_now.or(node.map(|node| node.comm));
@@ -175,5 +167,21 @@ pub(super) fn verdict(fold: &Summarizer, ended: Option<&Ended>) -> Verdict {
         }
         (None, None, None) => End::NotSeen("its exit event was lost"),
     };
-    judge(&format!("{comm} (pid {})", subject.tgid), end, after)
+    unseen(fold, &format!("{comm} (pid {})", subject.tgid), end)
+}
+
+/// The verdict where no exit event tells.
+fn unseen(fold: &Summarizer, name: &str, end: End<'_>) -> Verdict {
+    let mut verdict = judge(name, end, &fold.casebook.aftermath);
+    if let (End::Waited(..), Some(ending)) = (end, under_way(fold)) {
+        although_unseen(name, &mut verdict, ending);
+    }
+    verdict
+}
+
+/// The ending that the observer had begun before the command ended, where no event tells whom it ended.
+pub(super) fn under_way(fold: &Summarizer) -> Option<&Ending> {
+    let waited = fold.ended_target.is_none() && fold.ended_root.is_none() && fold.waited.is_some();
+    let ending = fold.casebook.ending().filter(|_| waited)?;
+    (ending.reason != Reason::Leftovers).then_some(ending)
 }

@@ -19,7 +19,7 @@ use crate::{
 /// Hands a record on to the casebook, unless it is an event.
 pub(super) fn outside(casebook: &mut Casebook, seq: u64, t: BootNs, body: &Body) {
     after(&mut casebook.aftermath, seq, t, body);
-    before(casebook, seq, body);
+    before(casebook, seq, t, body);
 }
 
 /// Takes what explains ends that came before it.
@@ -42,8 +42,13 @@ pub(in crate::session) fn after(aftermath: &mut Aftermath, seq: u64, t: BootNs, 
 }
 
 /// Takes what explains signals that come after it.
-pub(in crate::session) fn before(casebook: &mut Casebook, seq: u64, body: &Body) {
+pub(in crate::session) fn before(casebook: &mut Casebook, seq: u64, t: BootNs, body: &Body) {
     match body {
+        Body::Note(note) if note.topic == topic::ENDING => {
+            if let Some(ending) = note.as_ending(seq, t) {
+                casebook.ends(ending);
+            }
+        }
         Body::Note(note) if note.topic == topic::FORWARDED => {
             if let Some(forwarded) = forwarded(seq, &note.data) {
                 casebook.forwarded(forwarded);

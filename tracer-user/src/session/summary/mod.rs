@@ -7,6 +7,7 @@ mod costs;
 mod ending;
 pub(in crate::session) mod evidence;
 mod output;
+mod reasons;
 mod row;
 mod text;
 mod totals;
@@ -22,10 +23,11 @@ pub use self::{
     output::Summary,
 };
 use super::{
+    anomalies,
     derive::Fold,
     journal::{
         info::{Mode, SessionInfo},
-        notes::{ObserverCost, Reaped, Recovered, UNSAMPLED, UNWATCHED, topic},
+        notes::{Leftover, ObserverCost, Reaped, Recovered, UNSAMPLED, UNWATCHED, topic},
         record::{Body, Note, Pinned, TargetBody},
     },
 };
@@ -44,6 +46,8 @@ use crate::{
 const DEAD: [&str; 2] = ["zombie", "dead"];
 /// Ended processes remembered for a target that is named only after its end.
 const RECENT_MAX: usize = 64;
+/// Leftovers that the summary names; `completeness.alive` counts all.
+const LEFTOVERS_MAX: usize = 16;
 
 /// The fold.
 #[derive(Debug)]
@@ -69,7 +73,7 @@ pub struct Summarizer {
     births_lost: u64,
     attach: Option<(u64, bool)>,
     last: BootNs,
-    ending: Option<ending::Ending>,
+    ending: Option<ending::Observation>,
     /// What the last recovery found; none while no recovery was needed.
     recovered: Option<Recovered>,
     /// Stretches between two observers.
@@ -85,7 +89,8 @@ pub struct Summarizer {
     strays: u64,
     /// When tracking was on; a command that was started is released then.
     armed: Option<BootNs>,
-    anomalies: u64,
+    leftovers: Vec<Leftover>,
+    anomalies: anomalies::Following,
 }
 
 impl Fold for Summarizer {
@@ -108,6 +113,10 @@ impl Fold for Summarizer {
 
     fn index_row(summary: &Summary) -> Value {
         row::index_row(summary)
+    }
+
+    fn has_anomalies(summary: &Summary) -> bool {
+        summary.anomaly_count > 0
     }
 }
 
@@ -163,7 +172,8 @@ impl Summarizer {
             reaped: None,
             strays: 0,
             armed: None,
-            anomalies: 0,
+            leftovers: Vec::new(),
+            anomalies: anomalies::Following::default(),
         }
     }
 
@@ -177,7 +187,7 @@ impl Summarizer {
             Body::Target(target) => self.target(target),
             Body::Snapshot { row, .. } => self.snapshot(t, row),
             Body::Tick(totals) => self.tick(totals),
-            Body::Anomaly(_) => self.anomalies += 1,
+            Body::Anomaly(anomaly) => self.anomalies.apply(anomaly),
             Body::Loss { reason, count } => {
                 let lost = self.lost.entry(reason.clone()).or_default();
                 *lost = lost.saturating_add(*count);
@@ -344,6 +354,10 @@ impl Summarizer {
                     self.ledger.released(t);
                 }
                 self.armed.get_or_insert(t);
+            }
+            topic::LEFTOVER => {
+                let room = self.leftovers.len() < LEFTOVERS_MAX;
+                self.leftovers.extend(note.as_leftover().filter(|_| room));
             }
             topic::RECOVERED => self.recovered = Some(note.as_recovered()),
             topic::UNATTENDED_LOST => self.reason("unwatched stretch that could not be read"),

@@ -7,16 +7,18 @@ use serde::Serialize;
 use super::{
     Summarizer,
     costs::{Costs, Critical, costs, critical},
-    ending::{root_ending, subtype, termination_reason, verdict, waited},
+    ending::{root_ending, subtype, verdict, waited},
+    reasons::reasons,
     text::{quote, seconds, wall},
     totals::{Totals, totals},
 };
 use crate::{
     session::{
+        anomalies::Overview,
         derive::RULES,
         journal::{
             info::Backend,
-            notes::{ProgramCost, TickTimes},
+            notes::{Leftover, ProgramCost, TickTimes},
         },
     },
     tree::accounting::ledger::Report,
@@ -62,6 +64,8 @@ pub struct Summary {
     pub peak_fd_ratio: f64,
     /// Why the session ended.
     pub termination_reason: String,
+    /// Whether something was killed, and for what.
+    pub kill_reason: String,
     /// Name of the pinned workload; null when there is none.
     pub tracked_comm: Option<String>,
     /// Whether a row of the workload bears another name than it had when it was found.
@@ -84,6 +88,10 @@ pub struct Summary {
     pub costs: Costs,
     /// Which processes the wall time waited for; null while the root has not ended.
     pub critical_chain: Option<Critical>,
+    /// Who outlived the command, the first of them.
+    pub leftovers: Vec<Leftover>,
+    /// What was wrong while it ran.
+    pub anomalies: Overview,
     /// How the observer fared.
     pub observer: Observer,
     /// Version of the rules by which this was made from the journal.
@@ -185,6 +193,7 @@ pub(super) fn build(fold: &Summarizer, report: &Report) -> Summary {
     // A workload that did well below a command that failed is no success.
     let root_failed = root.as_ref().is_some_and(|root| root.exit_code != Some(0));
     let success = verdict.exit_code == Some(0) && !root_failed;
+    let (termination_reason, kill_reason) = reasons(fold.facts(&verdict, status));
     Summary {
         session_id: session.session_id.to_string(),
         dir_name: session.session_id.to_string(),
@@ -199,14 +208,15 @@ pub(super) fn build(fold: &Summarizer, report: &Report) -> Summary {
         duration_seconds: seconds(duration_ns, 6),
         snapshot_interval_seconds: session.interval.as_secs_f64(),
         snapshot_count: fold.rows.count,
-        anomaly_count: fold.anomalies,
+        anomaly_count: fold.anomalies.count(),
         peak_rss_kb: ended
             .as_ref()
             .filter(|ended| !ended.totals.peak_rss_upper_bound)
             .map_or(fold.rows.peak_rss_kb, |ended| ended.totals.peak_rss_kb),
         peak_oom_score: fold.rows.peak_oom_score,
         peak_fd_ratio: (fold.rows.peak_fd_ratio * 1000.0).round() / 1000.0,
-        termination_reason: termination_reason(fold, status).to_owned(),
+        termination_reason: termination_reason.to_owned(),
+        kill_reason: kill_reason.to_owned(),
         tracked_comm: target.map(|target| target.comm.to_text()),
         tracked_comm_drift: fold.rows.drift,
         tracer_target_resolution_version: 3,
@@ -221,6 +231,8 @@ pub(super) fn build(fold: &Summarizer, report: &Report) -> Summary {
             .as_ref()
             .and_then(|chain| critical(chain, session)),
         completeness,
+        leftovers: leftovers(fold),
+        anomalies: fold.anomalies.overview(),
         observer: Observer {
             ending: observation.map(|ending| ending.how.clone()),
             cause: observation
@@ -245,6 +257,19 @@ pub(super) fn build(fold: &Summarizer, report: &Report) -> Summary {
         },
         derived_version: RULES,
     }
+}
+
+/// Those that have not ended since they were named, as far as their ends are told.
+fn leftovers(fold: &Summarizer) -> Vec<Leftover> {
+    let rule = fold.session.tick_rule;
+    let alive = |left: &&Leftover| {
+        fold.armed.is_none()
+            || fold.tree.iter().any(|node| {
+                let start = rule.ticks(node.process.key.start).0;
+                node.process.tgid.0 == left.pid && left.starttime_ticks == Some(start)
+            })
+    };
+    fold.leftovers.iter().filter(alive).cloned().collect()
 }
 
 /// No event is missing.

@@ -23,9 +23,9 @@ use crate::session::{
     journal::escape::pretty,
     publish::is_temporary,
     remove::is_ours,
-    settle::write_trace,
+    settle::{write_anomalies, write_trace},
     status::told,
-    store::{ATTACHMENTS, ENROLLMENT, INDEX, PROC_TRACE, SUMMARY, StoreError},
+    store::{ANOMALIES, ATTACHMENTS, ENROLLMENT, INDEX, PROC_TRACE, SUMMARY, StoreError},
     summary::{Summarizer, Summary},
 };
 
@@ -212,6 +212,12 @@ pub(super) fn check_derived(
     };
     compare(SUMMARY, &|out| out.write_all(&pretty(summary)?));
     compare(PROC_TRACE, &|out| write_trace(dir, out));
+    if summary.anomaly_count > 0 {
+        compare(ANOMALIES, &|out| write_anomalies(dir, out));
+    } else if dir.open_plain(ANOMALIES, OFlags::RDONLY).is_ok() {
+        let what = "the journal has no anomalies; rebuild the session";
+        findings.push(made.differs(ANOMALIES, what));
+    }
 
     let Some(rows) = &rows.0 else {
         findings.push(Finding::noted(INDEX, "it cannot be read"));

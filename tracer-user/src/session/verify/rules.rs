@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use super::anomalies::AnomalyRules;
 use crate::{
     event::EventKind,
     session::{
@@ -72,6 +73,7 @@ pub struct Rules {
     gone: HashSet<ProcKey>,
     deaths_twice: u64,
     attached: Vec<Note>,
+    anomalies: AnomalyRules,
 }
 
 /// What the rules found out besides, for rules about other files.
@@ -113,6 +115,7 @@ impl Rules {
             gone: HashSet::new(),
             deaths_twice: 0,
             attached: Vec::new(),
+            anomalies: AnomalyRules::default(),
         }
     }
 
@@ -150,6 +153,9 @@ impl Rules {
                 in_words(&self.counts)
             );
             self.broken(self.epoch, what);
+        }
+        if let (Body::End(end), None) = (&entry.body, self.ended) {
+            self.anomalies.end(end);
         }
         if entry.body.is_terminal() && self.ended.is_none() {
             self.ended = Some(self.epoch);
@@ -209,6 +215,7 @@ impl Rules {
                 self.rows_back += u64::from(back);
                 self.last_row = Some(row.captured_at.clone());
             }
+            Body::Anomaly(anomaly) => self.anomalies.entry(anomaly),
             Body::Note(note) if note.topic == topic::ATTACHMENT => {
                 self.attached.push((**note).clone());
             }
@@ -280,6 +287,12 @@ impl Rules {
         if self.deaths_twice > 0 {
             let what = format!("{} processes end twice", self.deaths_twice);
             self.broken(last, what);
+        }
+        // Where records were left out, half of one may be missing.
+        if self.counts.dropped == 0 {
+            for what in std::mem::take(&mut self.anomalies).finish() {
+                self.broken(last, what);
+            }
         }
         let alive = self.born.difference(&self.gone).count() as u64;
         Passed {

@@ -6,15 +6,16 @@ use crate::{
     units::{BootNs, Ticks},
     verdict::{
         Killer, Starter,
-        evidence::{Behind, How, SignalSeen},
+        evidence::{How, SignalSeen},
         relation,
     },
 };
 
 /// How long after a signal of its own a sender is thought to act because of it, ns.
 const BECAUSE_NS: u64 = 120_000_000_000;
-/// How long the kernel may take from choosing a victim to killing those who share its memory, ns.
-const SHARERS_NS: u64 = 1_000_000_000;
+/// How long the kernel may take from choosing a victim to killing those who share its memory or its
+/// cgroup, ns.
+pub(super) const SHARERS_NS: u64 = 1_000_000_000;
 
 const SIGKILL: i32 = 9;
 
@@ -61,10 +62,12 @@ impl Casebook {
             behind: None,
             alarm: None,
             passed_on: None,
+            ended_by: None,
             continued: false,
             while_stopped: false,
             oom: None,
             contested: false,
+            repeats: None,
         };
         if seen.how() == How::Sent && !seen.is_own() {
             self.look_behind(&mut seen);
@@ -88,10 +91,14 @@ impl Casebook {
     /// Who stands behind a sender that only passes a signal on.
     fn look_behind(&mut self, seen: &mut SignalSeen) {
         if Some(seen.sender.tgid) == self.observer && !self.lineage.knows(seen.sender.key) {
-            let forwarded = self.forwarded.take();
-            if let Some(forwarded) = forwarded.filter(|passed| passed.signal == seen.signal) {
+            // What it sends to end its target comes between a note and the signal that it passes on.
+            let noted = &mut self.forwarded;
+            let place = noted.iter().position(|passed| passed.signal == seen.signal);
+            if let Some(forwarded) = place.and_then(|place| noted.remove(place)) {
                 seen.passed_on = Some((forwarded.seq, forwarded.code));
                 seen.killer = forwarded.sender;
+            } else {
+                seen.ended_by = self.ending.filter(|ending| ending.t <= seen.t);
             }
             return;
         }
@@ -109,12 +116,11 @@ impl Casebook {
             .filter(|&(alarm, _)| last.is_none_or(|last| last.seq <= alarm));
         if let Some((alarm, _)) = by_alarm {
             seen.alarm = Some(alarm);
-        } else if let Some(last) = last.filter(|last| last.how() == How::Sent) {
-            seen.behind = Some(Box::new(Behind {
-                seq: last.seq,
-                t: last.t,
-                signal: last.signal,
-                killer: last.killer.clone(),
+        } else if let Some(last) = last.filter(|last| last.can_be_passed_on()) {
+            seen.behind = Some(Box::new(SignalSeen {
+                behind: None,
+                repeats: None,
+                ..last.clone()
             }));
         }
     }

@@ -210,5 +210,7 @@ fn after(signal: Signal, status: u32) -> Verdict {
 mod any;
 mod blame;
 mod codes;
+mod ended;
+mod handled;
 mod kernel;
 mod rules;

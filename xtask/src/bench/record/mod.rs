@@ -77,8 +77,8 @@ pub(super) fn measure(options: &Options) -> Result<String> {
     Ok(tables::text(&figures, options))
 }
 
-/// What the program printed.
-fn run(command: &mut Command) -> Result<String> {
+/// What a program of figures printed.
+pub(super) fn run(command: &mut Command) -> Result<String> {
     let line = program::line(command);
     say(&line);
     // Some kilobytes of figures fit into no pipe for certain.
@@ -101,9 +101,9 @@ fn run(command: &mut Command) -> Result<String> {
 }
 
 /// The figures by name; one a round.
-type Named = BTreeMap<String, Figures>;
+pub(super) type Named = BTreeMap<String, Figures>;
 
-fn parse(output: &str) -> Result<Named> {
+pub(super) fn parse(output: &str) -> Result<Named> {
     let mut named = Named::new();
     for line in output.lines() {
         let words: Vec<&str> = line.split(' ').collect();

@@ -84,11 +84,6 @@ pub(super) struct EventKey<'a> {
 }
 
 #[derive(Deserialize)]
-pub(super) struct AnomalyKeys {
-    pub(super) anomaly: Value,
-}
-
-#[derive(Deserialize)]
 pub(super) struct LossKeys {
     pub(super) reason: String,
     pub(super) count: u64,

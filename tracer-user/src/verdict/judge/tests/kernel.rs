@@ -158,7 +158,7 @@ fn cgroup_kill_names_the_writer() {
     assert!(
         verdict
             .sentence
-            .ends_with("outside the tree) through cgroup.kill")
+            .contains("outside the tree) through cgroup.kill (or PTRACE_KILL,")
     );
     assert_eq!(verdict.killer.unwrap().pid, Some(99));
 }
@@ -195,6 +195,62 @@ fn want_of_memory_is_told_with_limit_and_what_was_held() {
     );
     assert_eq!(verdict.evidence, [sent, oom, end, 700]);
     assert_eq!(verdict.killer, None);
+}
+
+#[test]
+fn a_limit_that_nobody_named_as_the_one_that_was_reached_is_told_as_no_more_than_that() {
+    let mut story = Story::new();
+    story.oom(SELF, SELF, 2048);
+    let about = About {
+        pid: SELF,
+        start: process(SELF).key.start,
+    };
+    let scene = OomScene {
+        seq: 700,
+        cgroup: Some("/job".to_owned()),
+        limit_kb: Some(512 << 10),
+        ..OomScene::default()
+    };
+    story.book.aftermath.oom(about, scene);
+    assert_eq!(
+        story.ends(9).sentence,
+        "python3 (pid 5): out of memory: the kernel killed it (its cgroup /job has a limit of 512 \
+         MiB); python3 (pid 5) held 2 MiB"
+    );
+}
+
+#[test]
+fn whoever_goes_with_all_of_a_cgroup_is_told_with_its_limit() {
+    for group in [true, false] {
+        let mut story = Story::new();
+        story.oom(SELF, SELF, 498 << 10);
+        let about = About {
+            pid: SELF,
+            start: process(SELF).key.start,
+        };
+        let scene = OomScene {
+            seq: 700,
+            scope: Some(Scope::Cgroup),
+            cgroup: Some("/job".to_owned()),
+            limit_kb: Some(512 << 10),
+            group,
+            ..OomScene::default()
+        };
+        story.book.aftermath.oom(about, scene);
+        story.signal(by_kernel(9, SELF, "python3", CHILD));
+        story.oom(CHILD, SELF, 2048);
+        story.exit(CHILD, SELF, 9);
+        let verdict = story.verdict();
+        assert_eq!(verdict.cause, Cause::KernelOom);
+        let sentence = if group {
+            "node (pid 6): out of memory: the kernel killed it at 512 MiB, the limit of its cgroup \
+             /job; python3 (pid 6) held 2 MiB; all of its cgroup was to go with it (memory.oom.group)"
+        } else {
+            // Two kills one after the other have nothing to do with one another.
+            "node (pid 6): out of memory: the kernel killed it; python3 (pid 6) held 2 MiB"
+        };
+        assert_eq!(verdict.sentence, sentence);
+    }
 }
 
 #[test]

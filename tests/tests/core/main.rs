@@ -1,6 +1,8 @@
 //! The core of what is promised, on whatever kernel this runs: needs no program but tracer and the
 //! fixtures, so that `cargo xtask vm` can run it from an initramfs.
 
+mod alone;
+
 use anyhow::{Context as _, Result, ensure};
 use tracer_tests::check::{attached_in_a_storm, recorded, until_noted, while_stopped};
 use tracer_tests::place::fixture_text;
@@ -254,5 +256,21 @@ fn what_a_full_ring_loses_is_counted_by_kind() -> Result<()> {
     );
     tracer_tests::check::expect_loss(&session, missing)?;
     assert_eq!(session.summary["completeness"]["status"], "incomplete");
+    Ok(())
+}
+
+#[test]
+fn rows_of_many_processes_come_from_the_kernel_side_and_say_what_proc_says() -> Result<()> {
+    let crowd = tracer_tests::rows::Crowd::observed(24, 3)?;
+    let tick = crowd.tick_at_rest()?;
+    ensure!(
+        tick.from_kernel >= 24,
+        "{} of {} rows are from the kernel side; stderr:\n{}",
+        tick.from_kernel,
+        tick.rows.len(),
+        crowd.tracer.stderr()
+    );
+    crowd.expect_true(&tick)?;
+    crowd.end()?;
     Ok(())
 }
