@@ -99,7 +99,6 @@ const IO: Need = Need::Should("block I/O is missing (CONFIG_TASK_IO_ACCOUNTING)"
 const PEAK: Need = Need::Should("peak memory is missing");
 const IMAGE_PEAK: Need = Need::Should("peak memory of the last image alone is missing");
 const ORPHANED: Need = Need::Should("who loses its parent during an attach can be missed");
-const CHILDREN: Need = Need::Should("CPU time of short processes is incomplete");
 const ADOPTED: Need = Need::Should("totals of processes joined while running are incomplete");
 const VICTIM: Need = Need::Should("memory of OOM victims is missing");
 const DISPOSITION: Need = Need::Should("whether a signal was blocked or handled is missing");
@@ -208,8 +207,8 @@ impl Table<'_, '_> {
             signal_sum_sched_runtime: self.field(signal, &["sum_sched_runtime"], 8, ADOPTED),
             signal_utime: self.field(signal, &["utime"], 8, ADOPTED),
             signal_stime: self.field(signal, &["stime"], 8, ADOPTED),
-            signal_cutime: self.field(signal, &["cutime"], 8, CHILDREN),
-            signal_cstime: self.field(signal, &["cstime"], 8, CHILDREN),
+            signal_cutime: self.field(signal, &["cutime"], 8, CPU),
+            signal_cstime: self.field(signal, &["cstime"], 8, CPU),
             signal_min_flt: self.field(signal, &["min_flt"], 8, ADOPTED),
             signal_maj_flt: self.field(signal, &["maj_flt"], 8, ADOPTED),
             signal_nvcsw: self.field(signal, &["nvcsw"], 8, ADOPTED),
