@@ -118,11 +118,11 @@ impl States {
     }
 
     fn disk(&mut self, t: BootNs, row: &SnapshotRow, thresholds: &Thresholds) -> Seen {
-        let Some(asleep) = disk_sleep(row) else {
-            return Seen::Unknown;
+        let (wchan, holds) = match disk_sleep(row) {
+            DiskSleep::Unknown => return Seen::Unknown,
+            DiskSleep::Nobody => ("", false),
+            DiskSleep::In(wchan) => (wchan, true),
         };
-        let wchan = asleep.unwrap_or_default();
-        let holds = asleep.is_some();
         let switches = row
             .ctx_switches_voluntary
             .filter(|_| row.threads == Some(1));
@@ -143,9 +143,16 @@ impl States {
     }
 }
 
-/// Where a thread sleeps that is in disk sleep and not harmlessly so: the leader, or any other. The
-/// outer `None`: that is not known of all of them.
-fn disk_sleep(row: &SnapshotRow) -> Option<Option<&str>> {
+/// Whether a thread is in disk sleep, and not harmlessly so.
+enum DiskSleep<'a> {
+    /// That is not known of all of them.
+    Unknown,
+    Nobody,
+    /// The leader or another is, here.
+    In(&'a str),
+}
+
+fn disk_sleep(row: &SnapshotRow) -> DiskSleep<'_> {
     let bad = |wchan: &&str| !HARMLESS.contains(wchan);
     let others = row.threads_disk_sleep_wchan.iter().flatten();
     let leader = (row.state.as_deref() == Some(DISK_SLEEP)).then_some(row.wchan.as_deref());
@@ -154,7 +161,7 @@ fn disk_sleep(row: &SnapshotRow) -> Option<Option<&str>> {
         .into_iter()
         .chain(others.map(String::as_str));
     if let Some(wchan) = sleeping.find(bad) {
-        return Some(Some(wchan));
+        return DiskSleep::In(wchan);
     }
     let leader_known = row.state.is_some() && leader.is_none_or(|wchan| wchan.is_some());
     let others_known = match row.threads_disk_sleep {
@@ -163,7 +170,11 @@ fn disk_sleep(row: &SnapshotRow) -> Option<Option<&str>> {
         // A zombie has none left.
         None => row.threads == Some(1) || is_zombie(row) == Some(true),
     };
-    (leader_known && others_known).then_some(None)
+    if leader_known && others_known {
+        DiskSleep::Nobody
+    } else {
+        DiskSleep::Unknown
+    }
 }
 
 /// A condition that takes so many rows in a row.

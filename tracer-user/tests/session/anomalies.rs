@@ -61,7 +61,7 @@ fn closed(opened: &Anomaly, count: u64) -> Anomaly {
 fn recorded(store: &Store, bodies: Vec<Body>) -> tracer::session::SessionId {
     let info = info(store);
     let id = info.session_id;
-    let recorder = Recorder::create(store, info.clone(), Summarizer::new(info)).unwrap();
+    let recorder = Recorder::create(store, info.clone(), Summarizer::new(info)).expect("made");
     for body in bodies {
         let t = BootNs(5);
         recorder.accept(Record { t, body });
