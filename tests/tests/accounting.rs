@@ -81,20 +81,13 @@ fn expect_same(what: &str, recorded: u64, truth: u64) -> Result<()> {
 fn expect_each_counted_once(run: &Run) -> Result<()> {
     let processes = run.number("/totals/processes")?;
     ensure!(processes == run.session.count("exit"), "{processes}");
-    let exits: u64 = run
-        .session
-        .of_kind("exit")
-        .map(|exit| {
-            let us = |key: &str| exit.value[key].as_u64().unwrap_or(0);
-            us("cpu_user_us") + us("cpu_system_us")
-        })
-        .sum();
+    let attributed = run.cpu_us()? - run.number("/costs/cpu_unattributed_us")?;
     let rest = &run.session.summary["costs"]["rest"];
-    for (key, whole) in [("processes", processes), ("cpu_us", exits)] {
+    for (key, whole) in [("processes", processes), ("cpu_us", attributed)] {
         let commands = run.list("/costs/commands")?.iter();
         let sum: u64 = commands.filter_map(|command| command[key].as_u64()).sum();
         let sum = sum + rest[key].as_u64().unwrap_or(0);
-        ensure!(sum == whole, "{key}: commands {sum}, exits {whole}");
+        ensure!(sum == whole, "{key}: commands {sum}, all {whole}");
         let root = run.list("/costs/subtrees")?.first();
         let root = root.context("no subtree of the root")?;
         ensure!(root["depth"] == 0 && root[key] == whole, "{root}");
@@ -111,7 +104,12 @@ fn a_tree_of_short_processes_costs_what_the_kernel_charged_for_it() -> Result<()
     ensure!(run.number("/totals/processes")? == run.noted("children")? + 1);
     let validity = &run.session.summary["totals"]["validity"];
     ensure!(validity["cpu_user_us"] == "exact", "{validity}");
-    expect_each_counted_once(&run)
+    expect_each_counted_once(&run)?;
+    // A parent is charged for each child to the ns; microseconds are rounded down.
+    let left = run.number("/costs/cpu_unattributed_us")?;
+    ensure!(left <= run.number("/totals/processes")?, "{left} µs");
+    ensure!(run.command("spender")?["validity"]["cpu"] == "exact");
+    Ok(())
 }
 
 #[test]

@@ -139,6 +139,11 @@ pub struct ExitEvent {
     pub utime_ns: u64,
     /// Sum over all threads of `task->stime` in ns; see `utime_ns`.
     pub stime_ns: u64,
+    /// `signal->cutime` in ns: user time that the kernel charged for the children this process has waited
+    /// for, and for what those have waited for. 0 when this kernel does not tell.
+    pub children_utime_ns: u64,
+    /// `signal->cstime` in ns: their system time.
+    pub children_stime_ns: u64,
     /// `signal->maxrss` in pages: `ru_maxrss` of wait4.
     pub maxrss_pages: u64,
     /// Peak of the last image alone in pages, 0 when this kernel has released the mm by now

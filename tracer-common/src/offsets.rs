@@ -105,6 +105,10 @@ offsets! {
     signal_utime,
     /// `signal_struct.stime`, 8 bytes, ns: of released threads.
     signal_stime,
+    /// `signal_struct.cutime`, 8 bytes, ns: of children that were waited for, and theirs.
+    signal_cutime,
+    /// `signal_struct.cstime`, 8 bytes, ns: likewise.
+    signal_cstime,
     /// `signal_struct.min_flt`, 8 bytes: of released threads.
     signal_min_flt,
     /// `signal_struct.maj_flt`, 8 bytes: of released threads.

@@ -164,6 +164,14 @@ fn report(
     let (group_status, signal_flags) = ending(signal);
     let leader_status: u32 = leader.get(off!(task_exit_code));
     let maxrss: u64 = signal.get(off!(signal_maxrss));
+    let tells_of_children = off!(signal_cutime) != ABSENT && off!(signal_cstime) != ABSENT;
+    let (children_utime, children_stime) = match tells_of_children {
+        true => (
+            signal.get(off!(signal_cutime)),
+            signal.get(off!(signal_cstime)),
+        ),
+        false => (0, 0),
+    };
     let status = if signal_flags & SIGNAL_GROUP_EXIT != 0 {
         group_status
     } else {
@@ -200,6 +208,8 @@ fn report(
         (*event).cpu_ns = last.cpu_ns;
         (*event).utime_ns = last.utime_ns;
         (*event).stime_ns = last.stime_ns;
+        (*event).children_utime_ns = children_utime;
+        (*event).children_stime_ns = children_stime;
         (*event).maxrss_pages = maxrss;
         (*event).image_rss_pages = if shares_mm { 0 } else { image_rss };
         (*event).min_flt = last.min_flt;

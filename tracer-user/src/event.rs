@@ -108,6 +108,9 @@ pub struct ExitTotals {
     pub cpu_user_us: u64,
     /// CPU time in the kernel, µs.
     pub cpu_system_us: u64,
+    /// CPU time in user mode and in the kernel, µs, that the kernel charged in the end for the children this
+    /// process has waited for, and for what those have waited for; `None` when it is not known.
+    pub children_cpu_us: Option<(u64, u64)>,
     /// Peak resident set, KiB: `ru_maxrss`, or of the last image alone where `ru_maxrss` is only
     /// inherited.
     pub peak_rss_kb: u64,

@@ -172,6 +172,10 @@ fn totals(event: &ExitEvent, units: DecodeUnits) -> ExitTotals {
         wall_ns: BootNs(event.header.t_boot_ns).since(BootNs(event.process.start_boottime_ns)),
         cpu_user_us,
         cpu_system_us,
+        children_cpu_us: Some((
+            event.children_utime_ns / 1000,
+            event.children_stime_ns / 1000,
+        )),
         peak_rss_kb: peak_pages.saturating_mul(units.page_kb),
         peak_rss_upper_bound,
         faults_minor: event.min_flt,

@@ -207,6 +207,8 @@ impl Table<'_, '_> {
             signal_sum_sched_runtime: self.field(signal, &["sum_sched_runtime"], 8, ADOPTED),
             signal_utime: self.field(signal, &["utime"], 8, ADOPTED),
             signal_stime: self.field(signal, &["stime"], 8, ADOPTED),
+            signal_cutime: self.field(signal, &["cutime"], 8, CPU),
+            signal_cstime: self.field(signal, &["cstime"], 8, CPU),
             signal_min_flt: self.field(signal, &["min_flt"], 8, ADOPTED),
             signal_maj_flt: self.field(signal, &["maj_flt"], 8, ADOPTED),
             signal_nvcsw: self.field(signal, &["nvcsw"], 8, ADOPTED),

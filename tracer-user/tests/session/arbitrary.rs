@@ -111,6 +111,7 @@ pub(crate) fn exit_event() -> impl Strategy<Value = EventKind> {
             wall_ns: a.0,
             cpu_user_us: a.1,
             cpu_system_us: a.2,
+            children_cpu_us: b.3.zip(b.4),
             peak_rss_kb: a.3,
             peak_rss_upper_bound: a.4,
             faults_minor: a.5,

@@ -180,6 +180,10 @@ impl Encoder {
         put_number(out, key!("wall_ns"), totals.wall_ns);
         put_number(out, key!("cpu_user_us"), totals.cpu_user_us);
         put_number(out, key!("cpu_system_us"), totals.cpu_system_us);
+        if let Some((user, system)) = totals.children_cpu_us {
+            put_number(out, key!("children_cpu_user_us"), user);
+            put_number(out, key!("children_cpu_system_us"), system);
+        }
         put_number(out, key!("peak_rss_kb"), totals.peak_rss_kb);
         put_flag(
             out,

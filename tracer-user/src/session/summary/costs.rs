@@ -9,7 +9,8 @@ use crate::{
         chain::CriticalChain,
         commands::{Command, Name, Rest},
         cost::Cost,
-        ledger::{Report, Subtree},
+        ledger::Report,
+        subtrees::Subtree,
     },
     units::{BootNs, Process},
 };
@@ -185,7 +186,7 @@ pub(super) fn costs(report: &Report, session: &SessionInfo, totals: &Totals, who
             execs: rest.execs,
             figures: figures(&rest.cost, whole),
         }),
-        cpu_unattributed_us: total.saturating_sub(totals.cpu_of_exits_us),
+        cpu_unattributed_us: total.saturating_sub(totals.cpu_attributed_us),
         subtrees: report
             .subtrees
             .iter()
@@ -230,7 +231,10 @@ fn figures(cost: &Cost, whole: bool) -> Figures {
         faults_major: cost.faults_major,
         faults_minor: cost.faults_minor,
         validity: FigureValidity {
-            cpu: validity(cost, whole && cost.cpu_short == 0 && cost.partial == 0),
+            cpu: validity(
+                cost,
+                whole && cost.cpu_short == cost.cpu_settled && cost.partial == 0,
+            ),
             peak_rss: validity(cost, whole && cost.peak_unknown == 0),
             io: io.map(|_| validity(cost, whole && cost.partial == 0)),
             // Rows do not have them.

@@ -104,7 +104,10 @@ impl Fold for Summarizer {
     }
 
     fn finish(mut self) -> Summary {
-        let report = std::mem::take(&mut self.ledger).report();
+        let ours = self
+            .reaped
+            .map(|reaped| (reaped.cpu_user_us, reaped.cpu_system_us));
+        let report = std::mem::take(&mut self.ledger).report(ours);
         output::build(&self, &report)
     }
 
@@ -253,10 +256,10 @@ impl Summarizer {
             EventKind::Exec(exec) => self.ledger.executed(t, exec),
             EventKind::Exit(exit) => {
                 let parent = exit.parent;
-                let is_kept = self.tree.get(parent.key).is_some()
-                    || parent.tgid.0 == self.session.observer.pid;
+                let is_ours = parent.tgid.0 == self.session.observer.pid;
+                let is_kept = is_ours || self.tree.get(parent.key).is_some();
                 self.strays += u64::from(!is_kept);
-                self.ledger.ended(t, exit);
+                self.ledger.ended(t, exit, is_ours);
             }
             EventKind::Fork(_) | EventKind::Signal(_) | EventKind::Oom(_) => {}
         }

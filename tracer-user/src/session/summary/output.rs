@@ -188,7 +188,7 @@ pub(super) fn build(fold: &Summarizer, report: &Report) -> Summary {
     let observation = fold.ending.as_ref();
     let root = root_ending(fold);
     let completeness = completeness(fold);
-    let totals = totals(fold, &completeness, &report.alive);
+    let totals = totals(fold, &completeness, report);
     let cost = &fold.cost;
     // A workload that did well below a command that failed is no success.
     let root_failed = root.as_ref().is_some_and(|root| root.exit_code != Some(0));

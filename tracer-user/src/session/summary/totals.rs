@@ -7,7 +7,10 @@ use super::{
     costs::Validity,
     output::{Completeness, is_whole},
 };
-use crate::{session::journal::info::Mode, tree::accounting::cost::Cost};
+use crate::{
+    session::journal::info::Mode,
+    tree::accounting::{cost::Cost, ledger::Report},
+};
 
 /// What the tree cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,9 +40,9 @@ pub struct Totals {
     pub alive: Alive,
     /// How far each of the sums can be trusted; null where there is none.
     pub validity: TotalsValidity,
-    /// CPU time as the exit events have it.
+    /// CPU time that is in an account of a command.
     #[serde(skip)]
-    pub(super) cpu_of_exits_us: u64,
+    pub(super) cpu_attributed_us: u64,
 }
 
 /// Processes that had not ended, or whose end was lost.
@@ -86,7 +89,7 @@ pub struct TotalsValidity {
     pub wall_us: Validity,
 }
 
-pub(super) fn totals(fold: &Summarizer, completeness: &Completeness, alive: &Cost) -> Totals {
+pub(super) fn totals(fold: &Summarizer, completeness: &Completeness, report: &Report) -> Totals {
     let accounting = &fold.accounting;
     let io_known = accounting.io_unknown == 0;
     // A command that was started was held until tracking was on; that time is tracer's, not its own.
@@ -99,7 +102,8 @@ pub(super) fn totals(fold: &Summarizer, completeness: &Completeness, alive: &Cos
         .ended_root
         .as_ref()
         .map_or(fold.last, |ended| ended.dead.t);
-    let (cpu_user_us, cpu_system_us, cpu) = cpu(fold, completeness);
+    let (cpu_user_us, cpu_system_us, cpu) = cpu(fold, completeness, &report.late);
+    let alive = &report.alive;
     let sum = if is_whole(completeness) && accounting.partial_totals == 0 {
         Validity::Exact
     } else {
@@ -150,8 +154,10 @@ pub(super) fn totals(fold: &Summarizer, completeness: &Completeness, alive: &Cos
             faults_minor: sum,
             wall_us: Validity::Exact,
         },
-        cpu_of_exits_us: accounting
-            .cpu_user_us
+        cpu_attributed_us: report
+            .late
+            .cpu_us()
+            .saturating_add(accounting.cpu_user_us)
             .saturating_add(accounting.cpu_system_us),
     }
 }
@@ -162,9 +168,10 @@ pub(super) fn totals(fold: &Summarizer, completeness: &Completeness, alive: &Cos
 /// takes are not in it. Whoever waits for a process is charged with all of it, so the account of the
 /// root's parent, where that was us, has everything that was waited for. It is the better one unless it
 /// is lower, because somebody was waited for by nobody.
-fn cpu(fold: &Summarizer, completeness: &Completeness) -> (u64, u64, Validity) {
+fn cpu(fold: &Summarizer, completeness: &Completeness, late: &Cost) -> (u64, u64, Validity) {
     let accounting = &fold.accounting;
-    let (user, system) = (accounting.cpu_user_us, accounting.cpu_system_us);
+    let user = accounting.cpu_user_us.saturating_add(late.cpu_user_us);
+    let system = accounting.cpu_system_us.saturating_add(late.cpu_system_us);
     match fold.reaped {
         Some(reaped) if reaped.cpu_us() >= user.saturating_add(system) => {
             let has_all = completeness.alive == 0 && fold.strays == 0;

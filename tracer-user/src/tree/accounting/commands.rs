@@ -139,6 +139,19 @@ impl Commands {
         account.after_others += u64::from(after_others);
     }
 
+    /// Processes that executed it last have cost more than was known when they were added.
+    pub(super) fn add_late(&mut self, name: &Name, cost: &Cost) {
+        match self.table.get_mut(name) {
+            Some(account) => account.cost.add(cost),
+            None => self.add_rest(cost),
+        }
+    }
+
+    /// Processes that are in no account any more, likewise.
+    pub(super) fn add_rest(&mut self, cost: &Cost) {
+        self.rest.cost.add(cost);
+    }
+
     fn account(&mut self, name: &Name) -> &mut Account {
         if self.table.len() >= TABLE_MAX && !self.table.contains_key(name) {
             self.make_room();

@@ -34,9 +34,11 @@ pub struct Cost {
     pub io_unknown: u64,
     /// Processes whose totals may lack a thread's share.
     pub partial: u64,
-    /// Ended processes whose CPU time is that of their last thread's way out: the rest of its last tick,
-    /// and what dying took, came later.
+    /// Ended processes: the CPU time of their exit events lacks the end of their last tick, and what dying
+    /// took.
     pub cpu_short: u64,
+    /// Of those, the ones whose parent was charged for them: it is all there.
+    pub cpu_settled: u64,
     /// Ended processes whose own peak is not known.
     pub peak_unknown: u64,
 }
@@ -73,6 +75,7 @@ impl Cost {
         add(&mut self.io_unknown, other.io_unknown);
         add(&mut self.partial, other.partial);
         add(&mut self.cpu_short, other.cpu_short);
+        add(&mut self.cpu_settled, other.cpu_settled);
         add(&mut self.peak_unknown, other.peak_unknown);
     }
 }

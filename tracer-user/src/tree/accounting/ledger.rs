@@ -12,26 +12,15 @@ use std::collections::HashMap;
 
 use super::{
     chain::{Course, CriticalChain, Ended},
+    charges::{Charges, Late},
     commands::{Commands, Costliest, Name, Names, TOP},
     cost::{Cost, Sampled, Seen},
+    subtrees::{Subtree, Subtrees},
 };
 use crate::{
     event::{Exec, Exit, Fork},
     units::{BootNs, ProcKey, Process},
 };
-
-/// A process with all that it and its descendants have cost.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subtree {
-    /// Which.
-    pub process: Process,
-    /// The program that it executed last.
-    pub command: Name,
-    /// Generations below the root.
-    pub depth: u32,
-    /// Sums, its own included.
-    pub cost: Cost,
-}
 
 /// What all accounts come to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,6 +33,8 @@ pub struct Report {
     pub chain: Option<CriticalChain>,
     /// Those whose end was not seen, as of their last rows.
     pub alive: Cost,
+    /// What came on top of the exit events.
+    pub late: Cost,
 }
 
 /// All accounts.
@@ -54,10 +45,13 @@ pub struct Ledger {
     by_tgid: HashMap<u32, ProcKey>,
     names: Names,
     commands: Commands,
-    subtrees: Vec<Subtree>,
+    subtrees: Subtrees,
     root: Option<ProcKey>,
     chain: Option<CriticalChain>,
     lost: Cost,
+    /// The processes that tracer itself is the parent of.
+    ours: Charges,
+    late: Cost,
 }
 
 /// One process, and what those below it that have ended came to.
@@ -87,6 +81,8 @@ struct Living {
     has_executed: bool,
     adopted: bool,
     sampled: Sampled,
+    /// Its children that have ended.
+    charges: Charges,
     course: Course,
 }
 
@@ -147,6 +143,7 @@ impl Ledger {
             has_executed: false,
             adopted,
             sampled: Sampled::default(),
+            charges: Charges::default(),
             course,
         };
         self.by_tgid.insert(process.tgid.0, key);
@@ -208,13 +205,26 @@ impl Ledger {
         entry.command = name;
     }
 
-    /// A process ended.
-    pub fn ended(&mut self, t: BootNs, exit: &Exit) {
+    /// A process ended. `is_ours`: tracer is its parent.
+    pub fn ended(&mut self, t: BootNs, exit: &Exit, is_ours: bool) {
         let cost = Cost::from(&exit.totals);
         let key = exit.process.key;
+        let name = self
+            .entries
+            .get(&key)
+            .map(|entry| Name::clone(&entry.command));
+        let name = name.unwrap_or_else(|| self.names.of_comm(exit.comm));
+        let children_us = exit.totals.children_cpu_us;
+        if is_ours {
+            self.ours.add(&name, &cost, children_us);
+        } else if let Some(parent) = self.entries.get_mut(&exit.parent.key)
+            && let Some(waiting) = &mut parent.living
+        {
+            waiting.charges.add(&name, &cost, children_us);
+        }
+        self.settle(key, children_us);
         let Some((living, ended)) = self.leave(t, key, &cost) else {
             // Nothing of it was seen before.
-            let name = self.names.of_comm(exit.comm);
             self.commands.add(&name, &cost, false);
             return;
         };
@@ -230,15 +240,43 @@ impl Ledger {
         }
     }
 
-    /// A process has ended, and its exit event was lost.
-    pub fn end_lost(&mut self, t: BootNs, key: ProcKey) {
-        let entry = self.entries.get(&key);
-        let Some(living) = entry.and_then(|entry| entry.living.as_ref()) else {
+    /// A process is about to end that was charged so much for its children.
+    fn settle(&mut self, key: ProcKey, children_us: Option<(u64, u64)>) {
+        let Some(living) = self
+            .entries
+            .get_mut(&key)
+            .and_then(|entry| entry.living.as_mut())
+        else {
             return;
         };
-        let cost = living.sampled.cost();
-        self.lost.add(&cost);
-        self.leave(t, key, &cost);
+        let charges = std::mem::take(&mut living.charges);
+        let account = living.account;
+        // What was there before tracer may have had children before.
+        let known = children_us.filter(|_| !living.adopted);
+        let Some(late) = known.and_then(|known| charges.settle(known)) else {
+            return;
+        };
+        if let Some(entry) = self.entries.get_mut(&account) {
+            entry.cost.add(&late.sum);
+        }
+        self.charge(&late);
+    }
+
+    fn charge(&mut self, late: &Late) {
+        for (name, cost) in &late.names {
+            self.commands.add_late(name, cost);
+        }
+        self.commands.add_rest(&late.others);
+        self.late.add(&late.sum);
+    }
+
+    /// A process has ended, and its exit event was lost.
+    pub fn end_lost(&mut self, t: BootNs, key: ProcKey) {
+        let living = |entry: &Entry| Some(entry.living.as_ref()?.sampled.cost());
+        if let Some(cost) = self.entries.get(&key).and_then(living) {
+            self.lost.add(&cost);
+            self.leave(t, key, &cost);
+        }
     }
 
     /// Closes the account of a living process.
@@ -285,32 +323,12 @@ impl Ledger {
             if let Some(above) = next.and_then(|above| self.entries.get_mut(&above)) {
                 above.cost.add(&entry.cost);
             }
-            self.rank(entry);
-        }
-    }
-
-    /// Puts a subtree in its place among the costliest, if it is one of them.
-    fn rank(&mut self, entry: Entry) {
-        if entry.cost.processes < 2 {
-            return;
-        }
-        let order = |subtree: &Subtree| {
-            let key = subtree.process.key;
-            let cpu = std::cmp::Reverse(subtree.cost.cpu_us());
-            (cpu, subtree.depth, key.start, key.init)
-        };
-        let subtree = Subtree {
-            process: entry.process,
-            command: entry.command,
-            depth: entry.depth,
-            cost: entry.cost,
-        };
-        let place = self
-            .subtrees
-            .partition_point(|other| order(other) <= order(&subtree));
-        if place < TOP {
-            self.subtrees.insert(place, subtree);
-            self.subtrees.truncate(TOP);
+            self.subtrees.rank(Subtree {
+                process: entry.process,
+                command: entry.command,
+                depth: entry.depth,
+                cost: entry.cost,
+            });
         }
     }
 
@@ -339,7 +357,7 @@ impl Ledger {
         }
     }
 
-    /// Entries it keeps: of the living, and of the dead above them.
+    /// Entries: of the living, and of the dead above them.
     #[must_use]
     pub fn entries(&self) -> usize {
         self.entries.len()
@@ -351,9 +369,16 @@ impl Ledger {
         self.commands.accounts()
     }
 
-    /// What it all comes to; who lives is counted with what the last row said.
+    /// What it all comes to; who lives is counted with what the last row said. `ours_us`: user and system
+    /// time that tracer was charged for what it waited for.
     #[must_use]
-    pub fn report(mut self) -> Report {
+    pub fn report(mut self, ours_us: Option<(u64, u64)>) -> Report {
+        let ours = std::mem::take(&mut self.ours);
+        if let Some(late) = ours_us.and_then(|ours_us| ours.settle(ours_us)) {
+            self.charge(&late);
+            // The root is one of them, and has everything in its subtree.
+            self.subtrees.charge_root(&late.sum);
+        }
         let mut alive = self.lost;
         let living: Vec<(ProcKey, Cost)> = self
             .entries
@@ -366,9 +391,10 @@ impl Ledger {
         }
         Report {
             costliest: self.commands.costliest(),
-            subtrees: self.subtrees,
+            subtrees: self.subtrees.all(),
             chain: self.chain,
             alive,
+            late: self.late,
         }
     }
 }

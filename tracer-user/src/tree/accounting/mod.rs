@@ -5,9 +5,11 @@
 //! process and tells them apart by command and by subtree.
 
 pub mod chain;
+mod charges;
 pub mod commands;
 pub mod cost;
 pub mod ledger;
+pub mod subtrees;
 
 use serde::Serialize;
 

@@ -153,6 +153,8 @@ pub(super) struct ExitKeys<'a> {
     wall_ns: u64,
     cpu_user_us: u64,
     cpu_system_us: u64,
+    children_cpu_user_us: Option<u64>,
+    children_cpu_system_us: Option<u64>,
     peak_rss_kb: u64,
     #[serde(default)]
     peak_rss_upper_bound: bool,
@@ -189,6 +191,7 @@ impl ExitKeys<'_> {
                 wall_ns: self.wall_ns,
                 cpu_user_us: self.cpu_user_us,
                 cpu_system_us: self.cpu_system_us,
+                children_cpu_us: self.children_cpu_user_us.zip(self.children_cpu_system_us),
                 peak_rss_kb: self.peak_rss_kb,
                 peak_rss_upper_bound: self.peak_rss_upper_bound,
                 faults_minor: self.faults_minor,

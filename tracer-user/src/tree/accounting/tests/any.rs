@@ -156,7 +156,7 @@ fn play(steps: &[Step]) -> (Model, Report) {
     for at in model.living().into_iter().rev() {
         end(&mut model, &mut told, at, 1);
     }
-    (model, told.ledger.report())
+    (model, told.ledger.report(None))
 }
 
 proptest! {

@@ -24,7 +24,7 @@ fn after_a_million_processes_of_a_million_commands_nothing_has_grown() {
         assert!(told.ledger.entries() <= 2 && told.ledger.commands() <= 2048);
     }
     told.end(10_000_000, root, process(0, 0), 0);
-    let report = told.ledger.report();
+    let report = told.ledger.report(None);
     for n in 0..5 {
         assert_eq!(
             account(&report, &format!("heavy{n}")),
@@ -64,7 +64,7 @@ fn a_million_generations_that_each_outlive_their_parent_need_no_memory() {
     }
     told.end(20_000_000, last, process(0, 0), 1);
     assert_eq!(told.ledger.entries(), 0);
-    let report = told.ledger.report();
+    let report = told.ledger.report(None);
     // A subtree counts those who are too deep to be told apart as well.
     assert_eq!(report.subtrees[0].cost.cpu_us(), 1_000_001);
     assert_eq!(report.subtrees.len(), TOP);

@@ -143,6 +143,6 @@ impl Told {
 
     fn end(&mut self, t: u64, process: Process, parent: Process, cpu_us: u64) {
         let exit = exit(process, parent, cpu_us, cpu_us * 10);
-        self.ledger.ended(BootNs(t), &exit);
+        self.ledger.ended(BootNs(t), &exit, false);
     }
 }

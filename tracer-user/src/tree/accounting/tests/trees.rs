@@ -16,7 +16,7 @@ fn a_process_counts_with_the_program_it_executed_last() {
     told.end(6, two, root, 30);
     told.end(7, sub, root, 5);
     told.end(8, root, process(0, 0), 7);
-    let report = told.ledger.report();
+    let report = told.ledger.report(None);
     assert_eq!(account(&report, "cc1"), (2, 130, 1000));
     assert_eq!(account(&report, "make"), (2, 12, 70));
     assert_eq!(account(&report, "sh"), (0, 0, 0));
@@ -44,7 +44,7 @@ fn a_file_without_a_name_of_its_own_goes_by_the_process_name() {
     cut.filename_truncated = true;
     told.ledger.executed(BootNs(5), &cut);
     told.end(6, cut.process, told.root, 1);
-    assert_eq!(account(&told.ledger.report(), "comm"), (5, 5, 10));
+    assert_eq!(account(&told.ledger.report(None), "comm"), (5, 5, 10));
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn an_orphan_stays_in_the_subtree_of_who_made_it() {
     told.end(5, worker, daemon, 1000);
     told.end(6, daemon, init, 100);
     told.end(7, root, init, 1);
-    let report = told.ledger.report();
+    let report = told.ledger.report(None);
     let subtrees: Vec<_> = report
         .subtrees
         .iter()
@@ -91,7 +91,7 @@ fn a_reused_pid_is_another_process() {
     row(&mut told, 2, 40, Some(9999), Some(10));
     told.end(50, next, root, 5);
     told.end(60, root, process(0, 0), 1);
-    let report = told.ledger.report();
+    let report = told.ledger.report(None);
     assert_eq!(account(&report, "sh"), (5, 20 + 77, 50));
     assert_eq!(report.alive.cpu_us(), 77);
     assert_eq!(whole(&report).cpu_us(), 98);
@@ -117,7 +117,7 @@ fn who_lives_at_the_end_costs_what_the_last_row_says() {
     // What cannot be read takes nothing away.
     row(&mut told, 2, 1, None, None);
     told.end(9, root, process(0, 0), 4);
-    let report = told.ledger.report();
+    let report = told.ledger.report(None);
     assert_eq!(account(&report, "server"), (1, 500, 300));
     assert_eq!(account(&report, "unseen"), (1, 0, 0));
     let alive = report.alive;
@@ -146,7 +146,7 @@ fn the_chain_follows_the_child_that_ended_last() {
     // Nobody waits for one that is still there.
     told.child(91, 6, root, "background");
     told.end(100, root, process(0, 0), 1);
-    let report = told.ledger.report();
+    let report = told.ledger.report(None);
     let (links, shares) = chain(&report);
     assert_eq!(links, ["make", "b", "inner"]);
     // make until 12 and from 90, b until 20 and from 85, inner between.
@@ -164,7 +164,7 @@ fn one_after_the_other_all_are_on_the_path_and_the_last_is_in_the_chain() {
     }
     told.exec(82, root, "/bin/last");
     told.end(100, root, process(0, 0), 1);
-    let (links, shares) = chain(&told.ledger.report());
+    let (links, shares) = chain(&told.ledger.report(None));
     assert_eq!(links, ["last", "small"]);
     // 12 + 2 as make, 18 as what it executed then.
     let expected = [("big", 60), ("last", 18), ("make", 14), ("small", 8)];
@@ -186,7 +186,7 @@ fn a_chain_has_a_root_that_was_held_and_at_most_so_many_links() {
         told.end(t, process, parent, 1);
         t += 1;
     }
-    let report = told.ledger.report();
+    let report = told.ledger.report(None);
     let chain = report.chain.unwrap();
     assert_eq!(chain.links.len(), LINKS_MAX);
     assert_eq!(chain.links[0].start, BootNs(50));
