@@ -75,10 +75,12 @@ impl Crowd {
     /// # Errors
     /// None comes.
     pub fn tick_at_rest(&self) -> Result<TickRows> {
+        // A zombie has rows when its parent has taken longer than `zombie_grace_ms` to reap it.
+        let at_rest_ns = self.ready_ns + 200_000_000;
         wait_for("ticks over a crowd at rest", PATIENCE, || {
             let records = read_so_far(&self.folder)?;
             let is_tick = |record: &Record| record.kind == "tick";
-            let since = |record: &Record| record.value["t_boot_ns"].as_u64() > Some(self.ready_ns);
+            let since = |record: &Record| record.value["t_boot_ns"].as_u64() > Some(at_rest_ns);
             let at: Vec<usize> = (0..records.len())
                 .filter(|&at| is_tick(&records[at]) && since(&records[at]))
                 .collect();

@@ -37,6 +37,7 @@ pub(super) struct Kernel {
     marked: usize,
     broken: bool,
     unsnapped: Option<String>,
+    was_asked_for_rows: bool,
 }
 
 /// How far the ring had been read when the journal had taken in so many records.
@@ -80,6 +81,7 @@ impl Kernel {
             marked,
             broken: false,
             unsnapped: None,
+            was_asked_for_rows: false,
         })
     }
 
@@ -182,8 +184,12 @@ impl Kernel {
     }
 
     /// Rows of those that are well alive, as the kernel side writes them down. True when it did. Once it
-    /// has failed, all is read from `/proc`.
+    /// has failed, all is read from `/proc`; and so is the first time: until the kernel has verified the
+    /// program for it, tens of milliseconds later, a short-lived tree is gone.
     pub(super) fn snapshot(&mut self, rows: &mut Vec<KernelRow>) -> bool {
+        if !std::mem::replace(&mut self.was_asked_for_rows, true) {
+            return false;
+        }
         self.attached.snapshot(rows).unwrap_or_else(|error| {
             self.unsnapped = Some(chain(&error));
             rows.clear();
