@@ -4,7 +4,6 @@
 //! A test that cannot get what it needs (root, BTF, a program) fails and names it; nothing here
 //! skips. Nothing sleeps to synchronise: [`wait::wait_for`] polls a condition up to a deadline.
 
-pub mod alerts;
 pub mod anomalies;
 pub mod bpffs;
 pub mod check;

@@ -84,9 +84,20 @@ impl Casebook {
         self.observer = Some(Tgid(pid));
     }
 
-    /// Who the workload is.
+    /// Who the workload is. What was above it is a wrapper from now on, also in what came before: a
+    /// signal can be faster than the exec by which the workload is known.
     pub fn workload(&mut self, key: ProcKey) {
         self.workload = Some(key);
+        let signals = self
+            .cases
+            .values_mut()
+            .flat_map(|case| case.signals.values_mut());
+        for seen in signals.filter(|seen| seen.killer.relation == Relation::Ancestor) {
+            let from = seen.sender.key;
+            if from != key && self.lineage.is_under(key, from) {
+                seen.killer.relation = Relation::Wrapper;
+            }
+        }
     }
 
     /// The ending that the observer has begun.

@@ -41,6 +41,13 @@ pub(super) struct Story {
 impl Story {
     /// A root, its workload and a child of that.
     pub(super) fn new() -> Self {
+        let mut story = Self::unpinned();
+        story.pin();
+        story
+    }
+
+    /// Nobody knows yet which of them is the workload.
+    pub(super) fn unpinned() -> Self {
         let mut story = Self {
             book: Casebook::default(),
             seq: 0,
@@ -54,8 +61,12 @@ impl Story {
         ] {
             story.fork(pid, creator, comm, false);
         }
-        story.book.workload(process(SELF).key);
         story
+    }
+
+    /// It is known now.
+    pub(super) fn pin(&mut self) {
+        self.book.workload(process(SELF).key);
     }
 
     fn now(&self) -> BootNs {

@@ -38,6 +38,15 @@ fn a_sender_of_the_tree_is_known_by_its_own_exec_record() {
 }
 
 #[test]
+fn a_wrapper_is_one_also_when_its_signal_is_faster_than_the_pin() {
+    let mut story = Story::unpinned();
+    story.signal(kill(15, WRAPPER, SELF));
+    story.pin();
+    let killer = story.ends(15).killer.unwrap();
+    assert_eq!(killer.relation, Relation::Wrapper);
+}
+
+#[test]
 fn what_the_observer_only_passed_on_is_the_senders() {
     let mut story = Story::new();
     story.book.forwarded(Forwarded {

@@ -1,6 +1,9 @@
 //! Notifiers against receivers that hang, fail, lie and come back: nothing is lost beyond the stated
 //! queue, and nobody else is delayed.
 
+mod alertmanager;
+mod alerts;
+
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
@@ -8,10 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use alerts::{Told, orphan, recovery};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tracer_tests::{
-    alerts::{Told, orphan, recovery},
     receiver::{Manner, Receiver},
     room::Room,
     wait::{PATIENCE, stretched, wait_for},

@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
+use crate::alerts::{Told, orphan, recovery};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tracer_tests::{
-    alerts::{Told, orphan, recovery},
     http::{ask, get},
     launch::Running,
     need,

@@ -16,9 +16,9 @@ use tracer::{
 };
 
 /// Notifiers of a test.
-pub struct Told {
+pub(crate) struct Told {
     /// They.
-    pub notifiers: Notifiers,
+    pub(crate) notifiers: Notifiers,
     said: Arc<Mutex<Vec<String>>>,
 }
 
@@ -27,7 +27,7 @@ impl Told {
     ///
     /// # Errors
     /// The file, or a notifier, cannot be used.
-    pub fn start(file: &str, dir: &Path) -> Result<Self> {
+    pub(crate) fn start(file: &str, dir: &Path) -> Result<Self> {
         let said = Arc::new(Mutex::new(Vec::new()));
         let theirs = Arc::clone(&said);
         let file = format!("[notify]\nstdout = false\n{file}");
@@ -48,7 +48,7 @@ impl Told {
 
     /// What they have said, line by line.
     #[must_use]
-    pub fn said(&self) -> Vec<String> {
+    pub(crate) fn said(&self) -> Vec<String> {
         self.said
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -57,7 +57,7 @@ impl Told {
 
     /// Counters of one of them.
     #[must_use]
-    pub fn counters(&self, name: &str) -> Option<Counters> {
+    pub(crate) fn counters(&self, name: &str) -> Option<Counters> {
         let mut all = self.notifiers.counters().into_iter();
         all.find(|counters| counters.notifier == name)
     }
@@ -65,7 +65,7 @@ impl Told {
 
 /// An orphan with this pid, just found.
 #[must_use]
-pub fn orphan(pid: u32) -> Alert {
+pub(crate) fn orphan(pid: u32) -> Alert {
     let now = jiff::Timestamp::now();
     Alert {
         key: format!("orphan:boot:{pid}:77"),
@@ -85,7 +85,7 @@ pub fn orphan(pid: u32) -> Alert {
 
 /// The end of that.
 #[must_use]
-pub fn recovery(alert: &Alert) -> Alert {
+pub(crate) fn recovery(alert: &Alert) -> Alert {
     Alert {
         decision: Decision::Recovery,
         at: jiff::Timestamp::now(),
