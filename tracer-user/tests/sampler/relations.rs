@@ -7,7 +7,6 @@ use crate::{
     kinds::both_ways,
     oracle::settle,
     roles::{exit, prctl, ready_then_rest, rest},
-    ways::KernelSide,
 };
 
 /// Parts that differ in their relations.
@@ -101,7 +100,7 @@ fn a_process_whose_parent_is_gone() {
 }
 
 #[test]
-fn a_kernel_thread_has_no_memory_and_is_not_adopted() {
+fn a_kernel_thread_has_no_memory_and_its_row_from_files_says_so() {
     let threads = procfs::process::all_processes().unwrap();
     let is_kernels = |process: &Process| {
         let flags = process.stat().and_then(|stat| stat.flags());
@@ -121,6 +120,4 @@ fn a_kernel_thread_has_no_memory_and_is_not_adopted() {
     );
     assert_eq!((row.threads, row.fd_count), (Some(1), Some(0)));
     assert_eq!(row.net_established, Some(0));
-    let mut kernel = KernelSide::new();
-    assert!(kernel.rows().iter().all(|row| row.tgid.0 != pid));
 }
