@@ -20,7 +20,8 @@ impl ProcDir {
         self.shared().fd_dir_has_size
     }
 
-    /// Number of open descriptors. Of a zombie 0, since its table is released.
+    /// Number of open descriptors. Of a zombie 0, since its table is released. Since Linux 6.2 a number that a
+    /// waiting `open` or `accept` has taken counts, though it is not listed yet.
     ///
     /// # Errors
     /// [`ReadEnd`].

@@ -51,7 +51,8 @@ impl Fixture {
         Self::spawn(&mut command, role)
     }
 
-    fn spawn(command: &mut Command, role: &str) -> Self {
+    /// The same by a command that was prepared for it, such as one of another user.
+    pub(crate) fn spawn(command: &mut Command, role: &str) -> Self {
         let mut child = command
             .args(["--exact", "roles::play", "--ignored", "--nocapture"])
             .arg("--test-threads=1")

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Starts a role, waits until it rests, and checks the whole row, of both ways.
-fn resting(role: &str) -> (Fixture, SnapshotRow) {
+pub(crate) fn resting(role: &str) -> (Fixture, SnapshotRow) {
     let fixture = Fixture::start(role);
     let process = settle(fixture.pid(), 'S');
     let row = both_ways(&process);
@@ -19,7 +19,7 @@ fn resting(role: &str) -> (Fixture, SnapshotRow) {
 }
 
 /// The row of a process that rests, the same by both ways and true.
-fn both_ways(process: &procfs::process::Process) -> SnapshotRow {
+pub(crate) fn both_ways(process: &procfs::process::Process) -> SnapshotRow {
     let pid = process.pid.cast_unsigned();
     let row = row(pid);
     assert_row_is_true(&row, process);
@@ -28,6 +28,8 @@ fn both_ways(process: &procfs::process::Process) -> SnapshotRow {
     // What changes while one looks is compared with the truth alone.
     other.captured_at.clone_from(&row.captured_at);
     other.cgroup_memory_kb = row.cgroup_memory_kb;
+    // Before Linux 6.2 files do not tell of a number that is taken for what is not open yet.
+    other.fd_count = row.fd_count;
     // Files have it in two parts of whole clock ticks each.
     let cpu_us = row.cpu_us.unwrap().abs_diff(other.cpu_us.unwrap());
     assert!(cpu_us <= 30_000, "{row:?}\n{other:?}");
@@ -36,7 +38,7 @@ fn both_ways(process: &procfs::process::Process) -> SnapshotRow {
     row
 }
 
-fn renamed(name: &[u8]) -> SnapshotRow {
+pub(crate) fn renamed(name: &[u8]) -> SnapshotRow {
     let hex = name.iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").unwrap();
         hex

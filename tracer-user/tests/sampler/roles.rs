@@ -93,12 +93,28 @@ fn play_part(role: &str) {
         "leader-ends" => leader_ends(),
         "crowd" => crowd(argument.parse().unwrap()),
         "view" => crate::views::report(argument),
-        other => panic!("no role {other}"),
+        other => assert!(play_elsewhere(other, argument), "no role {other}"),
     }
 }
 
+/// The parts that stand beside their tests. Whether it is one of them.
+fn play_elsewhere(name: &str, argument: &str) -> bool {
+    let rooms = [
+        crate::waits::play,
+        crate::signals::play,
+        crate::scheduling::play,
+        crate::memory::play,
+        crate::amounts::play,
+        crate::credentials::play,
+        crate::enclosed::play,
+        crate::images::play,
+        crate::relations::play,
+    ];
+    rooms.iter().any(|play| play(name, argument))
+}
+
 /// Ends this process when `parent` ends, also if it has already.
-fn die_with(parent: u32) {
+pub(crate) fn die_with(parent: u32) {
     prctl(libc::PR_SET_PDEATHSIG, 9);
     if std::os::unix::process::parent_id() != parent {
         exit(0);
@@ -112,7 +128,7 @@ pub(crate) fn become_nobody() {
 }
 
 /// Says that all is set up, by whom, and a word more.
-fn ready(word: impl std::fmt::Display) {
+pub(crate) fn ready(word: impl std::fmt::Display) {
     let mut stdout = std::io::stdout();
     writeln!(stdout, "READY {} {word}", std::process::id()).unwrap();
     stdout.flush().unwrap();
@@ -124,7 +140,7 @@ pub(crate) fn ready_then_rest(word: impl std::fmt::Display) {
     rest();
 }
 
-fn rest() {
+pub(crate) fn rest() {
     let _ = std::io::stdin().read(&mut [0]);
 }
 
@@ -202,7 +218,7 @@ fn rename(name: &[u8]) {
     assert_eq!(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }, 0);
 }
 
-fn prctl(option: libc::c_int, value: libc::c_ulong) {
+pub(crate) fn prctl(option: libc::c_int, value: libc::c_ulong) {
     // SAFETY: the options used here take one integer and no pointer.
     assert_eq!(unsafe { libc::prctl(option, value, 0, 0, 0) }, 0);
 }
@@ -243,7 +259,7 @@ fn own_network() {
 }
 
 /// Forks a child that runs `child`, names its pid, rests, and then lets it end.
-fn with_child(child: impl FnOnce(), kill: bool) {
+pub(crate) fn with_child(child: impl FnOnce(), kill: bool) {
     // SAFETY: this process has one thread, so the child may do what it likes.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0);
@@ -323,7 +339,7 @@ fn crowd(count: usize) {
     }
 }
 
-fn exit(code: i32) -> ! {
+pub(crate) fn exit(code: i32) -> ! {
     // SAFETY: ends the process without running destructors, which belong to the parent's copy.
     unsafe { libc::_exit(code) }
 }
