@@ -7,6 +7,7 @@
 pub mod alerts;
 pub mod anomalies;
 pub mod bpffs;
+pub mod cgroup;
 pub mod check;
 pub mod crash;
 pub mod ended;
