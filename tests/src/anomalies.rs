@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::check::until_noted;
-use crate::journal;
+use crate::check::{until_noted, while_stopped};
 use crate::launch::{Finished, Running};
-use crate::place;
 use crate::room::Room;
 use crate::session::{Session, read_json_lines};
 use crate::wait::{PATIENCE, wait_for};
+use crate::{journal, place, proc};
 
 /// A fixture that makes trouble when it is told to, under tracer.
 #[derive(Debug)]
@@ -72,6 +71,20 @@ impl Trouble {
     /// It is not so in time, or something is broken.
     pub fn tell(&self, word: &str) -> Result<()> {
         Ok(std::fs::write(self.room.path(word), "")?)
+    }
+
+    /// Tells it to `go`, and sees nothing until it has noted that it is done: between two rows.
+    ///
+    /// # Errors
+    /// It is not so in time, or something is broken.
+    pub fn go_unseen(&self, done: &str) -> Result<()> {
+        while_stopped(&self.tracer, || {
+            wait_for("tracer to stop", PATIENCE, || {
+                Ok((proc::state(self.tracer.pid()) == Some('T')).then_some(()))
+            })?;
+            self.tell("go")?;
+            until_noted(&self.room, done).map(drop)
+        })
     }
 
     /// Waits for so many rows of the fixture.

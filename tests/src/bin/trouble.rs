@@ -137,10 +137,13 @@ fn storm(folder: &Folder) -> Result<()> {
     folder.until("stop")
 }
 
-/// Takes memory as fast as that goes.
+/// Takes memory, and says when it has it.
 fn fill(folder: &Folder) -> Result<()> {
     ready(folder)?;
     let held = vec![1_u8; FILL << 20];
+    let mut truth = Truth::from_env()?;
+    truth.note("filled", &sys::getpid().to_string());
+    truth.flush()?;
     folder.until("stop")?;
     drop(held);
     Ok(())
