@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::check::until_noted;
-use crate::journal;
+use crate::check::{until_noted, while_stopped};
 use crate::launch::{Finished, Running};
 use crate::room::Room;
 use crate::session::{Session, read_json_lines};
 use crate::wait::{PATIENCE, wait_for};
+use crate::{journal, place, proc};
 
 /// A fixture that makes trouble when it is told to, under tracer.
 #[derive(Debug)]
@@ -30,14 +30,31 @@ impl Trouble {
     /// # Errors
     /// It is not so in time, or something is broken.
     pub fn start(act: &str, options: &[&str]) -> Result<Self> {
+        Self::start_as(options, |room| {
+            let trouble = place::fixture_text("trouble")?;
+            Ok(vec![trouble, act.to_owned(), place::text(&room.path(""))?])
+        })
+    }
+
+    /// Starts it as this command does, which has the room's folder to give it.
+    ///
+    /// # Errors
+    /// It is not so in time, or something is broken.
+    pub fn start_as(
+        options: &[&str],
+        command: impl FnOnce(&Room) -> Result<Vec<String>>,
+    ) -> Result<Self> {
         let room = Room::new()?;
-        let place = room.path("");
-        let tracer = room
-            .run()?
-            .args(["--require-trace", "--interval", "20ms"])
-            .args(options)
-            .observe("trouble", &[act, &place.to_string_lossy()])?
-            .spawn()?;
+        let command = command(&room)?;
+        let tracer = begin(&room, options, &command)?;
+        Self::ready(room, tracer)
+    }
+
+    /// It has been started by [`begin`]: waits until it waits to be told.
+    ///
+    /// # Errors
+    /// It is not so in time, or something is broken.
+    pub fn ready(room: Room, tracer: Running) -> Result<Self> {
         let pid = until_noted(&room, "ready")?.parse()?;
         let folder = room.session_folder()?;
         Ok(Self {
@@ -56,15 +73,44 @@ impl Trouble {
         Ok(std::fs::write(self.room.path(word), "")?)
     }
 
+    /// Tells it to `go`, and sees nothing until it has noted that it is done: between two rows.
+    ///
+    /// # Errors
+    /// It is not so in time, or something is broken.
+    pub fn go_unseen(&self, done: &str) -> Result<()> {
+        while_stopped(&self.tracer, || {
+            wait_for("tracer to stop", PATIENCE, || {
+                Ok((proc::state(self.tracer.pid()) == Some('T')).then_some(()))
+            })?;
+            self.tell("go")?;
+            until_noted(&self.room, done).map(drop)
+        })
+    }
+
     /// Waits for so many rows of the fixture.
     ///
     /// # Errors
     /// It is not so in time, or something is broken.
     pub fn until_rows(&self, count: usize) -> Result<()> {
-        wait_for("rows", PATIENCE, || {
+        self.until_rows_with("rows", count, |_| true)
+    }
+
+    /// Waits for so many rows of the fixture that are like this.
+    ///
+    /// # Errors
+    /// It is not so in time, or something is broken.
+    pub fn until_rows_with(
+        &self,
+        what: &str,
+        count: usize,
+        fits: impl Fn(&Value) -> bool,
+    ) -> Result<()> {
+        wait_for(what, PATIENCE, || {
             let records = journal::read_so_far(&self.folder)?;
             let of_it = |record: &&journal::Record| {
-                record.kind == "snapshot" && record.int("pid").ok() == Some(self.pid.into())
+                record.kind == "snapshot"
+                    && record.int("pid").ok() == Some(self.pid.into())
+                    && fits(&record.value)
             };
             Ok((records.iter().filter(of_it).count() >= count).then_some(()))
         })
@@ -90,6 +136,16 @@ impl Trouble {
         verified(&self.room)?;
         Ok((self.room, session, anomalies, done))
     }
+}
+
+/// Starts this command under tracer, with a row of each process every 20 ms.
+///
+/// # Errors
+/// It cannot be started.
+pub fn begin(room: &Room, options: &[&str], command: &[String]) -> Result<Running> {
+    let launch = room.run()?;
+    let launch = launch.args(["--require-trace", "--interval", "20ms"]);
+    launch.args(options).command(command).spawn()
 }
 
 /// Waits until so many anomalies of this kind have opened, or closed.

@@ -6,6 +6,7 @@
 
 pub mod anomalies;
 pub mod bpffs;
+pub mod cgroup;
 pub mod check;
 pub mod crash;
 pub mod ended;

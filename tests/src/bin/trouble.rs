@@ -1,11 +1,14 @@
 //! Does one thing wrong, when told, and stops doing it, when told:
-//! `trouble busy|zombies|fds|pending|grow|storm FOLDER`. It waits for the files `go`, `stop` and `over` there.
+//! `trouble ACT FOLDER`, one ACT for each function below. It waits for the files `go`, `stop` and `over` there.
 
+use std::ffi::CString;
 use std::fs::File;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use tracer_tests::sys;
 use tracer_tests::truth::Truth;
 use tracer_tests::wait::{PATIENCE, wait_for};
@@ -18,6 +21,9 @@ const LIMIT: u64 = 100;
 const STORM: usize = 400;
 /// Memory at first, and after it has grown, MiB.
 const GROWS: [usize; 2] = [16, 64];
+
+/// Memory taken at once, MiB.
+const FILL: usize = 26;
 
 /// Where the files are that it waits for.
 struct Folder(PathBuf);
@@ -40,6 +46,12 @@ fn main() -> Result<()> {
         "pending" => pending(&folder)?,
         "grow" => grow(&folder)?,
         "storm" => storm(&folder)?,
+        "fill" => fill(&folder)?,
+        "held" => held(&folder)?,
+        "held-thread" => held_thread(&folder)?,
+        "rename" => rename(&folder)?,
+        "exec" => exec(&folder)?,
+        "calm" => {}
         other => bail!("no trouble {other}"),
     }
     folder.until("over")
@@ -123,4 +135,72 @@ fn storm(folder: &Folder) -> Result<()> {
         sys::wait4(sys::fork(|| 0)?)?;
     }
     folder.until("stop")
+}
+
+/// Takes memory, and says when it has it.
+fn fill(folder: &Folder) -> Result<()> {
+    ready(folder)?;
+    let held = vec![1_u8; FILL << 20];
+    let mut truth = Truth::from_env()?;
+    truth.note("filled", &sys::getpid().to_string());
+    truth.flush()?;
+    folder.until("stop")?;
+    drop(held);
+    Ok(())
+}
+
+/// Is in vfork until its child has ended.
+fn held(folder: &Folder) -> Result<()> {
+    ready(folder)?;
+    let child = sys::clone(libc::CLONE_VFORK, || {
+        i32::from(folder.until("stop").is_err())
+    })?;
+    reap(child)
+}
+
+/// As [`held`], but that is a thread and not the leader.
+fn held_thread(folder: &Folder) -> Result<()> {
+    ready(folder)?;
+    let (reader, writer) = rustix::pipe::pipe()?;
+    std::thread::scope(|scope| {
+        // The child of a process with threads may only make system calls.
+        let held = scope.spawn(|| {
+            sys::clone(libc::CLONE_VFORK, || {
+                i32::from(rustix::io::read(&reader, &mut [0]) != Ok(1))
+            })
+        });
+        let stopped = folder.until("stop");
+        rustix::io::write(&writer, b"x")?;
+        let child = held.join().map_err(|_| anyhow!("the thread panicked"))??;
+        stopped.and_then(|()| reap(child))
+    })
+}
+
+fn reap(child: i32) -> Result<()> {
+    let waited = sys::wait4(child)?;
+    ensure!(waited.status == 0, "{waited:?}");
+    Ok(())
+}
+
+/// Takes the name that is in `name`, and then its own again.
+fn rename(folder: &Folder) -> Result<()> {
+    let own = std::fs::read_to_string("/proc/self/comm")?;
+    ready(folder)?;
+    let name = std::fs::read_to_string(folder.0.join("name"))?;
+    sys::set_comm(&CString::new(name)?)?;
+    folder.until("stop")?;
+    Ok(sys::set_comm(&CString::new(own.trim_end())?)?)
+}
+
+/// Executes the program that is called as `name` says.
+fn exec(folder: &Folder) -> Result<()> {
+    ready(folder)?;
+    let program = folder
+        .0
+        .join(std::fs::read_to_string(folder.0.join("name"))?);
+    Err(Command::new(program)
+        .arg("calm")
+        .arg(&folder.0)
+        .exec()
+        .into())
 }

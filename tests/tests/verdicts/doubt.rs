@@ -2,12 +2,12 @@
 
 use anyhow::{Result, ensure};
 use rustix::process::{Signal, kill_process};
+use tracer_tests::cgroup::Cgroup;
 use tracer_tests::check::{started, until_armed, until_noted, while_stopped};
 use tracer_tests::room::Room;
 use tracer_tests::verdict::{Expected, again_and_again, pid};
 use tracer_tests::wait::{PATIENCE, wait_for};
 
-use super::memory::Cgroup;
 use super::run;
 
 #[test]

@@ -1,90 +1,15 @@
-//! Want of memory in a cgroup, and cgroups for others.
-
-use std::path::{Path, PathBuf};
+//! Want of memory in a cgroup.
 
 use anyhow::{Context as _, Result, ensure};
+use tracer_tests::cgroup::Cgroup;
 use tracer_tests::check::until_noted;
 use tracer_tests::room::Room;
 use tracer_tests::session::Session;
 use tracer_tests::verdict::{Expected, again_and_again, on};
-use tracer_tests::wait::{PATIENCE, wait_for};
+use tracer_tests::wait::PATIENCE;
 use tracer_tests::{place, proc};
 
 use super::run;
-
-/// A cgroup of the test's own, removed at the end.
-pub(crate) struct Cgroup {
-    folder: PathBuf,
-}
-
-impl Cgroup {
-    /// One of cgroup v2, below the test's own.
-    pub(crate) fn unified(room: &Room) -> Result<Self> {
-        Self::new(room, "cgroup2", "", "")
-    }
-
-    /// One of a v1 controller, below the test's own.
-    pub(crate) fn of(room: &Room, controller: &str) -> Result<Self> {
-        Self::new(room, "cgroup", controller, controller)
-    }
-
-    fn new(room: &Room, kind: &str, option: &str, controller: &str) -> Result<Self> {
-        let mounts = std::fs::read_to_string("/proc/self/mounts")?;
-        let mount = mounts.lines().find_map(|line| {
-            let mut words = line.split(' ').skip(1);
-            let (at, found, options) = (words.next()?, words.next()?, words.next()?);
-            let fits = option.is_empty() || options.split(',').any(|name| name == option);
-            (found == kind && fits).then_some(at)
-        });
-        let mount = mount.with_context(|| format!("no {kind} {option} hierarchy is mounted"))?;
-        let own = std::fs::read_to_string("/proc/self/cgroup")?;
-        let own = own.lines().find_map(|line| {
-            let (_, rest) = line.split_once(':')?;
-            let (controllers, path) = rest.split_once(':')?;
-            let fits = controllers.split(',').any(|name| name == controller);
-            fits.then_some(path)
-        });
-        let own = own.context("no cgroup of that hierarchy")?;
-        let name = room.path("").file_name().context("no name")?.to_owned();
-        let folder = Path::new(mount)
-            .join(own.trim_start_matches('/'))
-            .join(name);
-        std::fs::create_dir(&folder).with_context(|| format!("make {}", folder.display()))?;
-        Ok(Self { folder })
-    }
-
-    /// Its directory.
-    pub(crate) fn path(&self) -> &Path {
-        &self.folder
-    }
-
-    /// Writes one of its files.
-    pub(crate) fn set(&self, file: &str, value: &str) -> Result<()> {
-        let path = self.folder.join(file);
-        std::fs::write(&path, value).with_context(|| format!("write {}", path.display()))
-    }
-
-    /// Moves a process into it.
-    pub(crate) fn join(&self, pid: i32) -> Result<()> {
-        self.set("cgroup.procs", &pid.to_string())
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        // The last member may still be on its way out.
-        let _ = wait_for("an empty cgroup", PATIENCE, || {
-            Ok(std::fs::remove_dir(&self.folder).is_ok().then_some(()))
-        });
-    }
-}
-
-/// A memory cgroup with a limit.
-fn limited(room: &Room, mib: u32) -> Result<Cgroup> {
-    let cgroup = Cgroup::of(room, "memory")?;
-    cgroup.set("memory.limit_in_bytes", &(mib << 20).to_string())?;
-    Ok(cgroup)
-}
 
 /// A verdict of want of memory. The words rest on the kernel's log, in which it puts no more than ten
 /// kills in five seconds, whoever's they are: where it has no line for this one, there are none.
@@ -139,7 +64,7 @@ fn a_limit_that_was_reached_is_told_with_who_held_what() -> Result<()> {
     again_and_again("memcg OOM", || {
         let room = Room::new()?;
         let log = Log::open()?;
-        let cgroup = limited(&room, 24)?;
+        let cgroup = Cgroup::limited(&room, 24)?;
         let folder = cgroup.path().to_string_lossy().into_owned();
         let launch = run(&room)?.observe("mortal", &["hog", &folder, "200"])?;
         launch.finish(PATIENCE)?.expect_code(137)?;
@@ -158,7 +83,7 @@ fn the_counters_of_a_cgroup_are_told_before_and_after() -> Result<()> {
     again_and_again("counters", || {
         let room = Room::new()?;
         let log = Log::open()?;
-        let cgroup = limited(&room, 24)?;
+        let cgroup = Cgroup::limited(&room, 24)?;
         // In the cgroup before the workload is found, so that there is a before.
         let text = "echo 0 > \"$1/cgroup.procs\"; exec \"$0\" hog \"$1\" 200";
         let launch = run(&room)?.args(["--expect", "mortal"]);
@@ -176,7 +101,7 @@ fn the_victim_need_not_be_who_asked_for_more() -> Result<()> {
     again_and_again("a small one asks, a large one dies", || {
         let room = Room::new()?;
         let log = Log::open()?;
-        let cgroup = limited(&room, 40)?;
+        let cgroup = Cgroup::limited(&room, 40)?;
         let text = "\"$0\" hog \"$1\" 24 & large=$!; \
                     while ! grep -q ready \"$TRUTH_LOG\" 2>/dev/null; do sleep 0.01; done; \
                     while [ $(cat \"$1/memory.usage_in_bytes\") -lt 25165824 ]; do sleep 0.01; done; \
@@ -211,7 +136,7 @@ fn processes_that_are_made_can_cost_the_life_of_a_sibling() -> Result<()> {
     again_and_again("fork in a full memcg", || {
         let room = Room::new()?;
         let log = Log::open()?;
-        let cgroup = limited(&room, 24)?;
+        let cgroup = Cgroup::limited(&room, 24)?;
         // Each one that is made takes a little, until the one that holds most has to go.
         let text = "\"$0\" hog \"$1\" 16 & large=$!; \
                     while ! grep -q ready \"$TRUTH_LOG\" 2>/dev/null; do sleep 0.01; done; \
@@ -248,7 +173,7 @@ fn who_shares_the_victims_memory_dies_of_it_too() -> Result<()> {
     again_and_again("CLONE_VM", || {
         let room = Room::new()?;
         let log = Log::open()?;
-        let cgroup = limited(&room, 24)?;
+        let cgroup = Cgroup::limited(&room, 24)?;
         let folder = cgroup.path().to_string_lossy().into_owned();
         let text = "\"$0\" share \"$1\" 200; code=$?; while kill -0 $(cat \"$2\") 2>/dev/null; do \
                     sleep 0.02; done; exit $code";

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
+use tracer_tests::cgroup::Cgroup;
 use tracer_tests::check::until_noted;
 use tracer_tests::launch::Running;
 use tracer_tests::room::Room;
@@ -83,7 +84,7 @@ fn a_sender_in_another_pid_namespace_is_known() -> Result<()> {
     })?;
     again_and_again("from within a namespace", || {
         let room = Room::new()?;
-        let folder = super::memory::Cgroup::unified(&room)?;
+        let folder = Cgroup::unified(&room)?;
         let (tracer, target) = waiting(&room, &["wait"])?;
         folder.join(target)?;
         let sender = room.fixture("sender")?.arg("cgroup-from-namespace");
@@ -137,7 +138,7 @@ pub(crate) fn below(program: &Running, name: &str) -> Result<i32> {
 fn cgroup_kill_leads_to_the_writer() -> Result<()> {
     again_and_again("cgroup.kill", || {
         let room = Room::new()?;
-        let folder = super::memory::Cgroup::unified(&room)?;
+        let folder = Cgroup::unified(&room)?;
         let (tracer, target) = waiting(&room, &["wait"])?;
         folder.join(target)?;
         let sender = room.fixture("sender")?.arg("cgroup").arg(folder.path());
