@@ -143,7 +143,7 @@ fn processes_that_are_made_can_cost_the_life_of_a_sibling() -> Result<()> {
                     while [ $(cat \"$1/memory.usage_in_bytes\") -lt 16777216 ]; do sleep 0.01; done; \
                     echo $$ > \"$1/cgroup.procs\"; made=; i=0; \
                     while [ $i -lt 1000 ] && kill -0 $large; do \
-                    (while :; do read x; done) < \"$2\" & made=\"$made $!\"; i=$((i+1)); done; \
+                    (while read x; do :; done) < \"$2\" & made=\"$made $!\"; i=$((i+1)); done; \
                     wait $large; code=$?; kill -9 $made; wait; exit $code";
         let pipe = room.path("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into())?;
