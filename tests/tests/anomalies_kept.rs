@@ -7,16 +7,22 @@ use tracer_tests::session::Session;
 use tracer_tests::unattended::{AWAIT_GO, Watched};
 use tracer_tests::wait::{PATIENCE, wait_for};
 
-#[test]
-fn what_was_open_when_the_observer_was_killed_stays_one_anomaly() -> Result<()> {
-    // Holds 85 of 100 descriptors, in a shell that does nothing else.
+/// A shell that holds more than 0.7 of the 13 descriptors it may have, and does nothing else until it is
+/// told to go on; that it does so is told already.
+fn hoarding() -> Result<Watched> {
     let hoard = "ulimit -n 13; exec 3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null 8</dev/null 9</dev/null";
-    let mut watched = Watched::start(
+    let watched = Watched::start(
         &format!("{hoard}; {AWAIT_GO}; exit 0"),
         &["--interval", "20ms", "--threshold", "fd_high_ratio=0.7"],
     )?;
     watched.go()?;
     until(&watched.folder, "opened", "fd_high", 1)?;
+    Ok(watched)
+}
+
+#[test]
+fn what_was_open_when_the_observer_was_killed_stays_one_anomaly() -> Result<()> {
+    let mut watched = hoarding()?;
     watched.kill()?;
     let tracer = watched.room.tracer("recover")?.arg("--resume").spawn()?;
     let path = watched.folder.join("journal.1.jsonl");
@@ -43,13 +49,7 @@ fn what_was_open_when_the_observer_was_killed_stays_one_anomaly() -> Result<()> 
 
 #[test]
 fn what_was_open_when_the_observer_died_for_good_has_no_end() -> Result<()> {
-    let hoard = "ulimit -n 13; exec 3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null 8</dev/null 9</dev/null";
-    let mut watched = Watched::start(
-        &format!("{hoard}; {AWAIT_GO}; exit 0"),
-        &["--interval", "20ms", "--threshold", "fd_high_ratio=0.7"],
-    )?;
-    watched.go()?;
-    until(&watched.folder, "opened", "fd_high", 1)?;
+    let mut watched = hoarding()?;
     let root = watched.pidfd()?;
     watched.kill()?;
     watched.go()?;

@@ -118,17 +118,30 @@ impl Session {
         };
         let fold = Summarizer::new(info.clone());
         let recorder = Recorder::create_with(&store, info.clone(), fold, options)?;
-        Ok(Self {
+        let kept = (store, config.keep, config.bpffs.clone());
+        Ok(Self::of(recorder, info, kept, lines.over))
+    }
+
+    /// The session that `recorder` writes; `kept`: where, how many others beside it, and where its pins
+    /// are.
+    fn of(
+        recorder: Recorder<Summarizer>,
+        info: SessionInfo,
+        kept: (Store, u32, Option<PathBuf>),
+        over: Arc<AtomicBool>,
+    ) -> Self {
+        let (store, keep, bpffs) = kept;
+        Self {
             _watching: recorder.watch_panics(),
             recorder,
             root_tgid: Tgid(info.root.pid),
             started_root: info.mode == Mode::Run,
             store,
-            keep: config.keep,
-            bpffs: config.bpffs.clone(),
+            keep,
+            bpffs,
             info,
-            over: lines.over,
-        })
+            over,
+        }
     }
 
     /// Whether `root`, found by its pid, is the process that the session is about.

@@ -8,12 +8,12 @@
 use std::os::fd::OwnedFd;
 
 use rustix::{
-    fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags},
+    fs::{self, FlockOperation, Mode, OFlags, RenameFlags},
     io::Errno,
 };
 
 use crate::session::{
-    dir::Dir,
+    dir::{Dir, is_named},
     id::SessionId,
     lease::{Claim, Lease, LeaseError},
     publish::is_temporary,
@@ -81,7 +81,7 @@ pub(super) fn conceive(store: &Store, id: &SessionId) -> Result<(Dir, Lease), Bi
         match occupy(store, id, &name) {
             Err(error) if error.is_gone() => {}
             Err(error) => {
-                let _kept = fs::unlinkat(sessions, &name, AtFlags::REMOVEDIR);
+                let _kept = sessions.remove_dir(&name);
                 return Err(error);
             }
             made => return made,
@@ -122,7 +122,7 @@ pub(super) fn bear(store: &Store, id: &SessionId) -> Result<(), Errno> {
 /// Removes what there is of a session that could not begin.
 pub(super) fn abandon(store: &Store, dir: &Dir, id: &SessionId) -> Result<(), Errno> {
     clear(dir)?;
-    fs::unlinkat(store.sessions(), unborn_name(id), AtFlags::REMOVEDIR)
+    store.sessions().remove_dir(&unborn_name(id))
 }
 
 /// Removes the files that can be in an unborn session; anything else keeps the directory from going.
@@ -157,13 +157,6 @@ fn clear_lease(dir: &Dir) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Whether this name is still that directory's.
-fn is_still(parent: &Dir, name: &str, dir: &Dir) -> bool {
-    let named = fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
-    let held = fs::fstat(dir);
-    matches!((named, held), (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
-}
-
 /// A lock on the directory of sessions, on a description of its own, until the descriptor is dropped.
 /// `None` when it cannot be had at once.
 fn lock(sessions: &Dir, how: FlockOperation) -> Option<OwnedFd> {
@@ -193,7 +186,7 @@ pub fn sweep(store: &Store) -> Result<usize, StoreError> {
             match Lease::claim(&dir) {
                 // A session that was born meanwhile, and ended, is the same directory with a free
                 // lease: only the name tells, and it cannot change while the lease is ours.
-                Ok(Claim::Held(lease)) if is_still(sessions, &name, &dir) => {
+                Ok(Claim::Held(lease)) if is_named(sessions, &name, &dir) => {
                     clear(&dir).and_then(|()| lease.remove_dir(sessions, &name))
                 }
                 _ => continue,

@@ -244,6 +244,13 @@ impl Dir {
     }
 }
 
+/// Whether this name below `dir` is still that of the file or directory that is held.
+pub(super) fn is_named(dir: &Dir, name: &str, held: impl AsFd) -> bool {
+    let named = fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
+    let held = fs::fstat(held);
+    matches!((named, held), (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
+}
+
 /// Whether the file at `name` below `dir`, or `dir` itself where that is empty, has names besides this
 /// one; `links` is what was read of it. A file system in user space is read from the kernel's memory,
 /// which may hold a name for a second more after a rename has taken it away: before anybody is told to

@@ -20,7 +20,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{self, AtFlags, Mode, OFlags},
+    fs::{Mode, OFlags},
     io::Errno,
 };
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ use thiserror::Error;
 
 use crate::{
     session::{
-        dir::Dir,
+        dir::{Dir, is_named},
         journal::info::SessionInfo,
         publish::temporary_name,
         store::{LEASE, StoreError},
@@ -220,7 +220,7 @@ impl Lease {
             Err(source) => return Err(lock_error(dir, source)),
         }
         // Whoever removes a session holds its lease meanwhile: what we have locked may be gone.
-        Ok(is_named(dir, &file).then_some(Claim::Held(Self { file })))
+        Ok(is_named(dir, LEASE, &file).then_some(Claim::Held(Self { file })))
     }
 
     /// Removes the directory it was in, which holds nothing any more, and ends with it. Servers of file
@@ -326,12 +326,6 @@ fn open(dir: &Dir, flags: OFlags) -> Result<Option<File>, LeaseError> {
         }) => Ok(None),
         other => Ok(Some(other?)),
     }
-}
-
-fn is_named(dir: &Dir, file: &File) -> bool {
-    let named = fs::statat(dir, LEASE, AtFlags::SYMLINK_NOFOLLOW);
-    let own = fs::fstat(file);
-    matches!((named, own), (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
 }
 
 /// Whether the lock could be had.

@@ -11,12 +11,11 @@ use crate::{
         Store,
         crash::slot,
         epochs::Standing,
-        journal::info::{Mode, SessionInfo},
+        journal::info::SessionInfo,
         recorder::{self, Recorder},
         store::ClaimedSession,
         summary::Summarizer,
     },
-    units::Tgid,
 };
 
 impl Session {
@@ -42,16 +41,7 @@ impl Session {
             ..recorder::Options::default()
         };
         let recorder = Recorder::reopen(&store, claimed, standing, info.clone(), fold, options)?;
-        Ok(Self {
-            _watching: recorder.watch_panics(),
-            recorder,
-            root_tgid: Tgid(info.root.pid),
-            started_root: info.mode == Mode::Run,
-            store,
-            keep: config.keep,
-            bpffs: config.bpffs.clone(),
-            info,
-            over: Arc::default(),
-        })
+        let kept = (store, config.keep, config.bpffs.clone());
+        Ok(Self::of(recorder, info, kept, Arc::default()))
     }
 }

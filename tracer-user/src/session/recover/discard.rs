@@ -1,7 +1,7 @@
 //! Takes a session out of the sessions: put aside as it is, or removed when another boot left it in memory.
 
 use rustix::{
-    fs::{self, AtFlags, RenameFlags},
+    fs::{self, RenameFlags},
     io::Errno,
 };
 
@@ -67,7 +67,7 @@ pub(super) fn sweep(store: &Store) {
             && empty(&dir, DEPTH).is_ok()
         {
             // Another recoverer may have been faster.
-            let _gone = fs::unlinkat(sessions, &name, AtFlags::REMOVEDIR);
+            let _gone = sessions.remove_dir(&name);
         }
     }
 }
@@ -89,7 +89,7 @@ fn empty(dir: &Dir, depth: u32) -> Result<(), StoreError> {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(Errno::ISDIR | Errno::PERM) if depth > 1 => {
                 empty(&dir.existing_child(&name)?, depth - 1)?;
-                fs::unlinkat(dir, &name, AtFlags::REMOVEDIR)
+                dir.remove_dir(&name)
                     .map_err(|source| dir.error("remove", &name, source))?;
             }
             Err(source) => return Err(dir.error("remove", &name, source)),
