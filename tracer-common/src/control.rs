@@ -14,7 +14,7 @@ pub struct Control {
     /// The observer's tgid in the initial namespace: never tracked, never adopted.
     pub observer_tgid_init: u32,
     /// Process, by tgid in the *observer's* namespace, which the `adopt` iterator takes as a root; 0
-    /// for none.
+    /// for none, [`ADOPT_BELOW`] for no other root than those that are tracked.
     pub adopt_tgid: u32,
     /// Bits of the `URGENT_` constants: which events wake the reader at once.
     pub urgent: u32,
@@ -24,9 +24,12 @@ pub struct Control {
     pub reader_idle: u32,
     /// Processes, by tgid in the initial namespace, whose exit wakes the reader at once; 0 for none.
     pub watched: [u32; 2],
-    /// Zero.
-    pub reserved: u32,
+    /// Counts the cgroups that were made; only while trees are followed.
+    pub cgroups_made: u32,
 }
+
+/// Not a process: an adoption goes on, of whoever is below those that are tracked.
+pub const ADOPT_BELOW: u32 = u32::MAX;
 
 /// Every exec wakes the reader: the workload is not pinned yet.
 pub const URGENT_EXEC: u32 = 1 << 0;

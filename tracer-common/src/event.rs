@@ -70,6 +70,8 @@ pub const FLAG_SENDER_EXITING: u16 = 1 << 12;
 pub const FLAG_SIGNAL_BLOCKED: u16 = 1 << 13;
 /// Signal: the target has a handler for it.
 pub const FLAG_SIGNAL_HANDLED: u16 = 1 << 14;
+/// Fork: the root of a tree that is followed; a [`Followed`] stands behind the [`ForkEvent`].
+pub const FLAG_FOLLOWED: u16 = 1 << 15;
 
 /// A process was made, or adopted at attach.
 #[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
@@ -89,6 +91,15 @@ pub struct ForkEvent {
     pub depth: u32,
     /// Real user id of the child.
     pub uid: u32,
+}
+
+/// A process was taken in because it is to be followed. Of kind [`KIND_FORK`], always with
+/// [`FLAG_ADOPTED`] and [`FLAG_FOLLOWED`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Followed {
+    /// Id of the followed cgroup that it is in, at whatever depth; 0 when it has a followed name.
+    pub cgroup: u64,
 }
 
 /// A process replaced its image. `filename_len` and then `argv_len` bytes follow this struct.

@@ -9,6 +9,7 @@
 
 pub mod control;
 pub mod event;
+pub mod follow;
 pub mod ids;
 pub mod limits;
 pub mod loss;

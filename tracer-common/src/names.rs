@@ -8,10 +8,14 @@ pub const MAP_TRACKED: &str = "TRACKED";
 pub const MAP_COUNTERS: &str = "COUNTERS";
 /// One-element array of [`crate::control::Control`].
 pub const MAP_CONTROL: &str = "CONTROL";
+/// Hash of what is followed: [`crate::follow::Key`] → 1.
+pub const MAP_FOLLOWED: &str = "FOLLOWED";
 /// The frozen global that holds [`crate::offsets::Offsets`].
 pub const GLOBAL_OFFSETS: &str = "OFFSETS";
 /// The frozen global that holds [`crate::snapshot::Places`].
 pub const GLOBAL_PLACES: &str = "PLACES";
+/// The frozen global that holds [`crate::follow::CgroupPlaces`].
+pub const GLOBAL_CGROUPS: &str = "CGROUPS";
 /// The frozen global, a `u32`, that holds the ring buffer's size in bytes.
 pub const GLOBAL_RING_BYTES: &str = "RING_BYTES";
 
@@ -52,3 +56,13 @@ pub const PROG_ADOPT_ORPHANS: &str = "adopt_orphans";
 /// Task iterator that writes the records of [`crate::snapshot`]. Loaded when it is wanted, if the kernel
 /// takes it.
 pub const PROG_SNAPSHOT: &str = "snapshot";
+/// `tp_btf` program on `sched_process_exec` that begins a tree where something followed is executed.
+pub const PROG_FOLLOW_EXEC: &str = "follow_exec";
+/// `tp_btf` program on `sched_wakeup_new` that begins one where somebody is born into a followed cgroup.
+pub const PROG_FOLLOW_BORN: &str = "follow_born";
+/// `tp_btf` program on `cgroup_attach_task` that begins one where somebody is moved into a followed cgroup.
+pub const PROG_FOLLOW_MOVED: &str = "follow_moved";
+/// `tp_btf` program on `cgroup_mkdir` that wakes the reader: it may be a cgroup that is waited for.
+pub const PROG_FOLLOW_MADE: &str = "follow_made";
+/// Task iterator that begins a tree with everybody who is to be followed and is not tracked.
+pub const PROG_FOLLOW_LOOK: &str = "follow_look";

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// `PF_KTHREAD` of include/linux/sched.h.
-const KERNEL_THREAD: u32 = 0x0020_0000;
+pub(crate) const KERNEL_THREAD: u32 = 0x0020_0000;
 /// Ancestors looked at for one that is tracked: more than lie between a process and init on any but an
 /// odd system.
 const GENERATIONS: u32 = 32;
@@ -180,14 +180,14 @@ pub(crate) fn try_adopt(task: Probed, control: *mut Control, is_born: bool) -> O
 /// [`track`] in a function of its own. Inlined twice it would be made one again, with a second look at
 /// whether there is a record; and to the verifier of 5.10 a record could be none at the second look.
 #[inline(never)]
-fn track_unreported(tgid: u32, entry: &Tracked, signal: Probed, counted: Counted) -> bool {
+pub(crate) fn track_unreported(tgid: u32, entry: &Tracked, signal: Probed, counted: Counted) -> bool {
     track(tgid, entry, signal, counted)
 }
 
 /// Takes the process into the map, if it is still alive and not there yet. `counted` is what `entry` was
 /// made with.
 #[inline(always)]
-fn track(tgid: u32, entry: &Tracked, signal: Probed, counted: Counted) -> bool {
+pub(crate) fn track(tgid: u32, entry: &Tracked, signal: Probed, counted: Counted) -> bool {
     if let Err(error) = TRACKED.insert(tgid, entry, u64::from(BPF_NOEXIST)) {
         // The fork hook may have been faster; that is no loss.
         if error != -EEXIST {
@@ -212,18 +212,18 @@ fn track(tgid: u32, entry: &Tracked, signal: Probed, counted: Counted) -> bool {
 
 /// What a process says of its threads.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Counted {
+pub(crate) struct Counted {
     /// Not yet released.
     threads: u32,
     /// Not yet on their way out.
-    live: u32,
+    pub(crate) live: u32,
     /// CPU time of the released ones.
     released_ns: u64,
 }
 
 impl Counted {
     #[inline(always)]
-    fn of(signal: Probed) -> Self {
+    pub(crate) fn of(signal: Probed) -> Self {
         Self {
             threads: signal.get(off!(signal_nr_threads)),
             live: signal.get(off!(signal_live)),
@@ -276,7 +276,7 @@ fn lineage(process: Probed, asked: &Control) -> Lineage {
 /// threads are in the sums of its `signal_struct`. A leader that has ended is not released before the
 /// whole process is.
 #[inline(always)]
-fn adopted(leader: Probed, signal: Probed, counted: Counted, now_ns: u64) -> Tracked {
+pub(crate) fn adopted(leader: Probed, signal: Probed, counted: Counted, now_ns: u64) -> Tracked {
     let mut entry = Tracked {
         start_boottime_ns: leader.get(off!(task_start_boottime)),
         cpu_ns: counted.released_ns,

@@ -1,4 +1,4 @@
-//! Task iterators, which user space runs by reading a file: who is reading, and whom to adopt.
+//! Task iterators, which user space runs by reading a file: who is reading, whom to adopt, and whom to follow.
 //!
 //! aya-ebpf has no macro for iterators; the section's name makes a function one.
 
@@ -12,6 +12,7 @@ use tracer_common::control::Observer;
 
 use crate::{
     adopt::try_adopt,
+    follow::try_look,
     process::upid_at,
     read::{Object, Probed, off},
     send::control,
@@ -88,6 +89,24 @@ fn adopt(ctx: *mut c_void) -> i32 {
     }
     let Some(control) = control() else { return 0 };
     let Some(tgid) = try_adopt(Probed(task), control, false) else {
+        return 0;
+    };
+    // SAFETY: the iterator's own file, and a value of ours with its size.
+    unsafe {
+        bpf_seq_write(seq, (&raw const tgid).cast(), size_of::<u32>() as u32);
+    }
+    0
+}
+
+/// Writes the tgid, in the initial namespace, of each process that it began a tree with.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+fn follow_look(ctx: *mut c_void) -> i32 {
+    let (seq, task) = arguments(ctx);
+    if task == 0 {
+        return 0;
+    }
+    let Some(tgid) = try_look(Probed(task)) else {
         return 0;
     };
     // SAFETY: the iterator's own file, and a value of ours with its size.

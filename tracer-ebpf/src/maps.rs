@@ -8,6 +8,7 @@ use aya_ebpf::{
 use tracer_common::{
     control::{Control, Tracked},
     event::ExecEvent,
+    follow::{CgroupPlaces, FOLLOWED_MAX, Key},
     limits::{ARGV_MAX, FILENAME_MAX, RING_BYTES as DEFAULT_RING_BYTES, TRACKED_MAX},
     loss,
     names::PROGS_EXEC_AGAIN,
@@ -23,6 +24,10 @@ pub(crate) static OFFSETS: Offsets = Offsets::ABSENT;
 /// Where this kernel keeps what only snapshots read; as [`OFFSETS`].
 #[unsafe(no_mangle)]
 pub(crate) static PLACES: Places = Places::ABSENT;
+
+/// Where this kernel keeps cgroups; as [`OFFSETS`].
+#[unsafe(no_mangle)]
+pub(crate) static CGROUPS: CgroupPlaces = CgroupPlaces::ABSENT;
 
 /// Size of [`EVENTS`] in bytes, a power of two.
 #[unsafe(no_mangle)]
@@ -52,6 +57,10 @@ pub(crate) struct Orphan {
     /// Zero.
     pub(crate) reserved: u32,
 }
+
+/// What is followed: names and cgroups.
+#[map]
+pub(crate) static FOLLOWED: HashMap<Key, u32> = HashMap::with_max_entries(FOLLOWED_MAX, 0);
 
 /// What was sent and what was lost, by [`loss`].
 #[map]
