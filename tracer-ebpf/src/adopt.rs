@@ -180,7 +180,12 @@ pub(crate) fn try_adopt(task: Probed, control: *mut Control, is_born: bool) -> O
 /// [`track`] in a function of its own. Inlined twice it would be made one again, with a second look at
 /// whether there is a record; and to the verifier of 5.10 a record could be none at the second look.
 #[inline(never)]
-pub(crate) fn track_unreported(tgid: u32, entry: &Tracked, signal: Probed, counted: Counted) -> bool {
+pub(crate) fn track_unreported(
+    tgid: u32,
+    entry: &Tracked,
+    signal: Probed,
+    counted: Counted,
+) -> bool {
     track(tgid, entry, signal, counted)
 }
 

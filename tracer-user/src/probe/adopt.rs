@@ -10,7 +10,11 @@ use aya::{
     Ebpf,
     programs::{Program, ProgramError},
 };
-use tracer_common::{loss, names::PROG_ADOPT};
+use tracer_common::{
+    control::ADOPT_BELOW,
+    loss,
+    names::{PROG_ADOPT, PROG_FOLLOW_LOOK},
+};
 
 use super::{
     attached::{Attached, open_iterator},
@@ -53,7 +57,20 @@ impl Attached {
         let unsure = self.adoption_doubts()?;
         let mut adoption = Adoption::default();
         self.control.set_adopt(root.0);
-        let result = self.adopt_all(&mut adoption);
+        let result = self.adopt_all(&mut adoption, &[PROG_ADOPT]);
+        self.control.set_adopt(0);
+        result?;
+        adoption.converged &= is_watched && self.adoption_doubts()? == unsure;
+        Ok(adoption)
+    }
+
+    /// Takes in everybody who is to be followed, and everything that lives below them.
+    pub(super) fn adopt_followed(&mut self) -> Result<Adoption, ProbeError> {
+        let is_watched = self.watch_adoptions()?;
+        let unsure = self.adoption_doubts()?;
+        let mut adoption = Adoption::default();
+        self.control.set_adopt(ADOPT_BELOW);
+        let result = self.adopt_all(&mut adoption, &[PROG_FOLLOW_LOOK, PROG_ADOPT]);
         self.control.set_adopt(0);
         result?;
         adoption.converged &= is_watched && self.adoption_doubts()? == unsure;
@@ -68,29 +85,31 @@ impl Attached {
     pub fn adopt_held(&mut self, root: Tgid) -> Result<Adoption, ProbeError> {
         let mut adoption = Adoption::default();
         self.control.set_adopt(root.0);
-        let result = self.adopt_pass(&mut adoption);
+        let result = self.adopt_pass(&mut adoption, &[PROG_ADOPT]);
         self.control.set_adopt(0);
         adoption.converged = result?;
         Ok(adoption)
     }
 
-    fn adopt_all(&mut self, adoption: &mut Adoption) -> Result<(), ProbeError> {
+    fn adopt_all(&mut self, adoption: &mut Adoption, by: &[&str]) -> Result<(), ProbeError> {
         let mut asked = self.maps.counter(loss::ADOPT_AGAIN)?;
         while !adoption.converged && adoption.passes < PASSES_MAX {
-            let found_any = self.adopt_pass(adoption)?;
+            let found_any = self.adopt_pass(adoption, by)?;
             let before = std::mem::replace(&mut asked, self.maps.counter(loss::ADOPT_AGAIN)?);
             adoption.converged = !found_any && asked == before;
         }
         Ok(())
     }
 
-    /// Goes through all tasks once. Whether that found anybody.
-    fn adopt_pass(&mut self, adoption: &mut Adoption) -> Result<bool, ProbeError> {
+    /// Goes through all tasks once with each of these iterators. Whether that found anybody.
+    fn adopt_pass(&mut self, adoption: &mut Adoption, by: &[&str]) -> Result<bool, ProbeError> {
         let failed = |source| ProbeError::step("going through the processes", source);
-        let found = match &mut self.ebpf {
-            Some(ebpf) => run_iterator(ebpf).map_err(failed)?,
-            None => 0,
-        };
+        let mut found = 0;
+        if let Some(ebpf) = &mut self.ebpf {
+            for program in by {
+                found += run_iterator(ebpf, program).map_err(failed)?;
+            }
+        }
         adoption.passes += 1;
         adoption.adopted += u32::try_from(found / size_of::<u32>()).unwrap_or(u32::MAX);
         Ok(found > 0)
@@ -131,8 +150,8 @@ impl Attached {
 }
 
 /// Runs the iterator to its end and returns how many bytes it wrote.
-fn run_iterator(ebpf: &mut Ebpf) -> std::io::Result<usize> {
-    let mut file = open_iterator(ebpf, PROG_ADOPT).map_err(std::io::Error::other)?;
+fn run_iterator(ebpf: &mut Ebpf, program: &str) -> std::io::Result<usize> {
+    let mut file = open_iterator(ebpf, program).map_err(std::io::Error::other)?;
     let mut buffer = vec![0; 64 << 10];
     let mut total = 0;
     loop {

@@ -86,6 +86,12 @@ impl SharedControl {
         field!(self, AtomicU32, adopt_tgid).store(tgid, Ordering::SeqCst);
     }
 
+    /// How many cgroups have been made since the programs for following were attached, wrapping around.
+    #[must_use]
+    pub fn cgroups_made(&self) -> u32 {
+        field!(self, AtomicU32, cgroups_made).load(Ordering::SeqCst)
+    }
+
     /// Whether every exec wakes the reader at once.
     pub fn set_urgent_exec(&self, urgent: bool) {
         let bits = if urgent { URGENT_EXEC } else { 0 };

@@ -12,10 +12,11 @@ use thiserror::Error;
 use tracer_common::{
     event::{
         EventHeader, ExecEvent, ExitEvent, FLAG_ADOPTED, FLAG_ARGV_TRUNCATED, FLAG_ARGV_UNREADABLE,
-        FLAG_FILENAME_TRUNCATED, FLAG_MAXRSS_UPPER_BOUND, FLAG_OOM_FIGURES, FLAG_SENDER_EXITING,
-        FLAG_SENDER_KERNEL, FLAG_SIGNAL_BLOCKED, FLAG_SIGNAL_GROUP, FLAG_SIGNAL_HANDLED,
-        FLAG_SIGNAL_NO_INFO, FLAG_SIGNAL_PRIVILEGED, FLAG_TOTALS_PARTIAL, ForkEvent, KIND_EXEC,
-        KIND_EXIT, KIND_FORK, KIND_OOM, KIND_SIGNAL, OomEvent, SignalEvent, SignalSender,
+        FLAG_FILENAME_TRUNCATED, FLAG_FOLLOWED, FLAG_MAXRSS_UPPER_BOUND, FLAG_OOM_FIGURES,
+        FLAG_SENDER_EXITING, FLAG_SENDER_KERNEL, FLAG_SIGNAL_BLOCKED, FLAG_SIGNAL_GROUP,
+        FLAG_SIGNAL_HANDLED, FLAG_SIGNAL_NO_INFO, FLAG_SIGNAL_PRIVILEGED, FLAG_TOTALS_PARTIAL,
+        Followed, ForkEvent, KIND_EXEC, KIND_EXIT, KIND_FORK, KIND_OOM, KIND_SIGNAL, OomEvent,
+        SignalEvent, SignalSender,
     },
     ids::ProcRef,
     limits::SENDER_CMDLINE_MAX,
@@ -85,6 +86,15 @@ pub fn decode(record: &[u8], units: DecodeUnits) -> Result<Event, DecodeError> {
         t: BootNs(header.t_boot_ns),
         kind,
     })
+}
+
+/// Why the kernel side began a tree with the process of this record; `None` for any other record.
+#[must_use]
+pub fn followed(record: &[u8]) -> Option<Followed> {
+    let (event, rest): (ForkEvent, _) = split(record, KIND_FORK).ok()?;
+    let is_root = event.header.kind == KIND_FORK && has(&event.header, FLAG_FOLLOWED);
+    let (followed, _) = split(rest, KIND_FORK).ok().filter(|_| is_root)?;
+    Some(followed)
 }
 
 /// The struct at the beginning of the record, and what follows it.

@@ -7,8 +7,9 @@ use aya::{
     programs::{Program, ProgramError, links::FdLink},
 };
 use tracer_common::names::{
-    PROG_ADOPT_BORN, PROG_ADOPT_ORPHANS, PROG_EXEC, PROG_EXIT, PROG_EXIT_AGAIN, PROG_FORK,
-    PROG_FREE, PROG_OOM, PROG_SIGNAL, PROG_SNAPSHOT, PROG_WAKEUP_NEW, PROGS_EXEC_AGAIN,
+    PROG_ADOPT_BORN, PROG_ADOPT_ORPHANS, PROG_EXEC, PROG_EXIT, PROG_EXIT_AGAIN, PROG_FOLLOW_BORN,
+    PROG_FOLLOW_EXEC, PROG_FOLLOW_LOOK, PROG_FOLLOW_MADE, PROG_FOLLOW_MOVED, PROG_FORK, PROG_FREE,
+    PROG_OOM, PROG_SIGNAL, PROG_SNAPSHOT, PROG_WAKEUP_NEW, PROGS_EXEC_AGAIN,
 };
 
 use super::{
@@ -33,14 +34,18 @@ enum Need {
     Optional,
     /// It stands in where another program was skipped.
     StandIn,
+    /// It begins trees by itself, where that is wanted.
+    Following,
 }
 
 /// In the order in which they are attached: the end first, so that no process is taken in whose end
-/// would be missed; what stands in for another program after it.
-pub(super) const HOOKS: [Hook; 15] = [
+/// would be missed; what stands in for another program after it; what begins a tree with an exec before
+/// what reports that exec.
+pub(super) const HOOKS: [Hook; 19] = [
     hook(PROG_EXIT, "sched_process_exit", Need::Required),
     hook(PROG_EXIT_AGAIN, "sched_process_exit", Need::StandIn),
     hook(PROG_FREE, "sched_process_free", Need::StandIn),
+    hook(PROG_FOLLOW_EXEC, "sched_process_exec", Need::Following),
     hook(PROG_EXEC, "sched_process_exec", Need::Required),
     exec_again(0),
     exec_again(1),
@@ -53,6 +58,9 @@ pub(super) const HOOKS: [Hook; 15] = [
     hook(PROG_WAKEUP_NEW, "sched_wakeup_new", Need::StandIn),
     hook(PROG_SIGNAL, "signal_generate", Need::Optional),
     hook(PROG_OOM, "mark_victim", Need::Optional),
+    hook(PROG_FOLLOW_BORN, "sched_wakeup_new", Need::Following),
+    hook(PROG_FOLLOW_MOVED, "cgroup_attach_task", Need::Following),
+    hook(PROG_FOLLOW_MADE, "cgroup_mkdir", Need::Following),
 ];
 
 /// Attached at the first adoption of a process that may have others below it.
@@ -71,7 +79,14 @@ const STOOD_IN_FOR: [&str; 3] = [PROG_FORK, PROG_EXEC, PROG_EXIT];
 pub(super) fn alone(present: &[&'static str]) -> Vec<&'static str> {
     let has_stand_ins = present.contains(&PROG_WAKEUP_NEW);
     let others = STOOD_IN_FOR.iter().filter(|_| !has_stand_ins);
-    ALONE.iter().chain(others).copied().collect()
+    let following = [PROG_FOLLOW_EXEC];
+    let following = following.iter().filter(|one| present.contains(one));
+    ALONE
+        .iter()
+        .chain(others)
+        .chain(following)
+        .copied()
+        .collect()
 }
 
 const fn hook(program: &'static str, tracepoint: &'static str, need: Need) -> Hook {
@@ -101,6 +116,8 @@ pub(super) struct Wanted {
     pub(super) stand_ins: bool,
     /// Those that watch an adoption.
     pub(super) adopting: bool,
+    /// Those that begin trees by themselves.
+    pub(super) following: bool,
 }
 
 impl Wanted {
@@ -108,7 +125,10 @@ impl Wanted {
         if ADOPTING.iter().any(|hook| hook.program == program) {
             return self.adopting;
         }
-        (self.stand_ins || !is_stand_in(program)) && program != PROG_SNAPSHOT
+        if program == PROG_FOLLOW_LOOK || needs(program, Need::Following) {
+            return self.following;
+        }
+        (self.stand_ins || !needs(program, Need::StandIn)) && program != PROG_SNAPSHOT
     }
 }
 
@@ -146,7 +166,10 @@ pub(super) fn load_programs(
         // A kernel without this tracepoint has been named already, with what follows from it.
         if !matches!(error, ProgramError::Btf(_)) {
             degraded.push(Degraded {
-                name: hook.tracepoint.to_owned(),
+                name: match hook.need {
+                    Need::Following => hook.program.to_owned(),
+                    _ => hook.tracepoint.to_owned(),
+                },
                 why: ProbeError::from_program(&name, error, Situation::read).to_string(),
             });
         }
@@ -165,8 +188,8 @@ pub(super) fn attach(ebpf: &mut Ebpf, program: &str) -> Result<FdLink, ProbeErro
         .map_err(|source| ProbeError::step(format!("attaching {tracepoint}"), source))
 }
 
-fn is_stand_in(program: &str) -> bool {
-    Hook::of(program).is_some_and(|hook| hook.need == Need::StandIn)
+fn needs(program: &str, need: Need) -> bool {
+    Hook::of(program).is_some_and(|hook| hook.need == need)
 }
 
 fn load_program(name: &str, program: &mut Program, types: &AyaBtf) -> Result<(), ProgramError> {

@@ -20,9 +20,11 @@ use rustix::{
 };
 use tracer_common::{
     control::Observer,
+    follow::{CgroupPlaces, FOLLOWED_MAX},
     limits::{RING_BYTES, TRACKED_MAX},
     names::{
-        GLOBAL_OFFSETS, GLOBAL_PLACES, GLOBAL_RING_BYTES, MAP_EVENTS, MAP_TRACKED, PROG_WHO_AM_I,
+        GLOBAL_CGROUPS, GLOBAL_OFFSETS, GLOBAL_PLACES, GLOBAL_RING_BYTES, MAP_EVENTS, MAP_FOLLOWED,
+        MAP_TRACKED, PROG_WHO_AM_I,
     },
     snapshot::Places,
 };
@@ -30,6 +32,7 @@ use tracer_common::{
 use super::{
     attached::{Attached, InKernel, read_observer},
     btf::Btf,
+    cgroups,
     control::SharedControl,
     hook_types::{HookKind, hook_types},
     hooks::{HOOKS, Wanted, alone, attach, join, load_programs},
@@ -54,6 +57,9 @@ pub struct Settings {
     /// Whether trees are to be adopted that go on meanwhile. The programs for that take the kernel as long
     /// to verify as all others together; without them such an adoption never calls itself converged.
     pub adopts_trees: bool,
+    /// Whether trees are to begin by themselves ([`Attached::follow`]). The programs for that cost every
+    /// exec, every new process and every move to another cgroup on the machine a little.
+    pub follows: bool,
 }
 
 impl Default for Settings {
@@ -62,6 +68,7 @@ impl Default for Settings {
             ring_bytes: RING_BYTES,
             tracked_max: TRACKED_MAX,
             adopts_trees: true,
+            follows: false,
         }
     }
 }
@@ -146,7 +153,7 @@ impl Loader {
                 let _ = aya::features();
                 blind_loader()
             });
-            let kernel = Kernel::read();
+            let kernel = Kernel::read(self.settings.follows);
             (join(aya), kernel)
         });
         let kernel = kernel?;
@@ -167,6 +174,7 @@ impl Loader {
         let wanted = Wanted {
             stand_ins: kernel.facts.offsets.programs_can_be_skipped == 1,
             adopting: self.settings.adopts_trees,
+            following: self.settings.follows,
         };
         let present = load_programs(&mut ebpf, &kernel.hook_types, wanted, &mut degraded)?;
         drop(limit);
@@ -199,12 +207,19 @@ impl Loader {
     ) -> Result<Ebpf, ProbeError> {
         let offsets = bytemuck::bytes_of(&kernel.facts.offsets);
         let places = kernel.facts.places.as_ref().unwrap_or(&Places::ABSENT);
+        let followed_max = if self.settings.follows {
+            FOLLOWED_MAX
+        } else {
+            1
+        };
         aya.btf(None)
             .override_global(GLOBAL_OFFSETS, offsets, true)
             .override_global(GLOBAL_PLACES, bytemuck::bytes_of(places), true)
+            .override_global(GLOBAL_CGROUPS, bytemuck::bytes_of(&kernel.cgroups), true)
             .override_global(GLOBAL_RING_BYTES, &self.settings.ring_bytes, true)
             .map_max_entries(MAP_EVENTS, self.settings.ring_bytes)
             .map_max_entries(MAP_TRACKED, self.settings.tracked_max)
+            .map_max_entries(MAP_FOLLOWED, followed_max)
             .load(self.object.as_deref().unwrap_or(OBJECT))
             .map_err(|error| ProbeError::from_maps(error, Situation::read))
     }
@@ -229,16 +244,22 @@ fn blind_loader<'a>() -> EbpfLoader<'a> {
 /// What is known of the running kernel.
 struct Kernel {
     facts: KernelFacts,
+    cgroups: CgroupPlaces,
     hook_types: AyaBtf,
     is_memlock_charged: bool,
 }
 
 impl Kernel {
-    fn read() -> Result<Self, ProbeError> {
+    fn read(follows: bool) -> Result<Self, ProbeError> {
         let bytes = fs::read(KERNEL_BTF).map_err(ProbeError::from_btf_file)?;
         let btf = Btf::parse(&bytes).map_err(|source| ProbeError::BadBtf { source })?;
-        let facts = read_kernel(&btf).map_err(|source| ProbeError::MissingField { source })?;
+        let mut facts = read_kernel(&btf).map_err(|source| ProbeError::MissingField { source })?;
         let hooks = facts.hooks;
+        let cgroups = follows.then(|| cgroups::read(&btf));
+        let (moved, made) = match &cgroups {
+            Some(cgroups) => (cgroups.moved, cgroups.made),
+            None => (None, None),
+        };
         let tracepoint = HookKind::Tracepoint;
         let types: Vec<_> = [
             (hooks.fork, "btf_trace_sched_process_fork", tracepoint),
@@ -249,14 +270,21 @@ impl Kernel {
             (hooks.signal, "btf_trace_signal_generate", tracepoint),
             (hooks.oom, "btf_trace_mark_victim", tracepoint),
             (hooks.task_iterator, "bpf_iter_task", HookKind::Iterator),
+            (moved, "btf_trace_cgroup_attach_task", tracepoint),
+            (made, "btf_trace_cgroup_mkdir", tracepoint),
         ]
         .into_iter()
         .filter_map(|(id, name, kind)| Some((id?, name, kind)))
         .collect();
         let hook_types = hook_types(&types)
             .map_err(|source| ProbeError::step("describing the hooks to aya", source))?;
+        let places = cgroups.as_ref().map(|cgroups| cgroups.places);
+        facts
+            .degraded
+            .extend(cgroups.into_iter().flat_map(|cgroups| cgroups.degraded));
         Ok(Self {
             facts,
+            cgroups: places.unwrap_or(CgroupPlaces::ABSENT),
             hook_types,
             // Memory of maps went from the limit to the memory cgroup in the release that also brought
             // this helper.

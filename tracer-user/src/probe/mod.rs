@@ -3,8 +3,10 @@
 mod adopt;
 pub mod attached;
 pub mod btf;
+mod cgroups;
 pub mod control;
 pub mod decode;
+pub mod follow;
 mod hook_types;
 mod hooks;
 #[cfg(feature = "log")]
