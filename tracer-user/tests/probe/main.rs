@@ -9,6 +9,7 @@
 mod account;
 mod ends;
 mod follow;
+mod followed;
 mod names;
 mod orphans;
 mod watch;
