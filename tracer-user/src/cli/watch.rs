@@ -8,7 +8,7 @@ use super::{Failure, OWN_FAILURE, show::Screen};
 use crate::{
     config::{
         Show,
-        watch::{DEFAULT_FILE, Flags, load},
+        watch::{DEFAULT_FILE, Flags, follow, load},
     },
     observe::{self, Audience as _, watching::WatchConfig},
 };
@@ -37,6 +37,21 @@ pub(super) struct Args {
     /// Seconds between two looks [default: 30]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     interval_s: Option<u64>,
+
+    /// Follow all processes in this cgroup (version 2), from inside the kernel, and look at those that live
+    /// on when their parent has ended: a directory, or a path as in /proc/PID/cgroup; may be given again
+    #[arg(long = "follow-cgroup", value_name = "PATH", value_parser = follow::cgroup)]
+    follow_cgroups: Vec<PathBuf>,
+
+    /// The same for a container, by its id or at least 12 digits of its beginning; one that is not there
+    /// yet is waited for; may be given again
+    #[arg(long = "follow-container", value_name = "ID", value_parser = follow::container)]
+    follow_containers: Vec<String>,
+
+    /// The same for every program of this name and what it starts, from its first instruction on; of a
+    /// longer name the first 15 bytes count; may be given again
+    #[arg(long = "follow-comm", value_name = "NAME", value_parser = follow::comm)]
+    follow_comms: Vec<String>,
 
     /// Serve /metrics and /healthz here, such as 127.0.0.1:9469
     #[arg(long, value_name = "ADDRESS")]
@@ -74,6 +89,9 @@ pub(super) fn main(args: Args) -> Result<u8, Failure> {
         patterns: (!args.patterns.is_empty()).then_some(args.patterns),
         cooldown_s: args.cooldown_s,
         interval_s: args.interval_s,
+        follow_cgroups: (!args.follow_cgroups.is_empty()).then_some(args.follow_cgroups),
+        follow_containers: (!args.follow_containers.is_empty()).then_some(args.follow_containers),
+        follow_comms: (!args.follow_comms.is_empty()).then_some(args.follow_comms),
         state_dir: args.state_dir,
         metrics: args.metrics,
         metrics_any: args.metrics_any.then_some(true),

@@ -5,6 +5,7 @@
 //! has a notifier that cannot be told, is an error: an alert that goes nowhere is worse than none.
 
 mod channel;
+pub mod follow;
 mod keys;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use thiserror::Error;
 use toml::{Table, Value};
 
+use self::follow::FollowSettings;
 use super::notify::NotifySettings;
 
 /// Where the file is when nobody says otherwise. It need not be there.
@@ -35,6 +37,8 @@ pub struct WatchSettings {
     pub cooldown_s: u64,
     /// Time between two looks, seconds.
     pub interval_s: u64,
+    /// Trees that are followed from inside the kernel.
+    pub follow: FollowSettings,
     /// Where queues and open alerts are kept, where the user said so.
     pub state_dir: Option<PathBuf>,
     /// Where metrics are served.
@@ -53,6 +57,7 @@ impl Default for WatchSettings {
             patterns: vec!["pytest".to_owned()],
             cooldown_s: 1800,
             interval_s: 30,
+            follow: FollowSettings::default(),
             state_dir: None,
             metrics: None,
             metrics_any: false,
@@ -74,6 +79,12 @@ pub struct Flags {
     pub cooldown_s: Option<u64>,
     /// `--interval-s`.
     pub interval_s: Option<u64>,
+    /// `--follow-cgroup`.
+    pub follow_cgroups: Option<Vec<PathBuf>>,
+    /// `--follow-container`.
+    pub follow_containers: Option<Vec<String>>,
+    /// `--follow-comm`.
+    pub follow_comms: Option<Vec<String>>,
     /// `--state-dir`.
     pub state_dir: Option<PathBuf>,
     /// `--metrics`.
@@ -182,6 +193,10 @@ fn from_flags(flags: &Flags, settings: &mut WatchSettings) {
     set(flags.patterns.as_ref(), &mut settings.patterns);
     set(flags.cooldown_s.as_ref(), &mut settings.cooldown_s);
     set(flags.interval_s.as_ref(), &mut settings.interval_s);
+    let follow = &mut settings.follow;
+    set(flags.follow_cgroups.as_ref(), &mut follow.cgroups);
+    set(flags.follow_containers.as_ref(), &mut follow.containers);
+    set(flags.follow_comms.as_ref(), &mut follow.comms);
     set(flags.metrics_any.as_ref(), &mut settings.metrics_any);
     if flags.state_dir.is_some() {
         settings.state_dir.clone_from(&flags.state_dir);

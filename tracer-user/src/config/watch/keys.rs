@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use toml::{Table, Value};
 
-use super::{WatchSettings, quoted, shown};
+use super::{WatchSettings, follow, quoted, shown};
 
 /// The table of the file they are in.
 const TABLE: &str = "watch";
@@ -47,6 +47,25 @@ const KEYS: &[Key] = &[
         name: "interval_s",
         set: |settings, value| count(value, 1, 86_400).map(|time| settings.interval_s = time),
         default: |default| default.interval_s.to_string(),
+    },
+    Key {
+        name: "follow_cgroup",
+        set: |settings, value| {
+            each(value, follow::cgroup).map(|paths| settings.follow.cgroups = paths)
+        },
+        default: |_| "none".to_owned(),
+    },
+    Key {
+        name: "follow_container",
+        set: |settings, value| {
+            each(value, follow::container).map(|ids| settings.follow.containers = ids)
+        },
+        default: |_| "none".to_owned(),
+    },
+    Key {
+        name: "follow_comm",
+        set: |settings, value| each(value, follow::comm).map(|names| settings.follow.comms = names),
+        default: |_| "none".to_owned(),
     },
     Key {
         name: "state_dir",
@@ -136,6 +155,9 @@ impl Key {
             "patterns" => settings.patterns = default.patterns,
             "cooldown_s" => settings.cooldown_s = default.cooldown_s,
             "interval_s" => settings.interval_s = default.interval_s,
+            "follow_cgroup" => settings.follow.cgroups = default.follow.cgroups,
+            "follow_container" => settings.follow.containers = default.follow.containers,
+            "follow_comm" => settings.follow.comms = default.follow.comms,
             "state_dir" => settings.state_dir = default.state_dir,
             "metrics" => settings.metrics = default.metrics,
             _ => settings.metrics_any = default.metrics_any,
@@ -195,6 +217,22 @@ fn words(value: &Value) -> Result<Vec<String>, &'static str> {
         return Err(WANTED);
     }
     Ok(words)
+}
+
+/// Words as in [`words`], or none, each made what it stands for.
+fn each<T>(
+    value: &Value,
+    parse: fn(&str) -> Result<T, &'static str>,
+) -> Result<Vec<T>, &'static str> {
+    let is_empty = match value {
+        Value::Array(items) => items.is_empty(),
+        Value::String(text) => text.trim() == "[]",
+        _ => false,
+    };
+    if is_empty {
+        return Ok(Vec::new());
+    }
+    words(value)?.iter().map(|word| parse(word)).collect()
 }
 
 fn absolute(value: &Value) -> Result<PathBuf, &'static str> {

@@ -109,6 +109,9 @@ fn a_malformed_value_is_the_default_with_one_warning_that_names_all_three() {
         ("TRACER_WATCH_ENABLED", "perhaps", "false"),
         ("TRACER_WATCH_PATTERNS", "a,,b", "[\"pytest\"]"),
         ("TRACER_WATCH_METRICS", "here", "off"),
+        ("TRACER_WATCH_FOLLOW_CONTAINER", "web", "none"),
+        ("TRACER_WATCH_FOLLOW_CGROUP", "agents", "none"),
+        ("TRACER_WATCH_FOLLOW_COMM", "claude,/bin/sh", "none"),
     ] {
         let environment = |asked: &str| (asked == name).then(|| value.to_owned());
         let file = "[watch]\nage_min = 5\ncooldown_s = 5\ninterval_s = 5\n";
@@ -146,6 +149,26 @@ fn patterns_in_the_environment_may_have_commas_in_an_array() {
         assert_eq!(loaded.warnings.len(), 1, "{bad}");
         assert_eq!(loaded.settings.patterns, ["pytest"], "{bad}");
     }
+}
+
+#[test]
+fn trees_to_follow_may_be_none_one_or_more_and_those_of_the_flags_replace_the_others() {
+    let file = "[watch]\nfollow_comm = [\"a\"]\nfollow_cgroup = [\"/b\"]\nfollow_container = []\n";
+    let environment = |name: &str| match name {
+        "TRACER_WATCH_FOLLOW_COMM" => Some("c, d".to_owned()),
+        "TRACER_WATCH_FOLLOW_CONTAINER" => Some("[]".to_owned()),
+        _ => None,
+    };
+    let flags = Flags {
+        follow_cgroups: Some(vec!["/e".into()]),
+        ..Flags::default()
+    };
+    let follow = load(file, &environment, &flags).expect("good");
+    assert_eq!(follow.warnings, [""; 0]);
+    let follow = follow.settings.follow;
+    assert_eq!(follow.comms, ["c", "d"]);
+    assert_eq!(follow.cgroups, [PathBuf::from("/e")]);
+    assert!(follow.containers.is_empty());
 }
 
 #[test]
