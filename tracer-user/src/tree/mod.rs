@@ -136,6 +136,11 @@ impl Tree {
         key == above || self.ancestors(key).any(|node| node.process.key == above)
     }
 
+    /// Takes off one whose end was lost.
+    pub fn forget(&mut self, key: ProcKey) -> Option<Node> {
+        self.remove(key)
+    }
+
     fn fork(&mut self, t: BootNs, fork: &Fork) -> Effect {
         let key = fork.child.key;
         if self.early_exits.remove(&key) {

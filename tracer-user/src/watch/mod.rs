@@ -3,9 +3,11 @@
 pub mod alert;
 pub mod collect;
 pub mod decide;
+pub mod forest;
 pub mod holders;
 pub mod metrics;
 pub mod notify;
+pub mod orphan;
 pub mod patterns;
 pub mod state;
 pub mod watcher;
