@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use tracer_common::event::Followed;
+
 use super::{
     error::chain,
     losses::{Told, UNDECODABLE, by_reason},
@@ -11,7 +13,8 @@ use crate::{
     probe::{
         attached::{Adoption, Attached, Counters},
         control::SharedControl,
-        decode::{DecodeUnits, decode},
+        decode::{DecodeUnits, decode, followed},
+        follow::Follow,
         loader::{Loader, Settings},
         offsets::Degraded,
         ring::{KernelRing, RingReader},
@@ -52,6 +55,16 @@ pub(super) fn load(ring_bytes: u32, is_held: bool) -> Result<Attached, ProbeErro
     let settings = Settings {
         ring_bytes,
         adopts_trees: !is_held,
+        ..Settings::default()
+    };
+    Loader::new(settings).load()?.attach()
+}
+
+/// Loads and attaches the kernel side for trees that begin by themselves.
+pub(super) fn load_following(ring_bytes: u32) -> Result<Attached, ProbeError> {
+    let settings = Settings {
+        ring_bytes,
+        follows: true,
         ..Settings::default()
     };
     Loader::new(settings).load()?.attach()
@@ -137,15 +150,45 @@ impl Kernel {
 
     /// Appends at most `limit` events. True when there are more.
     pub(super) fn drain(&mut self, limit: usize, events: &mut Vec<Event>) -> bool {
+        self.drain_each(limit, |event, _| events.push(event))
+    }
+
+    /// Hands over at most `limit` events, each with why a tree begins with it, if one does. True when
+    /// there are more.
+    pub(super) fn drain_each(
+        &mut self,
+        limit: usize,
+        mut take: impl FnMut(Event, Option<Followed>),
+    ) -> bool {
         let (units, undecodable) = (self.units, &mut self.undecodable);
         let drained = self
             .ring
             .drain(limit, |record| match decode(record, units) {
-                Ok(event) => events.push(event),
+                Ok(event) => take(event, followed(record)),
                 Err(_) => *undecodable += 1,
             });
         self.relieve();
         drained.more
+    }
+
+    /// From now on these are followed, and nothing else.
+    pub(super) fn follow(&mut self, follow: &Follow) -> Result<Adoption, ProbeError> {
+        self.attached.follow(follow)
+    }
+
+    /// Looks again for those who are to be followed.
+    pub(super) fn follow_again(&mut self) -> Result<Adoption, ProbeError> {
+        self.attached.follow_again()
+    }
+
+    /// What this kernel lacks for following.
+    pub(super) fn follow_lacks(&self) -> Vec<Degraded> {
+        self.attached.follow_lacks()
+    }
+
+    /// How many cgroups have been made, wrapping around.
+    pub(super) fn cgroups_made(&self) -> u32 {
+        self.control.cgroups_made()
     }
 
     /// What is read stays in the ring until it is written.

@@ -11,7 +11,8 @@ pub(super) const UNDECODABLE: &str = "undecodable";
 /// Events that reached the ring and that neither the ring nor the journal has.
 pub(super) const UNRECORDED: &str = "unrecorded";
 
-const KINDS: [(u16, &str); 5] = [
+/// Kinds of events, and what they are called.
+pub(super) const KINDS: [(u16, &str); 5] = [
     (KIND_FORK, "fork"),
     (KIND_EXEC, "exec"),
     (KIND_EXIT, "exit"),

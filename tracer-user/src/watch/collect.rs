@@ -10,6 +10,7 @@ use super::{
     alert::Kind,
     decide::{Key, Look, Sighting, Who},
     holders::{Redact, shown_cmdline},
+    orphan::{Orphan, Orphans},
     patterns::Patterns,
 };
 use crate::{
@@ -56,6 +57,8 @@ pub struct Candidate {
     pub pattern: Option<String>,
     /// The session that left it.
     pub left_by: Option<LeftBy>,
+    /// The end of its parent, which was seen, and the followed tree it is of.
+    pub orphan: Option<Orphan>,
 }
 
 impl Candidate {
@@ -80,6 +83,8 @@ pub struct Scene<'a> {
     pub has_ages: bool,
     /// What sessions have left.
     pub left: &'a HashMap<Who, LeftBy>,
+    /// Who lives on although its parent was seen to end.
+    pub orphans: &'a Orphans,
     /// Who has been told of and is not over.
     pub open: &'a BTreeSet<Who>,
 }
@@ -154,6 +159,7 @@ impl Collector {
                 && !known.is_candidate
                 && !again(place)
                 && !scene.left.contains_key(&who(entry.tgid, known.start))
+                && !scene.orphans.contains_key(&who(entry.tgid, known.start))
             {
                 self.seen(entry.tgid);
                 continue;
@@ -209,7 +215,8 @@ impl Collector {
         let who = who(entry.tgid, stat.start_time);
         let pattern = self.patterns.find(&line);
         let left_by = scene.left.get(&who).filter(|_| is_alive(&stat)).cloned();
-        let is_candidate = pattern.is_some() || left_by.is_some();
+        let orphan = scene.orphans.get(&who).filter(|_| is_alive(&stat)).cloned();
+        let is_candidate = pattern.is_some() || left_by.is_some() || orphan.is_some();
         let known = Known {
             ino: entry.ino,
             is_candidate,
@@ -236,6 +243,7 @@ impl Collector {
             cpu_percent: None,
             pattern: pattern.map(|index| self.patterns.text(index).to_owned()),
             left_by,
+            orphan,
         }))
     }
 

@@ -92,14 +92,15 @@ impl Forest {
         }
     }
 
-    /// Events were lost: only these live. The others have ended, nobody knows how.
+    /// Events were lost: of those that were there before `now`, only these live. The others have ended,
+    /// nobody knows how.
     pub fn only(&mut self, living: &[Process], now: BootNs) {
         let living: std::collections::HashSet<ProcKey> =
             living.iter().map(|process| process.key).collect();
         let gone = self
             .tree
             .iter()
-            .filter(|node| !living.contains(&node.process.key));
+            .filter(|node| node.since < now && !living.contains(&node.process.key));
         let gone: Vec<(Process, Comm)> = gone.map(|node| (node.process, node.comm)).collect();
         for (process, comm) in gone {
             self.orphan_children(process, comm, now, "has ended, it was not seen how");

@@ -12,6 +12,7 @@ use super::{
     collect::{Candidate, Collector, LeftBy, Scene},
     decide::{Key, Ledger, Rules, Who},
     holders::{self, Found, Holding, Redact},
+    orphan::Orphans,
     patterns::Patterns,
     state::{State, Told},
     wording,
@@ -120,6 +121,7 @@ impl Watcher {
         now: BootNs,
         at: Timestamp,
         left: &HashMap<Who, LeftBy>,
+        orphans: &Orphans,
     ) -> Tick {
         let open: BTreeSet<Who> = self.ledger.open().map(|(key, _)| key.who).collect();
         let has_ages = proc.boot_time_s().is_some();
@@ -128,6 +130,7 @@ impl Watcher {
             now,
             has_ages,
             left,
+            orphans,
             open: &open,
         });
         let decided = self.ledger.decide(now, &look, &self.rules);

@@ -9,6 +9,7 @@ use super::{
     collect::Candidate,
     decide::{Key, Who},
     holders::{Found, Holder, Holding, Named},
+    orphan::Orphan,
 };
 use crate::procfs::{Access, FileId};
 
@@ -60,6 +61,12 @@ pub(super) fn alert(told: &Told<'_>) -> Alert {
             labels.insert(format!("session_{key}"), value.clone());
         }
     }
+    if let Some(orphan) = &found.orphan {
+        labels.insert("followed_by".to_owned(), orphan.tree.by.clone());
+        if let (Some(session), None) = (&orphan.session, &found.left_by) {
+            labels.insert("session".to_owned(), session.clone());
+        }
+    }
     if let Some(pattern) = &found.pattern {
         labels.insert("pattern".to_owned(), pattern.clone());
     }
@@ -78,6 +85,16 @@ pub(super) fn alert(told: &Told<'_>) -> Alert {
         put("uid", Detail::Number(uid.into()));
     }
     put("started_by", Detail::Text(starter));
+    if let Some(Orphan { parent, tree, .. }) = &found.orphan {
+        put("parent_pid", Detail::Number(parent.pid.0.into()));
+        put("parent_comm", Detail::Text(parent.comm.clone()));
+        put("parent_command", Detail::Text(parent.cmdline.clone()));
+        put("parent_ended", Detail::Text(parent.ended.clone()));
+        put("parent_ended_at", Detail::Text(parent.ended_at.to_string()));
+        put("tree_root_pid", Detail::Number(tree.root.0.into()));
+        put("tree_root_comm", Detail::Text(tree.root_comm.clone()));
+        put("followed_by", Detail::Text(tree.by.clone()));
+    }
     put("holds", Detail::List(told.held.to_vec()));
     put("end_it", Detail::Text(end_it));
     Alert {
@@ -118,6 +135,13 @@ pub(super) fn recovery(last: &Alert, at: Timestamp, why: &str) -> Alert {
 
 /// Who started it.
 fn starter(found: &Candidate, parent: Option<&Named>) -> String {
+    if let Some(orphan) = &found.orphan {
+        let seen = orphaned(orphan);
+        return match &found.left_by {
+            Some(left_by) => format!("{seen}; session {} left it behind", left_by.session),
+            None => seen,
+        };
+    }
     if let Some(left_by) = &found.left_by {
         return format!(
             "session {} left it behind ({})",
@@ -131,6 +155,38 @@ fn starter(found: &Candidate, parent: Option<&Named>) -> String {
         Some(_) => "whoever started it has ended, and init has it".to_owned(),
         None => "its parent is not to be seen".to_owned(),
     }
+}
+
+/// Whose child it was, how that ended, and in which tree.
+fn orphaned(
+    Orphan {
+        parent,
+        tree,
+        session,
+    }: &Orphan,
+) -> String {
+    let mut text = format!(
+        "it was started by {} (pid {}: {}), which {} at {}",
+        parent.comm,
+        parent.pid,
+        if parent.cmdline.is_empty() {
+            "command line unknown"
+        } else {
+            &parent.cmdline
+        },
+        parent.ended,
+        parent.ended_at,
+    );
+    if tree.root != parent.pid {
+        let _ = write!(text, ", below {} (pid {})", tree.root_comm, tree.root);
+    }
+    if !tree.by.is_empty() {
+        let _ = write!(text, ", followed by {}", tree.by);
+    }
+    if let Some(session) = session {
+        let _ = write!(text, ", in session {session}");
+    }
+    text
 }
 
 /// The command that ends it.

@@ -13,11 +13,17 @@ use crate::{
         publish::{Existing, publish},
         store::Dir,
     },
-    watch::{notify::Say, state::State},
+    watch::{
+        notify::Say,
+        orphan::{self, Orphans},
+        state::State,
+    },
 };
 
 /// The state, in the state directory.
 const STATE: &str = "watch.json";
+/// What is known of orphans.
+const ORPHANS: &str = "watch-orphans.json";
 /// The lock beside it.
 const LOCK: &str = "watch.lock";
 /// More than a state has: thousands of open alerts.
@@ -55,17 +61,9 @@ impl<'a> Keeping<'a> {
         if !self.dir.has(STATE) {
             return State::default();
         }
-        let read = || -> Result<State, String> {
-            let file: File = self
-                .dir
-                .open_plain(STATE, OFlags::RDONLY)
-                .map_err(|error| chain(&error))?;
-            let mut text = Vec::new();
-            let read = file.take(STATE_MAX).read_to_end(&mut text);
-            read.map_err(|error| error.to_string())?;
-            State::parse(&text).map_err(|error| chain(&error))
-        };
-        read().unwrap_or_else(|why| {
+        let state = self.text(STATE);
+        let state = state.and_then(|text| State::parse(&text).map_err(|error| chain(&error)));
+        state.unwrap_or_else(|why| {
             say(&format!(
                 "{STATE} is not used: {why}; what was told before may be told again"
             ));
@@ -73,17 +71,53 @@ impl<'a> Keeping<'a> {
         })
     }
 
+    /// The orphans that the last watcher knew of, if it was on this boot.
+    pub(super) fn read_orphans(&self, boot_id: &str, say: &Say) -> Orphans {
+        if !self.dir.has(ORPHANS) {
+            return Orphans::new();
+        }
+        let orphans = self.text(ORPHANS);
+        let parse = |text: Vec<u8>| orphan::parse(&text, boot_id).map_err(|error| chain(&error));
+        orphans.and_then(parse).unwrap_or_else(|why| {
+            say(&format!(
+                "{ORPHANS} is not used: {why}; orphans that were known are told of as gone"
+            ));
+            Orphans::new()
+        })
+    }
+
+    /// Keeps the orphans that are known now, durably.
+    pub(super) fn write_orphans(&self, orphans: &Orphans, boot_id: &str, say: &Say) {
+        let text = orphan::to_text(orphans, boot_id).map_err(|error| chain(&error));
+        if let Err(why) = text.and_then(|text| self.publish(ORPHANS, &text)) {
+            say(&format!(
+                "{ORPHANS} cannot be written: {why}; after an end of this watcher its orphans are not \
+                 known any more"
+            ));
+        }
+    }
+
+    fn text(&self, name: &str) -> Result<Vec<u8>, String> {
+        let file = self.dir.open_plain(name, OFlags::RDONLY);
+        let file: File = file.map_err(|error| chain(&error))?;
+        let mut text = Vec::new();
+        let read = file.take(STATE_MAX).read_to_end(&mut text);
+        read.map_err(|error| error.to_string())?;
+        Ok(text)
+    }
+
+    fn publish(&self, name: &str, text: &[u8]) -> Result<(), String> {
+        let fill = |out: &mut dyn std::io::Write| out.write_all(text);
+        publish(self.dir, name, Existing::Replace, fill).map_err(|error| error.to_string())?;
+        self.dir.sync().map_err(|errno| errno.to_string())
+    }
+
     /// Keeps what is known now, durably.
     pub(super) fn write(&self, state: &State, say: &Say) {
         let written = state
             .to_text()
             .map_err(|error| chain(&error))
-            .and_then(|text| {
-                let fill = |out: &mut dyn std::io::Write| out.write_all(&text);
-                publish(self.dir, STATE, Existing::Replace, fill)
-                    .map_err(|error| error.to_string())?;
-                self.dir.sync().map_err(|errno| errno.to_string())
-            });
+            .and_then(|text| self.publish(STATE, &text));
         if let Err(why) = written {
             say(&format!(
                 "{STATE} cannot be written: {why}; after an end of this watcher alerts may be told again"

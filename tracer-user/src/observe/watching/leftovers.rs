@@ -78,7 +78,7 @@ fn who(pid: Tgid, start: Ticks) -> Who {
 }
 
 /// Whether a process is there, or cannot be seen.
-fn may_live(proc: &ProcRoot, who: Who) -> bool {
+pub(super) fn may_live(proc: &ProcRoot, who: Who) -> bool {
     match proc.process(who.pid).and_then(|dir| dir.identity()) {
         Ok(found) => found.start == who.start,
         Err(crate::procfs::ReadEnd::Gone) => false,

@@ -3,8 +3,11 @@
 //! Read-only on everything but its own state. Order of each look: decide, put the news on disk, hand them
 //! over, forget that they are pending. Switched off, it opens nothing at all.
 
+mod cgroups;
+mod following;
 mod keeping;
 mod leftovers;
+mod source;
 mod telling;
 
 use std::{
@@ -14,7 +17,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{keeping::Keeping, leftovers::LeftBehind, telling::Telling};
+use self::{
+    following::{Checked, Following},
+    keeping::Keeping,
+    leftovers::LeftBehind,
+    telling::Telling,
+};
 use super::{
     ObserveError,
     error::chain,
@@ -75,6 +83,7 @@ pub fn watch(config: &WatchConfig, say: &Say) -> Result<(), ObserveError> {
     let store = recover::store(settings.state_dir.as_deref())?;
     let proc = ProcRoot::open("/proc")?;
     let keeping = Keeping::begin(store.dir())?;
+    let following = Following::begin(&settings.follow, config.once, &keeping, (&proc, say))?;
     let telling = Telling::start(settings)?;
     let (_, at) = watcher::clocks(&proc);
     let collector = Collector::new(patterns, redact_argv);
@@ -92,6 +101,7 @@ pub fn watch(config: &WatchConfig, say: &Say) -> Result<(), ObserveError> {
         keeping: &keeping,
         notifiers,
         left: LeftBehind::new(&store),
+        following,
         watcher,
         telling,
         say,
@@ -129,6 +139,7 @@ struct Round<'a> {
     keeping: &'a Keeping<'a>,
     notifiers: Notifiers,
     left: LeftBehind<'a>,
+    following: Following<'a>,
     watcher: Watcher,
     telling: Telling,
     say: &'a Say,
@@ -162,6 +173,7 @@ impl Round<'_> {
                 tokio::select! {
                     waited = ready.wait() => waited.map_err(failed)?,
                     () = tokio::time::sleep_until(next.into()) => break,
+                    () = self.following.cgroup_made() => self.following.find(self.say),
                 }
                 while let Some(received) = signals.next().map_err(failed)? {
                     match received.signo {
@@ -182,7 +194,9 @@ impl Round<'_> {
         let began = Instant::now();
         let (now, at) = watcher::clocks(self.proc);
         let left = self.left.look(self.proc, self.say);
-        let tick = self.watcher.tick(self.proc, now, at, left);
+        self.following.look(self.proc, now, at, self.say);
+        let orphans = self.following.orphans();
+        let tick = self.watcher.tick(self.proc, now, at, left, orphans);
         if let Some(warning) = tick.warning {
             (self.say)(warning);
         }
@@ -200,6 +214,7 @@ impl Round<'_> {
             &tick.news,
             &self.watcher,
             &self.notifiers,
+            &self.following,
             (self.proc, interval),
         );
     }
@@ -222,15 +237,18 @@ impl Round<'_> {
         let environment = |key: &str| std::env::var(key).ok();
         let new = reload(&self.settings, &text, &environment, &self.config.flags)?;
         let patterns = Patterns::new(&new.patterns).map_err(|error| chain(&error))?;
+        let checked = Checked::look(&new.follow)?;
         self.notifiers
             .reload(&new.notify)
             .map_err(|error| chain(&error))?;
+        self.following.follow(checked, self.say);
         self.watcher.follow(watcher::rules(&new), patterns);
         self.settings = new;
         Ok(())
     }
 
-    fn end(self) {
+    fn end(mut self) {
+        self.following.stop(LAST);
         for counters in self.notifiers.shutdown(LAST) {
             if counters.dropped > 0 {
                 let (who, count) = (&counters.notifier, counters.dropped);

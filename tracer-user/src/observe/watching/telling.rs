@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use super::following::Following;
 use crate::{
     config::watch::WatchSettings,
     observe::{ObserveError, error::chain},
@@ -65,6 +66,7 @@ impl Telling {
         news: &[Alert],
         watcher: &Watcher,
         notifiers: &Notifiers,
+        following: &Following<'_>,
         (proc, interval): (&ProcRoot, Duration),
     ) {
         self.ticks.add(took);
@@ -88,7 +90,7 @@ impl Telling {
         let clk_tck = proc.host().clk_tck.max(1);
         let cpu = own.as_ref().ok().and_then(|own| own.stat().ok());
         let status = own.as_ref().ok().and_then(|own| own.status().ok());
-        let readings = Readings {
+        let mut readings = Readings {
             processes_seen: watcher.extent().0 as u64,
             alerts_open,
             decisions: self.decisions.clone(),
@@ -106,6 +108,7 @@ impl Telling {
             config_ok: self.config_ok,
             ..Readings::default()
         };
+        following.read_into(&mut readings);
         server.publish(
             readings,
             interval.saturating_mul(LATE) + Duration::from_secs(10),

@@ -76,6 +76,7 @@ fn look(
         now: BootNs(now * 1_000_000_000),
         has_ages: proc.boot_time_s().is_some(),
         left,
+        orphans: &Orphans::new(),
         open,
     })
 }

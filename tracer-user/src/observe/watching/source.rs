@@ -1,0 +1,376 @@
+//! The kernel source of the watch: a thread that reads what the kernel side says of the followed trees,
+//! between looks as well.
+//!
+//! A thread of its own, because a look through `/proc` may take longer than the ring has room for. It is
+//! told what to follow, and never stops by itself: what it cannot do is a sentence in [`Shared::wrong`].
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{Notify, watch};
+use tracer_common::{
+    event::{Followed, KIND_MAX},
+    names::PROG_FOLLOW_EXEC,
+};
+
+use crate::{
+    event::{Event, EventKind, Fork},
+    observe::{
+        error::chain,
+        kernel::{Kernel, load_following},
+        ready::event_loop,
+    },
+    probe::follow::Follow,
+    procfs::{ProcRoot, host::read_boot},
+    session::redact::redact_argv,
+    units::{Comm, Process},
+    watch::forest::Forest,
+};
+
+/// Of the ring: a short burst for as long as a busy machine lets this thread wait. All of it is resident.
+const RING_BYTES: u32 = 2 << 20;
+/// Events taken before others may look at the forest.
+const BATCH: usize = 512;
+/// Time between two readings of the counters.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+/// Looks for those who are there, when one was not sure to have found everybody.
+const LOOKS: u32 = 3;
+/// Longest time in which the kernel verifies the programs, on a slow and busy machine.
+const START: Duration = Duration::from_secs(60);
+
+/// What is to be followed, and by which flag.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Orders {
+    pub(super) follow: Follow,
+    /// The flags of the cgroups.
+    pub(super) by_cgroup: BTreeMap<u64, String>,
+    /// Whether any cgroup is followed, or waited for.
+    pub(super) of_cgroups: bool,
+    /// It is to end.
+    pub(super) stop: bool,
+}
+
+impl Orders {
+    /// The flag that says why.
+    fn by(&self, followed: Followed, comm: Comm) -> String {
+        match self.by_cgroup.get(&followed.cgroup) {
+            Some(flag) if followed.cgroup != 0 => flag.clone(),
+            _ => format!("--follow-comm {comm}"),
+        }
+    }
+}
+
+/// What the thread knows.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) forest: Forest,
+    /// Events that reached the ring, by `KIND_` number.
+    pub(super) sent: [u64; KIND_MAX as usize],
+    /// What was lost, by reason.
+    pub(super) lost: BTreeMap<String, u64>,
+    /// What does not work, one sentence each, the oldest first.
+    pub(super) wrong: Vec<String>,
+}
+
+impl Shared {
+    fn wrong(&mut self, why: String) {
+        if !self.wrong.contains(&why) {
+            self.wrong.push(why);
+        }
+    }
+}
+
+/// The thread, and what it shares.
+pub(super) struct Source {
+    shared: Arc<Mutex<Shared>>,
+    orders: watch::Sender<Orders>,
+    made: Arc<Notify>,
+    done: mpsc::Receiver<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Source {
+    /// Loads the kernel side and begins to follow. Why it cannot, in words that say what to do.
+    pub(super) fn start(orders: Orders) -> Result<Self, String> {
+        let shared = Arc::new(Mutex::new(Shared {
+            forest: Forest::new(redact_argv),
+            sent: [0; KIND_MAX as usize],
+            lost: BTreeMap::new(),
+            wrong: Vec::new(),
+        }));
+        let (orders, received) = watch::channel(orders);
+        let made = Arc::new(Notify::new());
+        let (say_begun, begun) = mpsc::sync_channel(1);
+        let (at_end, done) = mpsc::sync_channel(1);
+        let theirs = Arc::clone(&shared);
+        let notify = Arc::clone(&made);
+        let thread = std::thread::Builder::new()
+            .name("follow".to_owned())
+            .spawn(move || {
+                // Whoever waits for the end waits for this to be dropped.
+                let _at_end = at_end;
+                run(received, &theirs, &notify, &say_begun);
+            })
+            .map_err(|error| format!("a thread cannot be started: {error}"))?;
+        match begun.recv_timeout(START) {
+            Ok(Ok(())) => Ok(Self {
+                shared,
+                orders,
+                made,
+                done,
+                thread,
+            }),
+            Ok(Err(why)) => Err(why),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                // It ends by itself as soon as it sees that nobody gives orders any more.
+                Err(format!(
+                    "the kernel has not verified the programs within {START:?}"
+                ))
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err("it has failed".to_owned()),
+        }
+    }
+
+    /// From now on these, and nothing else.
+    pub(super) fn order(&self, orders: Orders) {
+        self.orders.send_if_modified(|now| {
+            let is_new = *now != orders;
+            *now = orders;
+            is_new
+        });
+    }
+
+    /// What is known now.
+    pub(super) fn shared(&self) -> MutexGuard<'_, Shared> {
+        lock(&self.shared)
+    }
+
+    /// Whether the thread has ended, which it never should.
+    pub(super) fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Completes when a cgroup was made, on the machine.
+    pub(super) async fn cgroup_made(&self) {
+        self.made.notified().await;
+    }
+
+    /// Stops following. What does not end by then ends with the process.
+    pub(super) fn stop(self, deadline: Duration) {
+        self.orders.send_modify(|orders| orders.stop = true);
+        let ended = self.done.recv_timeout(deadline);
+        if matches!(ended, Err(mpsc::RecvTimeoutError::Disconnected)) {
+            // A panic was told when it happened.
+            let _panicked = self.thread.join();
+        }
+    }
+}
+
+/// The thread.
+fn run(
+    orders: watch::Receiver<Orders>,
+    shared: &Mutex<Shared>,
+    made: &Notify,
+    begun: &mpsc::SyncSender<Result<(), String>>,
+) {
+    let begin = || -> Result<_, String> {
+        let proc = ProcRoot::open("/proc").map_err(|error| chain(&error))?;
+        let attached = load_following(RING_BYTES).map_err(|error| chain(&error))?;
+        let runtime = event_loop().map_err(|error| chain(&error))?;
+        Ok((proc, attached, runtime))
+    };
+    let (proc, attached, runtime) = match begin() {
+        Ok(begun) => begun,
+        Err(why) => {
+            let _nobody_waits = begun.send(Err(why));
+            return;
+        }
+    };
+    runtime.block_on(async {
+        let page_kb = rustix::param::page_size() as u64 / 1024;
+        let kernel = match Kernel::new(attached, page_kb) {
+            Ok(kernel) => kernel,
+            Err(error) => {
+                let _nobody_waits = begun.send(Err(chain(&error)));
+                return;
+            }
+        };
+        let mut reading = Reading {
+            made: kernel.cgroups_made(),
+            kernel,
+            proc,
+            shared,
+            orders,
+            looks_left: 0,
+            is_stale: true,
+        };
+        let first = reading.follow();
+        if begun.send(first).is_ok() {
+            reading.go_on(made).await;
+        }
+    });
+}
+
+/// The thread while it reads.
+struct Reading<'a> {
+    kernel: Kernel,
+    proc: ProcRoot,
+    shared: &'a Mutex<Shared>,
+    orders: watch::Receiver<Orders>,
+    /// Cgroups that have been made, as far as was noticed.
+    made: u32,
+    /// Looks that are still to be taken because the last one was not sure to have found everybody.
+    looks_left: u32,
+    /// Whether anything was read since the counters were.
+    is_stale: bool,
+}
+
+impl Reading<'_> {
+    async fn go_on(&mut self, made: &Notify) {
+        let mut count_at = Instant::now();
+        loop {
+            tokio::select! {
+                changed = self.orders.changed() => {
+                    if changed.is_err() || self.orders.borrow().stop {
+                        return;
+                    }
+                    if let Err(why) = self.follow() {
+                        lock(self.shared).wrong(why);
+                    }
+                }
+                () = self.kernel.wait() => {}
+                () = tokio::time::sleep_until(count_at.into()) => {}
+            }
+            while self.drain() {}
+            let now_made = self.kernel.cgroups_made();
+            if std::mem::replace(&mut self.made, now_made) != now_made {
+                made.notify_one();
+            }
+            if Instant::now() >= count_at {
+                self.count();
+                count_at = Instant::now() + COUNT_EVERY;
+            }
+        }
+    }
+
+    /// Follows what is ordered now.
+    fn follow(&mut self) -> Result<(), String> {
+        let orders = self.orders.borrow_and_update().clone();
+        let adoption = self.kernel.follow(&orders.follow);
+        let adoption = adoption.map_err(|error| chain(&error))?;
+        self.looks_left = if adoption.converged { 0 } else { LOOKS };
+        let mut shared = lock(self.shared);
+        for lack in self.kernel.follow_lacks() {
+            // Who follows names only misses nothing where cgroups cannot be seen.
+            if orders.of_cgroups || lack.name == PROG_FOLLOW_EXEC {
+                shared.wrong(format!("{}: {}", lack.name, lack.why));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a batch of events. True when there are more.
+    fn drain(&mut self) -> bool {
+        let orders = self.orders.borrow();
+        let mut shared = lock(self.shared);
+        let (proc, mut any) = (&self.proc, false);
+        let more = self.kernel.drain_each(BATCH, |event, followed| {
+            any = true;
+            let found = match &event.kind {
+                EventKind::Fork(fork) if fork.adopted => Some(*fork),
+                _ => None,
+            };
+            let by = followed.zip(found);
+            let by = by.map(|(followed, fork)| orders.by(followed, fork.comm));
+            shared.forest.apply(&event, by);
+            if let Some(fork) = found
+                && let Ok(words) = proc.process(fork.child.tgid).and_then(|dir| dir.cmdline())
+            {
+                shared.forest.runs(fork.child.key, words);
+            }
+        });
+        self.is_stale |= any;
+        more
+    }
+
+    /// Reads what was sent and lost, and makes up for losses as far as that can be.
+    fn count(&mut self) {
+        if self.looks_left > 0 {
+            self.look_again();
+        }
+        if !std::mem::take(&mut self.is_stale) {
+            return;
+        }
+        let news = self.kernel.new_losses();
+        let counters = self.kernel.counters();
+        let mut shared = lock(self.shared);
+        if let Some(counters) = counters {
+            shared.sent = counters.sent;
+        }
+        for (reason, count) in &news {
+            *shared.lost.entry(reason.clone()).or_default() += count;
+        }
+        drop(shared);
+        if !news.is_empty() {
+            self.look_again();
+            self.make_up();
+        }
+    }
+
+    fn look_again(&mut self) {
+        self.looks_left = self.looks_left.saturating_sub(1);
+        match self.kernel.follow_again() {
+            Ok(adoption) if adoption.converged => self.looks_left = 0,
+            Ok(_) if self.looks_left > 0 => {}
+            Ok(_) => lock(self.shared).wrong(
+                "who was there when following began may not have been found completely".to_owned(),
+            ),
+            Err(error) => lock(self.shared).wrong(chain(&error)),
+        }
+    }
+
+    /// Takes from the kernel side's own list who lives.
+    fn make_up(&mut self) {
+        while self.drain() {}
+        let now = read_boot(self.proc.host().boot_offset);
+        let Some(living) = self.kernel.tracked() else {
+            return;
+        };
+        // What ended before the list was made is told by its own event, as far as that was not lost.
+        while self.drain() {}
+        let mut shared = lock(self.shared);
+        shared.forest.only(&living, now);
+        for process in living {
+            if !shared.forest.has(process.key)
+                && let Some(fork) = self.fork_of(process, &shared.forest)
+            {
+                let kind = EventKind::Fork(fork);
+                shared.forest.apply(&Event { t: now, kind }, None);
+            }
+        }
+    }
+
+    /// The fork that was lost, as far as `/proc` tells of it.
+    fn fork_of(&self, child: Process, forest: &Forest) -> Option<Fork> {
+        let dir = self.proc.process(child.tgid).ok()?;
+        let stat = dir.stat().ok()?;
+        let parent = forest.of_pid(stat.ppid).unwrap_or_default();
+        Some(Fork {
+            child,
+            creator: parent,
+            parent,
+            comm: stat.comm,
+            depth: 0,
+            uid: 0,
+            adopted: true,
+        })
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
