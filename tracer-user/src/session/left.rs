@@ -67,6 +67,14 @@ pub fn left(store: &Store, id: &SessionId) -> Result<Option<Left>, EpochsError> 
     read(&dir).map(Some)
 }
 
+/// Who lives in a session that goes on, as far as its record has come.
+///
+/// # Errors
+/// [`EpochsError`] when its record cannot be read.
+pub fn living(store: &Store, id: &SessionId) -> Result<Left, EpochsError> {
+    read(&store.existing_session(id)?)
+}
+
 /// Whether the summary says that all have ended, of a record that has all.
 fn leaves_nothing(dir: &Dir, id: &SessionId) -> bool {
     let read = || -> Option<SummaryKeys> {

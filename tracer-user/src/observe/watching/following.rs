@@ -5,7 +5,7 @@
 //! is said once, and is a degraded part for as long as it lasts.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
@@ -21,7 +21,7 @@ use crate::{
     config::watch::follow::FollowSettings,
     observe::{ObserveError, losses::KINDS},
     procfs::ProcRoot,
-    units::BootNs,
+    units::{BootNs, Comm, Ticks},
     watch::{
         decide::Who,
         metrics::{Degraded, Readings},
@@ -89,6 +89,8 @@ pub(super) struct Following<'a> {
     /// What was said of the source.
     said: BTreeSet<String>,
     orphans: Orphans,
+    /// Of whom it was asked whether a session has them.
+    asked: BTreeSet<Who>,
     took: Duration,
 }
 
@@ -111,6 +113,7 @@ impl<'a> Following<'a> {
             why_not: None,
             said: BTreeSet::new(),
             orphans: Orphans::new(),
+            asked: BTreeSet::new(),
             took: Duration::ZERO,
         };
         if settings.is_empty() {
@@ -180,16 +183,18 @@ impl<'a> Following<'a> {
                 if who.pid.0 == 0 || self.orphans.contains_key(&who) {
                     continue;
                 }
-                let ago = SignedDuration::from_nanos(
-                    i64::try_from(now.since(ended.t)).unwrap_or(i64::MAX),
-                );
+                let ago = i64::try_from(now.since(ended.t) / 1_000_000).unwrap_or(i64::MAX);
+                let ended_at = at
+                    .checked_sub(SignedDuration::from_millis(ago))
+                    .unwrap_or(at);
+                let ended_at = Timestamp::from_millisecond(ended_at.as_millisecond());
                 let orphan = Orphan {
                     parent: Parent {
                         pid: ended.process.tgid,
                         comm: ended.comm.to_text(),
                         cmdline: ended.cmdline.to_string(),
                         ended: ended.how.clone(),
-                        ended_at: at.checked_sub(ago).unwrap_or(at),
+                        ended_at: ended_at.unwrap_or(at),
                     },
                     tree: FollowedTree {
                         root: root.process.tgid,
@@ -215,6 +220,30 @@ impl<'a> Following<'a> {
     /// Who lives on although its parent was seen to end.
     pub(super) fn orphans(&self) -> &Orphans {
         &self.orphans
+    }
+
+    /// Those that began so long ago and of whom it was not asked yet whether a session has them.
+    pub(super) fn unasked(&mut self, older_than: Ticks) -> Vec<Who> {
+        let orphans = self.orphans.keys().copied();
+        let unasked: Vec<Who> = orphans
+            .filter(|who| who.start < older_than && !self.asked.contains(who))
+            .collect();
+        self.asked.retain(|who| self.orphans.contains_key(who));
+        self.asked.extend(&unasked);
+        unasked
+    }
+
+    /// These are on record.
+    pub(super) fn of_sessions(&mut self, sessions: HashMap<Who, String>, say: &Say) {
+        if sessions.is_empty() {
+            return;
+        }
+        for (who, session) in sessions {
+            if let Some(orphan) = self.orphans.get_mut(&who) {
+                orphan.session = Some(session);
+            }
+        }
+        self.keep(say);
     }
 
     /// Completes when a cgroup was made and can be looked for; for ever, where nobody would say so.
@@ -295,6 +324,10 @@ impl<'a> Following<'a> {
         };
         for name in &self.settings.comms {
             orders.follow.name(name.as_bytes());
+            let shown = Comm::from_bytes(name.as_bytes()).to_text();
+            orders
+                .by_name
+                .insert(shown, format!("--follow-comm {name}"));
         }
         for place in &self.places {
             if let Some(found) = &place.found {

@@ -37,6 +37,7 @@ use crate::{
     procfs::ProcRoot,
     session::redact::redact_argv,
     target::signals::SignalFd,
+    units::BootNs,
     watch::{
         collect::Collector,
         notify::{Notifiers, Say},
@@ -193,9 +194,10 @@ impl Round<'_> {
     fn look(&mut self) {
         let began = Instant::now();
         let (now, at) = watcher::clocks(self.proc);
-        let left = self.left.look(self.proc, self.say);
+        self.left.look(self.proc, self.say);
         self.following.look(self.proc, now, at, self.say);
-        let orphans = self.following.orphans();
+        self.ask_sessions(now);
+        let (left, orphans) = (self.left.left(), self.following.orphans());
         let tick = self.watcher.tick(self.proc, now, at, left, orphans);
         if let Some(warning) = tick.warning {
             (self.say)(warning);
@@ -214,9 +216,18 @@ impl Round<'_> {
             &tick.news,
             &self.watcher,
             &self.notifiers,
-            &self.following,
+            (&self.following, &self.left),
             (self.proc, interval),
         );
+    }
+
+    /// Finds the sessions of those orphans that are old enough to be told of.
+    fn ask_sessions(&mut self, now: BootNs) {
+        let age_ns = self.settings.age_min.saturating_mul(60_000_000_000);
+        let older_than = BootNs(now.0.saturating_sub(age_ns)).to_ticks(self.proc.host().clk_tck);
+        let unasked = self.following.unasked(older_than);
+        let sessions = self.left.on_record(&unasked, self.proc, self.say);
+        self.following.of_sessions(sessions, self.say);
     }
 
     /// Reads the file again; with anything wrong in it everything stays as it is.

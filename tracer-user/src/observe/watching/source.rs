@@ -48,6 +48,8 @@ pub(super) struct Orders {
     pub(super) follow: Follow,
     /// The flags of the cgroups.
     pub(super) by_cgroup: BTreeMap<u64, String>,
+    /// The flags of the names, each as long as the kernel keeps it.
+    pub(super) by_name: BTreeMap<String, String>,
     /// Whether any cgroup is followed, or waited for.
     pub(super) of_cgroups: bool,
     /// It is to end.
@@ -59,7 +61,10 @@ impl Orders {
     fn by(&self, followed: Followed, comm: Comm) -> String {
         match self.by_cgroup.get(&followed.cgroup) {
             Some(flag) if followed.cgroup != 0 => flag.clone(),
-            _ => format!("--follow-comm {comm}"),
+            _ => {
+                let flag = self.by_name.get(&comm.to_text()).cloned();
+                flag.unwrap_or_else(|| format!("--follow-comm {comm}"))
+            }
         }
     }
 }
@@ -233,6 +238,7 @@ impl Reading<'_> {
     async fn go_on(&mut self, made: &Notify) {
         let mut count_at = Instant::now();
         loop {
+            let is_to_count = self.is_stale || self.looks_left > 0;
             tokio::select! {
                 changed = self.orders.changed() => {
                     if changed.is_err() || self.orders.borrow().stop {
@@ -243,14 +249,14 @@ impl Reading<'_> {
                     }
                 }
                 () = self.kernel.wait() => {}
-                () = tokio::time::sleep_until(count_at.into()) => {}
+                () = tokio::time::sleep_until(count_at.into()), if is_to_count => {}
             }
             while self.drain() {}
             let now_made = self.kernel.cgroups_made();
             if std::mem::replace(&mut self.made, now_made) != now_made {
                 made.notify_one();
             }
-            if Instant::now() >= count_at {
+            if (self.is_stale || self.looks_left > 0) && Instant::now() >= count_at {
                 self.count();
                 count_at = Instant::now() + COUNT_EVERY;
             }
@@ -302,9 +308,7 @@ impl Reading<'_> {
         if self.looks_left > 0 {
             self.look_again();
         }
-        if !std::mem::take(&mut self.is_stale) {
-            return;
-        }
+        self.is_stale = false;
         let news = self.kernel.new_losses();
         let counters = self.kernel.counters();
         let mut shared = lock(self.shared);

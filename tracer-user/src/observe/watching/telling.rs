@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::following::Following;
+use super::{following::Following, leftovers::LeftBehind};
 use crate::{
     config::watch::WatchSettings,
     observe::{ObserveError, error::chain},
@@ -66,7 +66,7 @@ impl Telling {
         news: &[Alert],
         watcher: &Watcher,
         notifiers: &Notifiers,
-        following: &Following<'_>,
+        (following, left): (&Following<'_>, &LeftBehind<'_>),
         (proc, interval): (&ProcRoot, Duration),
     ) {
         self.ticks.add(took);
@@ -91,6 +91,7 @@ impl Telling {
         let cpu = own.as_ref().ok().and_then(|own| own.stat().ok());
         let status = own.as_ref().ok().and_then(|own| own.status().ok());
         let mut readings = Readings {
+            sessions: left.by_status().clone(),
             processes_seen: watcher.extent().0 as u64,
             alerts_open,
             decisions: self.decisions.clone(),
