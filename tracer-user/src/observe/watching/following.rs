@@ -152,10 +152,14 @@ impl<'a> Following<'a> {
         }
         if let Some(source) = self.source.as_ref().filter(|_| has_source) {
             source.order(self.orders());
+            say(&format!("now following {}", self.flags().join(", ")));
             return;
         }
         self.source = match Source::start(self.orders()) {
-            Ok(source) => Some(source),
+            Ok(source) => {
+                say(&format!("following {}", self.flags().join(", ")));
+                Some(source)
+            }
             Err(why) => {
                 say(&format!(
                     "not following any tree: {why}; what fits a pattern and what sessions left is \
@@ -315,6 +319,14 @@ impl<'a> Following<'a> {
             why,
         };
         wrong.into_iter().map(degraded).collect()
+    }
+
+    /// What is followed, as a person would say it.
+    fn flags(&self) -> Vec<String> {
+        let names = self.settings.comms.iter();
+        let names = names.map(|name| format!("--follow-comm {name}"));
+        let there = self.places.iter().filter(|place| place.found.is_some());
+        names.chain(there.map(|place| place.flag.clone())).collect()
     }
 
     fn orders(&self) -> Orders {
