@@ -152,12 +152,12 @@ impl<'a> Following<'a> {
         }
         if let Some(source) = self.source.as_ref().filter(|_| has_source) {
             source.order(self.orders());
-            say(&format!("now following {}", self.flags().join(", ")));
+            say(&format!("now following {}", self.flags()));
             return;
         }
         self.source = match Source::start(self.orders()) {
             Ok(source) => {
-                say(&format!("following {}", self.flags().join(", ")));
+                say(&format!("following {}", self.flags()));
                 Some(source)
             }
             Err(why) => {
@@ -321,12 +321,16 @@ impl<'a> Following<'a> {
         wrong.into_iter().map(degraded).collect()
     }
 
-    /// What is followed, as a person would say it.
-    fn flags(&self) -> Vec<String> {
+    /// What is followed now, as a person would say it.
+    fn flags(&self) -> String {
         let names = self.settings.comms.iter();
         let names = names.map(|name| format!("--follow-comm {name}"));
         let there = self.places.iter().filter(|place| place.found.is_some());
-        names.chain(there.map(|place| place.flag.clone())).collect()
+        let flags: Vec<String> = names.chain(there.map(|place| place.flag.clone())).collect();
+        match flags.as_slice() {
+            [] => "nothing yet".to_owned(),
+            flags => flags.join(", "),
+        }
     }
 
     fn orders(&self) -> Orders {
