@@ -13,6 +13,7 @@ pub mod ended;
 pub mod exec;
 pub mod facts;
 pub mod fatal;
+pub mod follow;
 pub mod hold;
 pub mod http;
 pub mod journal;

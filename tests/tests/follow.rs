@@ -10,11 +10,10 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
-use serde_json::Value;
 use tracer_tests::{
     cgroup::Cgroup,
+    follow::{DAEMON, Daemon, decisions, end, following, news, number_in, watcher, watcher_every},
     http::get,
-    launch::{Launch, Running},
     place, proc,
     room::Room,
     wait::{PATIENCE, wait_for},
@@ -34,65 +33,6 @@ fn name_of(path: &Path) -> Result<&str> {
         .context("a name")
 }
 
-/// A watcher that tells of whoever is a second old, or more.
-fn watcher(room: &Room) -> Result<Launch> {
-    watcher_every(room, "1")
-}
-
-fn watcher_every(room: &Room, seconds: &str) -> Result<Launch> {
-    let watch = room.tracer("watch")?.args(["--enable", "--age-min", "0"]);
-    let watch = watch.args(["--interval-s", seconds, "--pattern", "no-such-command-line"]);
-    Ok(watch.arg("--bpffs").arg(room.path("no-bpffs")))
-}
-
-/// Starts it; it follows when this returns.
-fn following(watch: Launch) -> Result<Running> {
-    let running = watch.spawn()?;
-    wait_for("a watcher that follows", PATIENCE, || {
-        ensure!(!running.has_ended()?, "{}", running.stderr());
-        Ok(running.stderr().contains("following ").then_some(()))
-    })?;
-    Ok(running)
-}
-
-fn end(running: Running) -> Result<Vec<Value>> {
-    running.signal(Signal::TERM)?;
-    let finished = running.finish(PATIENCE)?.expect_code(0)?;
-    let lines = std::str::from_utf8(&finished.stdout)?.lines();
-    Ok(lines.map(serde_json::from_str).collect::<Result<_, _>>()?)
-}
-
-fn is_of(alert: &Value, pid: i32) -> bool {
-    alert["labels"]["pid"].as_str() == Some(&pid.to_string())
-}
-
-fn decisions(alerts: &[Value], pid: i32) -> Vec<&str> {
-    let mine = alerts.iter().filter(|alert| is_of(alert, pid));
-    mine.filter_map(|alert| alert["decision"].as_str())
-        .collect()
-}
-
-/// Waits for the news of a process.
-fn news(running: &Running, pid: i32, decision: &str) -> Result<Value> {
-    wait_for("the news", PATIENCE, || {
-        let out = running.stdout();
-        let whole = out
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok());
-        let mut mine = whole.filter(|alert: &Value| is_of(alert, pid));
-        Ok(mine.find(|alert| alert["decision"] == decision))
-    })
-    .with_context(|| running.stderr())
-}
-
-fn number_in(path: &Path) -> Result<i32> {
-    wait_for("a number in a file", PATIENCE, || {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        Ok(text.ends_with('\n').then(|| text.trim().parse()))
-    })?
-    .context("a number")
-}
-
 /// A metric's value; `None` when there is none.
 fn metric(addr: SocketAddr, line: &str) -> Result<Option<u64>> {
     let (_, page) = get(addr, "/metrics")?;
@@ -104,21 +44,6 @@ fn port() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// A daemon: it writes its pid to `$LIST` and sleeps, and its parent ends at once.
-const DAEMON: &str =
-    "sh -c '(setsid sleep 300 >/dev/null 2>&1 & echo $! > \"$LIST\"); kill -KILL $$'";
-
-/// Ends when dropped.
-struct Daemon(i32);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        if let Some(pid) = rustix::process::Pid::from_raw(self.0) {
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-        }
-    }
-}
-
 #[test]
 fn a_daemon_is_told_with_its_parents_death_once_also_by_the_next_watcher() -> Result<()> {
     let room = Room::new()?;
@@ -127,15 +52,15 @@ fn a_daemon_is_told_with_its_parents_death_once_also_by_the_next_watcher() -> Re
         || Ok::<_, anyhow::Error>(watcher(&room)?.args(["--follow-comm", name_of(&agent)?]));
     let first = following(watch()?)?;
     let list = room.path("list");
-    let text = format!("token=hunter2; {DAEMON}; exit 7");
+    let text = format!("{DAEMON}; exit 7");
     let launch = room.program(&agent).env("LIST", &list).arg("-c").arg(text);
-    let mut running = launch.spawn()?;
-    let root = i32::try_from(running.child()?.id())?;
+    let running = launch.spawn()?;
+    let begun_by = running.pid();
     running.finish(PATIENCE)?.expect_code(7)?;
     let daemon = Daemon(number_in(&list)?);
     let alert = news(&first, daemon.0, "alert")?;
     let details = &alert["details"];
-    ensure!(details["tree_root_pid"] == root, "{alert:#}");
+    ensure!(details["tree_root_pid"] == begun_by, "{alert:#}");
     let flag = format!("--follow-comm {}", name_of(&agent)?);
     ensure!(details["followed_by"] == flag && alert["labels"]["followed_by"] == flag);
     // The subshell that made it ended by itself, or its parent's SIGKILL came first: both are sh.
@@ -299,11 +224,11 @@ fn five_thousand_short_processes_leave_nothing_and_lose_nothing() -> Result<()> 
         Ok((tracked == Some(2) && forks >= Some(7502)).then_some(()))
     })?;
     let (status, page) = get(addr, "/metrics")?;
-    let lost: Vec<&str> = page
+    let losses: Vec<&str> = page
         .lines()
         .filter(|line| line.starts_with("tracer_events_lost_total{"))
         .collect();
-    ensure!(status == 200 && lost.is_empty(), "{lost:?}");
+    ensure!(status == 200 && losses.is_empty(), "{losses:?}");
     ensure!(get(addr, "/healthz")? == (200, "ok\n".to_owned()));
     ensure!(
         metric(addr, "tracer_sessions{status=\"running\"}")? == Some(0),

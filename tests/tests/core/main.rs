@@ -2,6 +2,7 @@
 //! fixtures, so that `cargo xtask vm` can run it from an initramfs.
 
 mod alone;
+mod followed;
 
 use anyhow::{Context as _, Result, ensure};
 use tracer_tests::check::{attached_in_a_storm, recorded, until_noted, while_stopped};

@@ -225,25 +225,27 @@ fn a_cgroup_is_followed_by_whoever_is_moved_in_born_in_it_or_was_there() {
     assert_eq!((exited(4), exited(5)), (1, 1));
 }
 
+/// `struct clone_args` of include/uapi/linux/sched.h.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
 /// A grandchild is made in the cgroup (`CLONE_INTO_CGROUP`), makes one itself, and exits with 5.
 fn born_in(cgroup: &Path) {
     let pid = crate::watch::fork(|| {
         let dir = fs::File::open(cgroup).unwrap();
-        #[repr(C)]
-        #[derive(Default)]
-        struct CloneArgs {
-            flags: u64,
-            pidfd: u64,
-            child_tid: u64,
-            parent_tid: u64,
-            exit_signal: u64,
-            stack: u64,
-            stack_size: u64,
-            tls: u64,
-            set_tid: u64,
-            set_tid_size: u64,
-            cgroup: u64,
-        }
         let args = CloneArgs {
             flags: 0x2_0000_0000,
             exit_signal: 17,

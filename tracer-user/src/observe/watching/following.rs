@@ -12,9 +12,9 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    cgroups::{self, Cgroup},
     keeping::Keeping,
     leftovers::may_live,
+    places::{Checked, Place},
     source::{Orders, Source},
 };
 use crate::{
@@ -39,43 +39,6 @@ const SHARE: u32 = 20;
 
 /// Longest time for the source to end when nothing is to be followed any more.
 const STOP: Duration = Duration::from_secs(5);
-
-/// What is to be followed, as far as that can be known beforehand.
-pub(super) struct Checked {
-    settings: FollowSettings,
-    places: Vec<Place>,
-}
-
-impl Checked {
-    /// Looks for the cgroups. An error is of what can never be followed.
-    pub(super) fn look(settings: &FollowSettings) -> Result<Self, String> {
-        let mut places = places(settings);
-        for place in &mut places {
-            let looked = place.look(true);
-            looked.map_err(|why| format!("{}: {why}", place.flag))?;
-        }
-        Ok(Self {
-            settings: settings.clone(),
-            places,
-        })
-    }
-}
-
-/// A cgroup or a container that is to be followed.
-struct Place {
-    flag: String,
-    what: What,
-    found: Option<Cgroup>,
-    /// What is wrong, or that it is not there, as it was last said.
-    said: Option<String>,
-    /// It cannot be followed.
-    wrong: Option<String>,
-}
-
-enum What {
-    Cgroup(std::path::PathBuf),
-    Container(String),
-}
 
 /// The followed trees of one watch.
 pub(super) struct Following<'a> {
@@ -358,60 +321,4 @@ impl<'a> Following<'a> {
         self.keeping
             .write_orphans(&self.orphans, &self.boot_id, say);
     }
-}
-
-impl Place {
-    /// Looks where it is, if it is not where it was.
-    fn look(&mut self, is_first: bool) -> Result<(), String> {
-        if self.found.as_ref().is_some_and(cgroups::is_there) {
-            return Ok(());
-        }
-        self.found = None;
-        self.found = match &self.what {
-            What::Cgroup(path) => cgroups::cgroup(path)?,
-            What::Container(id) => cgroups::container(id, is_first)?,
-        };
-        Ok(())
-    }
-
-    /// Says what has changed.
-    fn tell(&mut self, say: &Say) {
-        let now = match (&self.wrong, &self.found) {
-            (Some(why), _) => Some(why.clone()),
-            (None, Some(_)) => None,
-            (None, None) => Some("is not there; it is followed as soon as it is".to_owned()),
-        };
-        if now == self.said {
-            return;
-        }
-        match (&now, &self.found) {
-            (Some(why), _) => say(&format!("{} {why}", self.flag)),
-            (None, Some(found)) => say(&format!(
-                "{} is there: following {}",
-                self.flag,
-                found.path.display()
-            )),
-            (None, None) => {}
-        }
-        self.said = now;
-    }
-}
-
-fn places(settings: &FollowSettings) -> Vec<Place> {
-    let place = |flag, what| Place {
-        flag,
-        what,
-        found: None,
-        said: None,
-        wrong: None,
-    };
-    let cgroups = settings.cgroups.iter().map(|path| {
-        let flag = format!("--follow-cgroup {}", path.display());
-        place(flag, What::Cgroup(path.clone()))
-    });
-    let containers = settings.containers.iter().map(|id| {
-        let flag = format!("--follow-container {id}");
-        place(flag, What::Container(id.clone()))
-    });
-    cgroups.chain(containers).collect()
 }

@@ -7,6 +7,7 @@ mod cgroups;
 mod following;
 mod keeping;
 mod leftovers;
+mod places;
 mod source;
 mod telling;
 
@@ -18,9 +19,7 @@ use std::{
 };
 
 use self::{
-    following::{Checked, Following},
-    keeping::Keeping,
-    leftovers::LeftBehind,
+    following::Following, keeping::Keeping, leftovers::LeftBehind, places::Checked,
     telling::Telling,
 };
 use super::{

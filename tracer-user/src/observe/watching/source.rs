@@ -182,13 +182,13 @@ fn run(
     made: &Notify,
     begun: &mpsc::SyncSender<Result<(), String>>,
 ) {
-    let begin = || -> Result<_, String> {
+    let load = || -> Result<_, String> {
         let proc = ProcRoot::open("/proc").map_err(|error| chain(&error))?;
         let attached = load_following(RING_BYTES).map_err(|error| chain(&error))?;
         let runtime = event_loop().map_err(|error| chain(&error))?;
         Ok((proc, attached, runtime))
     };
-    let (proc, attached, runtime) = match begin() {
+    let (proc, attached, runtime) = match load() {
         Ok(begun) => begun,
         Err(why) => {
             let _nobody_waits = begun.send(Err(why));
