@@ -13,3 +13,4 @@ mod followed;
 mod names;
 mod orphans;
 mod watch;
+mod zz_measure;

@@ -86,6 +86,8 @@ pub(super) const PURE: &[&str] = &[
     "tracer-user/src/verdict",
     "tracer-user/src/watch/alert",
     "tracer-user/src/watch/decide",
+    "tracer-user/src/watch/forest",
+    "tracer-user/src/watch/orphan",
 ];
 
 /// What a pure module does not name.
