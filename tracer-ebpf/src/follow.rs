@@ -179,6 +179,10 @@ fn begin_tree(task: Probed, followed: Followed, execs_to_come: u32) -> bool {
     let counted = Counted::of(signal);
     let mut entry = adopted(leader, signal, counted, now_ns);
     let root = sight.named(asked);
+    // Nobody could say anything of whom the observer's pid namespace does not show.
+    if root.tgid == 0 {
+        return false;
+    }
     entry.tgid = root.tgid;
     entry.tgid_inner = root.tgid_inner;
     entry.exec_id = entry.exec_id.wrapping_sub(execs_to_come);

@@ -13,4 +13,3 @@ mod followed;
 mod names;
 mod orphans;
 mod watch;
-mod zz_measure;
