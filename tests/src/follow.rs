@@ -1,12 +1,17 @@
 //! Watchers that follow, what they tell, and somebody to be told of.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
+    http::get,
     launch::{Launch, Running},
     room::Room,
     wait::{PATIENCE, wait_for},
@@ -94,6 +99,24 @@ pub fn number_in(path: &Path) -> Result<i32> {
         Ok(text.ends_with('\n').then(|| text.trim().parse()))
     })?
     .context("a number")
+}
+
+/// A metric's value; `None` when there is none.
+///
+/// # Errors
+/// Nobody listens, or it is no number.
+pub fn metric(addr: SocketAddr, line: &str) -> Result<Option<u64>> {
+    let (_, page) = get(addr, "/metrics")?;
+    let value = page.lines().find_map(|found| found.strip_prefix(line));
+    Ok(value.map(|value| value.trim().parse()).transpose()?)
+}
+
+/// An address of this machine where nobody listens.
+///
+/// # Errors
+/// There is none.
+pub fn port() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 /// A daemon: it writes its pid to `$LIST` and sleeps, and its parent ends at once.

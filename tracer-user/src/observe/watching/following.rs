@@ -14,8 +14,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     keeping::Keeping,
     leftovers::may_live,
+    orders::Orders,
     places::{Checked, Place},
-    source::{Orders, Source},
+    source::Source,
 };
 use crate::{
     config::watch::follow::FollowSettings,
@@ -138,6 +139,8 @@ impl<'a> Following<'a> {
     pub(super) fn look(&mut self, proc: &ProcRoot, now: BootNs, at: Timestamp, say: &Say) {
         self.find(say);
         let before: Vec<Who> = self.orphans.keys().copied().collect();
+        // Who is in the forest lives; of the others, of an earlier watcher, `/proc` is asked.
+        let mut alive = BTreeSet::new();
         if let Some(source) = &self.source {
             let clk_tck = proc.host().clk_tck;
             let shared = source.shared();
@@ -146,8 +149,7 @@ impl<'a> Following<'a> {
                     pid: process.tgid,
                     start: process.key.start.to_ticks(clk_tck),
                 };
-                // 0: not to be seen from here.
-                if who.pid.0 == 0 || self.orphans.contains_key(&who) {
+                if !alive.insert(who) || self.orphans.contains_key(&who) {
                     continue;
                 }
                 let ago = i64::try_from(now.since(ended.t) / 1_000_000).unwrap_or(i64::MAX);
@@ -173,7 +175,8 @@ impl<'a> Following<'a> {
                 self.orphans.insert(who, orphan);
             }
         }
-        self.orphans.retain(|who, _| may_live(proc, *who));
+        let lives = |who: &Who| alive.contains(who) || may_live(proc, *who);
+        self.orphans.retain(|who, _| lives(who));
         if !before.iter().eq(self.orphans.keys()) {
             self.keep(say);
         }
@@ -227,10 +230,13 @@ impl<'a> Following<'a> {
         let began = Instant::now();
         for place in &mut self.places {
             place.wrong = place.look(false).err();
-            place.tell(say);
         }
         if let Some(source) = &self.source {
             source.order(self.orders());
+        }
+        // Only now it is true.
+        for place in &mut self.places {
+            place.tell(say);
         }
         self.took = began.elapsed();
     }

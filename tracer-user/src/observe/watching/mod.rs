@@ -7,6 +7,7 @@ mod cgroups;
 mod following;
 mod keeping;
 mod leftovers;
+mod orders;
 mod places;
 mod source;
 mod telling;

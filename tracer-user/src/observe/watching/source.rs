@@ -6,17 +6,15 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use tokio::sync::{Notify, watch};
-use tracer_common::{
-    event::{Followed, KIND_MAX},
-    names::PROG_FOLLOW_EXEC,
-};
+use tracer_common::{event::KIND_MAX, names::PROG_FOLLOW_EXEC};
 
+use super::orders::Orders;
 use crate::{
     event::{Event, EventKind, Fork},
     observe::{
@@ -24,10 +22,9 @@ use crate::{
         kernel::{Kernel, load_following},
         ready::event_loop,
     },
-    probe::follow::Follow,
     procfs::{ProcRoot, host::read_boot},
     session::redact::redact_argv,
-    units::{Comm, Process},
+    units::Process,
     watch::forest::Forest,
 };
 
@@ -35,39 +32,14 @@ use crate::{
 const RING_BYTES: u32 = 2 << 20;
 /// Events taken before others may look at the forest.
 const BATCH: usize = 512;
+/// Longest wait for orders to be carried out, which takes a walk through all tasks or two.
+const ORDERS: Duration = Duration::from_secs(5);
 /// Time between two readings of the counters.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// Looks for those who are there, when one was not sure to have found everybody.
 const LOOKS: u32 = 3;
 /// Longest time in which the kernel verifies the programs, on a slow and busy machine.
 const START: Duration = Duration::from_secs(60);
-
-/// What is to be followed, and by which flag.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Orders {
-    pub(super) follow: Follow,
-    /// The flags of the cgroups.
-    pub(super) by_cgroup: BTreeMap<u64, String>,
-    /// The flags of the names, each as long as the kernel keeps it.
-    pub(super) by_name: BTreeMap<String, String>,
-    /// Whether any cgroup is followed, or waited for.
-    pub(super) of_cgroups: bool,
-    /// It is to end.
-    pub(super) stop: bool,
-}
-
-impl Orders {
-    /// The flag that says why.
-    fn by(&self, followed: Followed, comm: Comm) -> String {
-        match self.by_cgroup.get(&followed.cgroup) {
-            Some(flag) if followed.cgroup != 0 => flag.clone(),
-            _ => {
-                let flag = self.by_name.get(&comm.to_text()).cloned();
-                flag.unwrap_or_else(|| format!("--follow-comm {comm}"))
-            }
-        }
-    }
-}
 
 /// What the thread knows.
 #[derive(Debug)]
@@ -79,6 +51,8 @@ pub(super) struct Shared {
     pub(super) lost: BTreeMap<String, u64>,
     /// What does not work, one sentence each, the oldest first.
     pub(super) wrong: Vec<String>,
+    /// The number of the orders that are carried out.
+    done: u64,
 }
 
 impl Shared {
@@ -93,6 +67,8 @@ impl Shared {
 pub(super) struct Source {
     shared: Arc<Mutex<Shared>>,
     orders: watch::Sender<Orders>,
+    /// Told when orders have been carried out.
+    carried_out: Arc<Condvar>,
     made: Arc<Notify>,
     done: mpsc::Receiver<()>,
     thread: JoinHandle<()>,
@@ -106,25 +82,28 @@ impl Source {
             sent: [0; KIND_MAX as usize],
             lost: BTreeMap::new(),
             wrong: Vec::new(),
+            done: 0,
         }));
+        let carried_out = Arc::new(Condvar::new());
         let (orders, received) = watch::channel(orders);
         let made = Arc::new(Notify::new());
         let (say_begun, begun) = mpsc::sync_channel(1);
         let (at_end, done) = mpsc::sync_channel(1);
         let theirs = Arc::clone(&shared);
-        let notify = Arc::clone(&made);
+        let (notify, tell) = (Arc::clone(&made), Arc::clone(&carried_out));
         let thread = std::thread::Builder::new()
             .name("follow".to_owned())
             .spawn(move || {
                 // Whoever waits for the end waits for this to be dropped.
                 let _at_end = at_end;
-                run(received, &theirs, &notify, &say_begun);
+                run(received, &theirs, (&notify, &tell), &say_begun);
             })
             .map_err(|error| format!("a thread cannot be started: {error}"))?;
         match begun.recv_timeout(START) {
             Ok(Ok(())) => Ok(Self {
                 shared,
                 orders,
+                carried_out,
                 made,
                 done,
                 thread,
@@ -140,13 +119,26 @@ impl Source {
         }
     }
 
-    /// From now on these, and nothing else.
-    pub(super) fn order(&self, orders: Orders) {
+    /// From now on these, and nothing else; carried out when this returns, unless that takes very long.
+    pub(super) fn order(&self, mut orders: Orders) {
+        let mut number = None;
         self.orders.send_if_modified(|now| {
-            let is_new = *now != orders;
+            orders.number = now.number;
+            if *now == orders {
+                return false;
+            }
+            orders.number += 1;
+            number = Some(orders.number);
             *now = orders;
-            is_new
+            true
         });
+        let Some(number) = number else { return };
+        let is_open = |shared: &mut Shared| shared.done < number;
+        let waited = self
+            .carried_out
+            .wait_timeout_while(self.shared(), ORDERS, is_open);
+        // Late ones are carried out all the same; an end of the thread is told elsewhere.
+        drop(waited);
     }
 
     /// What is known now.
@@ -179,7 +171,7 @@ impl Source {
 fn run(
     orders: watch::Receiver<Orders>,
     shared: &Mutex<Shared>,
-    made: &Notify,
+    (made, carried_out): (&Notify, &Condvar),
     begun: &mpsc::SyncSender<Result<(), String>>,
 ) {
     let load = || -> Result<_, String> {
@@ -210,12 +202,13 @@ fn run(
             proc,
             shared,
             orders,
+            carried_out: 0,
             looks_left: 0,
             is_stale: true,
         };
         let first = reading.follow();
         if begun.send(first).is_ok() {
-            reading.go_on(made).await;
+            reading.go_on(made, carried_out).await;
         }
     });
 }
@@ -226,6 +219,8 @@ struct Reading<'a> {
     proc: ProcRoot,
     shared: &'a Mutex<Shared>,
     orders: watch::Receiver<Orders>,
+    /// The number of the last orders.
+    carried_out: u64,
     /// Cgroups that have been made, as far as was noticed.
     made: u32,
     /// Looks that are still to be taken because the last one was not sure to have found everybody.
@@ -235,7 +230,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    async fn go_on(&mut self, made: &Notify) {
+    async fn go_on(&mut self, made: &Notify, carried_out: &Condvar) {
         let mut count_at = Instant::now();
         loop {
             let is_to_count = self.is_stale || self.looks_left > 0;
@@ -247,6 +242,8 @@ impl Reading<'_> {
                     if let Err(why) = self.follow() {
                         lock(self.shared).wrong(why);
                     }
+                    lock(self.shared).done = self.carried_out;
+                    carried_out.notify_all();
                 }
                 () = self.kernel.wait() => {}
                 () = tokio::time::sleep_until(count_at.into()), if is_to_count => {}
@@ -266,6 +263,7 @@ impl Reading<'_> {
     /// Follows what is ordered now.
     fn follow(&mut self) -> Result<(), String> {
         let orders = self.orders.borrow_and_update().clone();
+        self.carried_out = orders.number;
         let adoption = self.kernel.follow(&orders.follow);
         let adoption = adoption.map_err(|error| chain(&error))?;
         self.looks_left = if adoption.converged { 0 } else { LOOKS };

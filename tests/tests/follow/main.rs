@@ -1,9 +1,10 @@
 //! `tracer watch --follow-…`: trees are picked up inside the kernel, and an orphan is told of with the parent
 //! whose death was seen.
 
+mod storm;
+
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
@@ -12,9 +13,12 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use tracer_tests::{
     cgroup::Cgroup,
-    follow::{DAEMON, Daemon, decisions, end, following, news, number_in, watcher, watcher_every},
+    follow::{
+        DAEMON, Daemon, decisions, end, following, metric, news, number_in, port, watcher,
+        watcher_every,
+    },
     http::get,
-    place, proc,
+    place,
     room::Room,
     wait::{PATIENCE, wait_for},
 };
@@ -31,17 +35,6 @@ fn name_of(path: &Path) -> Result<&str> {
     path.file_name()
         .and_then(|name| name.to_str())
         .context("a name")
-}
-
-/// A metric's value; `None` when there is none.
-fn metric(addr: SocketAddr, line: &str) -> Result<Option<u64>> {
-    let (_, page) = get(addr, "/metrics")?;
-    let value = page.lines().find_map(|found| found.strip_prefix(line));
-    Ok(value.map(|value| value.trim().parse()).transpose()?)
-}
-
-fn port() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 #[test]
@@ -197,51 +190,6 @@ fn a_cgroup_and_a_container_are_followed_by_who_is_moved_in_or_was_there() -> Re
     wait_for("an empty container", PATIENCE, || {
         Ok(fs::remove_dir(&container).is_ok().then_some(()))
     })
-}
-
-#[test]
-fn five_thousand_short_processes_leave_nothing_and_lose_nothing() -> Result<()> {
-    let room = Room::new()?;
-    let cgroup = Cgroup::unified(&room)?;
-    let addr = port()?;
-    let watch = watcher(&room)?.arg("--follow-cgroup").arg(cgroup.path());
-    let running = following(watch.args(["--metrics", &addr.to_string()]))?;
-    let text = "echo $$ > \"$CGROUP/cgroup.procs\"; i=0; while [ $i -lt 2500 ]; do (:); (: &); \
-                i=$((i+1)); done; echo done > \"$LIST\"; while :; do sleep 60; done";
-    let list = room.path("list");
-    let storm = room
-        .program("/bin/sh")
-        .env("CGROUP", cgroup.path())
-        .env("LIST", &list);
-    let storm = storm.arg("-c").arg(text).spawn()?;
-    wait_for("the end of the storm", PATIENCE, || {
-        Ok(list.exists().then_some(()))
-    })?;
-    // The shell and its sleep; and all events of all others.
-    wait_for("a quiet tree", PATIENCE, || {
-        let tracked = metric(addr, "tracer_processes_tracked")?;
-        let forks = metric(addr, "tracer_events_total{kind=\"fork\"}")?;
-        Ok((tracked == Some(2) && forks >= Some(7502)).then_some(()))
-    })?;
-    let (status, page) = get(addr, "/metrics")?;
-    let losses: Vec<&str> = page
-        .lines()
-        .filter(|line| line.starts_with("tracer_events_lost_total{"))
-        .collect();
-    ensure!(status == 200 && losses.is_empty(), "{losses:?}");
-    ensure!(get(addr, "/healthz")? == (200, "ok\n".to_owned()));
-    ensure!(
-        metric(addr, "tracer_sessions{status=\"running\"}")? == Some(0),
-        "{page}"
-    );
-    let rss_kb = proc::status_line(running.pid(), "RssAnon")?;
-    eprintln!("private memory after the storm: {rss_kb}");
-    drop(storm);
-    wait_for("nobody", PATIENCE, || {
-        Ok((metric(addr, "tracer_processes_tracked")? == Some(0)).then_some(()))
-    })?;
-    end(running)?;
-    Ok(())
 }
 
 #[test]
