@@ -31,7 +31,7 @@ pub fn watcher(room: &Room) -> Result<Launch> {
 /// It cannot be started, ends, or does not do so in time.
 pub fn watcher_every(room: &Room, seconds: &str) -> Result<Launch> {
     let watch = room.tracer("watch")?.args(["--enable", "--age-min", "0"]);
-    let watch = watch.args(["--interval-s", seconds, "--pattern", "no-such-command-line"]);
+    let watch = watch.args(["--interval-s", seconds, "--pattern", "no-such-[c]ommand"]);
     Ok(watch.arg("--bpffs").arg(room.path("no-bpffs")))
 }
 
@@ -86,7 +86,7 @@ pub fn news(running: &Running, pid: i32, decision: &str) -> Result<Value> {
         let mut mine = whole.filter(|alert: &Value| is_of(alert, pid));
         Ok(mine.find(|alert| alert["decision"] == decision))
     })
-    .with_context(|| running.stderr())
+    .with_context(|| format!("{}{}", running.stdout(), running.stderr()))
 }
 
 /// Waits for the number that somebody writes.

@@ -175,8 +175,7 @@ fn a_cgroup_and_a_container_are_followed_by_who_is_moved_in_or_was_there() -> Re
     })?;
     let second = member(&container, &late)?;
     let inside = Daemon(number_in(&late)?);
-    // There is no look for ten minutes but that of a reload.
-    running.signal(Signal::HUP)?;
+    // There is no look for ten minutes but those of reloads.
     wait_for("the news", PATIENCE, || {
         running.signal(Signal::HUP)?;
         Ok(running.stdout().contains("\"alert\"").then_some(()))
