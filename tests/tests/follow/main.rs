@@ -77,9 +77,9 @@ fn a_daemon_is_told_with_its_parents_death_once_also_by_the_next_watcher() -> Re
     ensure!(decisions(&end(first)?, daemon.0) == ["alert"]);
 
     // The next one has not seen that death, and knows of it.
-    let second = following(watch()?)?;
     let looked = room.state().join("watch.json");
     let before = fs::metadata(&looked)?.modified()?;
+    let second = following(watch()?)?;
     ensure!(decisions(&end(second)?, daemon.0).is_empty());
     ensure!(
         fs::metadata(&looked)?.modified()? > before,

@@ -73,25 +73,33 @@ fn a_watcher_that_was_stopped_says_what_it_lost_and_knows_who_lives() -> Result<
     // Three times what the ring has room for; and then a tree that is not seen to begin.
     let busy = storm(&room, &cgroup, 6000, &first)?;
     number_in(&first)?;
+    let wait = "while [ ! -e \"$GO\" ]; do sleep 0.1; done";
     let text = format!(
-        "echo $$ > \"$CGROUP/cgroup.procs\"; sh -c 'sleep 1 & wait; {}'; while :; do sleep 60; done",
+        "echo $$ > \"$CGROUP/cgroup.procs\"; sh -c '{wait}; {}'; while :; do sleep 60; done",
         DAEMON.replace('\'', "'\\''")
     );
     let shell = room.program("/bin/sh").env("CGROUP", cgroup.path());
-    let late = shell.env("LIST", &second).arg("-c").arg(text).spawn()?;
+    let shell = shell.env("LIST", &second).env("GO", room.path("go"));
+    let late = shell.arg("-c").arg(text).spawn()?;
     wait_for("its tree", PATIENCE, || {
         Ok((proc::descendants(late.pid()).len() >= 2).then_some(()))
     })?;
     running.signal(Signal::CONT)?;
-    let daemon = Daemon(number_in(&second)?);
-    // Whoever ended is gone from the list: two shells that wait, each with its sleep, and the daemon.
+    // Whoever ended is gone from the list: one shell with its sleep, and two with one.
     wait_for("only those who live", PATIENCE, || {
-        Ok((metric(addr, "tracer_processes_tracked")? == Some(5)).then_some(()))
+        let lost = metric(addr, "tracer_events_lost_total{reason=\"ring_full_fork\"}")?;
+        let tracked = metric(addr, "tracer_processes_tracked")?;
+        Ok((lost > Some(1000) && tracked <= Some(5)).then_some(()))
     })?;
+    std::fs::write(room.path("go"), "")?;
+    let daemon = Daemon(number_in(&second)?);
     let alert = news(&running, daemon.0, "alert")?;
     ensure!(alert["details"]["parent_comm"] == "sh", "{alert:#}");
-    let lost = metric(addr, "tracer_events_lost_total{reason=\"ring_full_fork\"}")?;
-    ensure!(lost.is_some_and(|lost| lost > 1000), "{lost:?}");
+    wait_for(
+        "two shells, each with its sleep, and the daemon",
+        PATIENCE,
+        || Ok((metric(addr, "tracer_processes_tracked")? == Some(5)).then_some(())),
+    )?;
     let (status, why) = get(addr, "/healthz")?;
     ensure!(status == 503 && why.contains("events were lost"), "{why}");
     let said = running.stderr();
