@@ -217,3 +217,45 @@ fn what_does_not_change_is_read_again_in_turn_and_so_is_an_exec_found() {
     assert_eq!(plainly(&mut collector, &proc, 103).len(), 599);
     assert_eq!(collector.known.len(), 599, "memory is that of the living");
 }
+
+#[test]
+fn who_was_seen_to_lose_its_parent_is_a_candidate_also_when_it_was_none_before() {
+    let fake = Fake::new();
+    fake.process(77, 1000, "sleep", b"sleep\x009\0");
+    let (proc, mut collector) = (fake.root(), collector());
+    assert_eq!(plainly(&mut collector, &proc, 20), []);
+    let orphan = Orphan {
+        parent: crate::watch::orphan::Parent {
+            pid: Tgid(76),
+            comm: "sh".to_owned(),
+            cmdline: "sh -c x".to_owned(),
+            ended: "was ended by SIGKILL".to_owned(),
+            ended_at: jiff::Timestamp::UNIX_EPOCH,
+        },
+        tree: crate::watch::orphan::FollowedTree {
+            root: Tgid(75),
+            root_comm: "claude".to_owned(),
+            by: "--follow-comm claude".to_owned(),
+        },
+        session: None,
+    };
+    // Another process of that pid is nobody's orphan.
+    let (mine, other) = (who(Tgid(77), Ticks(1000)), who(Tgid(77), Ticks(999)));
+    for (who, found) in [(other, 0), (mine, 1)] {
+        let orphans = Orphans::from([(who, orphan.clone())]);
+        let (_, candidates) = collector.look(Scene {
+            proc: &proc,
+            now: BootNs(30_000_000_000),
+            has_ages: true,
+            left: &HashMap::new(),
+            orphans: &orphans,
+            open: &BTreeSet::new(),
+        });
+        assert_eq!(candidates.len(), found);
+        assert!(
+            candidates
+                .iter()
+                .all(|one| one.orphan.as_ref() == Some(&orphan))
+        );
+    }
+}
