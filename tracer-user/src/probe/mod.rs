@@ -17,6 +17,6 @@ pub mod offsets;
 pub mod pin;
 pub mod ring;
 mod ring_map;
-mod snapshot;
+pub mod snapshot;
 pub mod stats;
 pub mod support;

@@ -195,7 +195,7 @@ fn an_observer_that_takes_over_goes_on_where_the_first_stopped() {
     assert_eq!(unread.alive.len(), 1);
     assert_eq!(unread.alive[0].tgid.0, child.id());
 
-    let mut probe = left.take_over().unwrap();
+    let mut probe = left.take_over(true).unwrap();
     assert_eq!(probe.observer().tgid_init, std::process::id());
     let mut ring_map = probe.take_ring().unwrap().unwrap();
     go(&mut child);

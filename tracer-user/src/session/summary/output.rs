@@ -245,7 +245,7 @@ pub(super) fn build(fold: &Summarizer, report: &Report) -> Summary {
                 Backend::Ebpf => "ebpf",
                 Backend::None => "none",
             },
-            degraded: session.degraded.clone(),
+            degraded: fold.degraded.clone(),
             events: cost.events,
             lost: cost.lost,
             ticks: cost.ticks,
