@@ -24,6 +24,10 @@ pub struct ProcStatus {
     pub vm_hwm_kb: Option<u64>,
     /// Resident set, KiB.
     pub vm_rss_kb: Option<u64>,
+    /// Swapped out, KiB.
+    pub vm_swap_kb: Option<u64>,
+    /// Page tables, KiB.
+    pub vm_pte_kb: Option<u64>,
     /// Threads of the process.
     pub threads: Option<u64>,
     /// Signals pending for the thread.
@@ -85,6 +89,8 @@ impl ProcStatus {
             }
             b"VmHWM" => self.vm_hwm_kb = first(value, scan::parse_u64),
             b"VmRSS" => self.vm_rss_kb = first(value, scan::parse_u64),
+            b"VmSwap" => self.vm_swap_kb = first(value, scan::parse_u64),
+            b"VmPTE" => self.vm_pte_kb = first(value, scan::parse_u64),
             b"Threads" => self.threads = first(value, scan::parse_u64),
             b"SigPnd" => self.sig_pnd = first(value, scan::parse_hex),
             b"ShdPnd" => self.shd_pnd = first(value, scan::parse_hex),
@@ -110,7 +116,7 @@ mod tests {
     const FILE: &[u8] =
         b"Name:\tx\\nThreads:\\t99\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t14548\n\
         Ngid:\t0\nPid:\t14549\nPPid:\t1\nUid:\t1000\t1001\t0\t0\nNSpid:\t14549\t12\t2\n\
-        VmHWM:\t    1888 kB\nVmRSS:\t    1880 kB\nThreads:\t3\nSigQ:\t1/96365\n\
+        VmHWM:\t    1888 kB\nVmRSS:\t    1880 kB\nVmPTE:\t      44 kB\nVmSwap:\t       8 kB\nThreads:\t3\nSigQ:\t1/96365\n\
         SigPnd:\t0000000000000200\nShdPnd:\t0000000000000800\nSigBlk:\tffffffffffffffff\n\
         SigIgn:\t0000000000000006\nSigCgt:\t0000000180000000\nvoluntary_ctxt_switches:\t11\n\
         nonvoluntary_ctxt_switches:\t12\n";
@@ -128,6 +134,8 @@ mod tests {
                 inner_pid: Some(2),
                 vm_hwm_kb: Some(1888),
                 vm_rss_kb: Some(1880),
+                vm_swap_kb: Some(8),
+                vm_pte_kb: Some(44),
                 threads: Some(3),
                 sig_pnd: Some(0x200),
                 shd_pnd: Some(0x800),
