@@ -65,6 +65,15 @@ impl ProcStatus {
         Some(self.sig_pnd? | self.shd_pnd?)
     }
 
+    /// Whether this thread was in disk sleep then, and in the same one when `later` was read: what was read
+    /// in between is of that sleep.
+    #[must_use]
+    pub fn sleeps_until(&self, later: &Self) -> bool {
+        let sleeps = |status: &Self| status.state == Some(State::DiskSleep);
+        let is_same = self.voluntary.is_some() && self.voluntary == later.voluntary;
+        sleeps(self) && sleeps(later) && is_same
+    }
+
     fn take(&mut self, key: &[u8], value: &[u8]) {
         match key {
             b"State" => {
@@ -146,6 +155,27 @@ mod tests {
             }
         );
         assert_eq!(status.pending(), Some(0xa00));
+    }
+
+    #[test]
+    fn a_sleep_is_the_same_one_as_long_as_nobody_woke() {
+        let status = |state, voluntary| ProcStatus {
+            state: Some(state),
+            voluntary,
+            ..ProcStatus::default()
+        };
+        let asleep = status(State::DiskSleep, Some(7));
+        assert!(asleep.sleeps_until(&asleep));
+        for other in [
+            status(State::DiskSleep, Some(8)),
+            status(State::Sleeping, Some(7)),
+            status(State::DiskSleep, None),
+        ] {
+            assert!(!asleep.sleeps_until(&other), "{other:?}");
+            assert!(!other.sleeps_until(&asleep), "{other:?}");
+        }
+        let unknown = status(State::DiskSleep, None);
+        assert!(!unknown.sleeps_until(&unknown));
     }
 
     #[test]

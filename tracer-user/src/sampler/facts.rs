@@ -9,7 +9,8 @@ use std::{cell::OnceCell, collections::HashMap};
 
 use super::{
     badness::{Machine, Weight},
-    reading::{Counted, DISK_SLEEP_NAMED, DiskSleep, Field, Living, Masks, Reader, Reading, named},
+    disk_sleep::{AWAKE, DISK_SLEEP_NAMED, DiskSleep, named},
+    reading::{Counted, Field, Living, Masks, Reader, Reading, no_value},
     switches::Switches,
 };
 use crate::{
@@ -104,9 +105,7 @@ impl Completer {
             disk_sleep: Ok(self.disk_sleep(row, state, &files, reader)),
             oom_score_adj,
             io: row.io.ok_or_else(|| {
-                super::reading::no_value(
-                    "this kernel does not count it (CONFIG_TASK_IO_ACCOUNTING)",
-                )
+                no_value("this kernel does not count it (CONFIG_TASK_IO_ACCOUNTING)")
             }),
         }
     }
@@ -212,7 +211,13 @@ impl WaitNames {
     fn learn(&mut self, row: &KernelRow, dir: &ProcDir) -> Field<String> {
         let name = dir.wchan()?;
         let is_known = row.stack[0] != 0 && !name.is_empty();
-        if is_known && dir.status()?.voluntary == Some(row.leader_voluntary) {
+        let in_disk_sleep = State::from_letter(row.state) == State::DiskSleep;
+        let is_same =
+            (is_known || in_disk_sleep) && dir.status()?.voluntary == Some(row.leader_voluntary);
+        if in_disk_sleep && !is_same {
+            return Err(no_value(AWAKE));
+        }
+        if is_known && is_same {
             if self.0.len() >= NAMES_MAX {
                 self.0.clear();
             }

@@ -12,6 +12,7 @@ pub mod aftermath;
 mod badness;
 mod cgroups;
 mod clock;
+mod disk_sleep;
 mod facts;
 mod pressure;
 pub mod rate;

@@ -14,6 +14,7 @@ use super::{
     Subject,
     badness::{Look, Machine, Weight},
     cgroups::{CgroupFacts, Cgroups},
+    disk_sleep::{AWAKE, DiskSleep, named},
     sockets::NetTables,
     switches::Switches,
 };
@@ -21,9 +22,6 @@ use crate::{
     procfs::{ProcDir, ProcRoot, ReadEnd, TaskSwitches, stat::State, status::ProcStatus},
     units::{Comm, Tgid, Ticks},
 };
-
-/// Of so many threads in uninterruptible sleep is told where they wait.
-pub(super) const DISK_SLEEP_NAMED: usize = 8;
 
 /// A value, or why there is none.
 pub(super) type Field<T> = Result<T, ReadEnd>;
@@ -64,13 +62,6 @@ pub(super) enum Counted<'reader> {
     Whole(Switches),
 }
 
-/// Threads that nothing can wake.
-#[derive(Debug)]
-pub(super) struct DiskSleep {
-    pub(super) threads: u64,
-    pub(super) wchan: Field<Vec<String>>,
-}
-
 /// What the kernel releases as a task exits, long before the process is reaped.
 #[derive(Debug)]
 pub(super) struct Living {
@@ -95,6 +86,14 @@ impl Living {
             net_established: Err(why()),
             cgroup: Err(why()),
         }
+    }
+
+    /// Of a leader in disk sleep: where it waits is known if it slept the same sleep when that was read.
+    fn asleep(mut self, dir: &ProcDir, before: &ProcStatus) -> Self {
+        if self.wchan.is_ok() && !dir.status().is_ok_and(|now| before.sleeps_until(&now)) {
+            self.wchan = Err(no_value(AWAKE));
+        }
+        self
     }
 }
 
@@ -179,6 +178,7 @@ impl Reader {
             None => stat.leader_exiting(),
         };
         let living = match (on_its_way_out, stat.state.has_ended()) {
+            (false, _) if stat.state == State::DiskSleep => living.asleep(&dir, &status),
             (false, _) => living,
             (true, true) => Living::released(|| ReadEnd::Zombie),
             (true, false) => Living::released(exiting),
@@ -350,30 +350,6 @@ impl Reader {
         let asleep = self.tasks.iter().filter(|task| task.in_disk_sleep);
         named(asleep.map(|task| task.tid), dir, self.is_slow_turn)
     }
-}
-
-/// Says where threads in uninterruptible sleep wait.
-pub(super) fn named(
-    asleep: impl Iterator<Item = u32> + Clone,
-    dir: &ProcDir,
-    is_slow_turn: bool,
-) -> DiskSleep {
-    let threads = asleep.clone().count() as u64;
-    if threads > 0 && !is_slow_turn {
-        let wchan = Err(ReadEnd::NotThisTick);
-        return DiskSleep { threads, wchan };
-    }
-    let mut names = Vec::new();
-    for name in asleep
-        .take(DISK_SLEEP_NAMED)
-        .filter_map(|tid| dir.thread_wchan(tid))
-    {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    let wchan = Ok(names);
-    DiskSleep { threads, wchan }
 }
 
 fn ticks_to_ns(ticks: Ticks, clk_tck: u64) -> u64 {
