@@ -27,7 +27,7 @@ use crate::{
 /// Leftovers that the block names; the summary has more.
 const LEFTOVERS_MAX: usize = 4;
 /// Missing capabilities that the block names; the summary has all.
-const DEGRADED_MAX: usize = 3;
+const DEGRADED_MAX: usize = 8;
 /// Of their command lines, in characters.
 const COMMAND_MAX: usize = 60;
 
@@ -233,16 +233,20 @@ fn left_behind(text: &mut String, summary: &Summary) {
     }
 }
 
-/// What could not be observed: without it, what is not there would pass for what did not happen.
+/// What could not be observed, by name: without it, what is not there would pass for what did not happen.
+/// Why has been told when it was found, and is in the summary.
 fn degraded(text: &mut String, lost: &[String]) {
-    for lost in lost.iter().take(DEGRADED_MAX) {
-        let _ = writeln!(text, "  degraded    {}", printable(lost));
-    }
+    let name = |lost: &String| printable(lost.split_once(": ").map_or(lost, |(name, _)| name));
+    let mut names: Vec<String> = lost.iter().take(DEGRADED_MAX).map(name).collect();
     let more = lost.len().saturating_sub(DEGRADED_MAX);
     if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    if !names.is_empty() {
+        let names = names.join(", ");
         let _ = writeln!(
             text,
-            "  degraded    and {more} more: see observer.degraded in summary.json"
+            "  degraded    {names}; observer.degraded in summary.json says why"
         );
     }
 }
