@@ -8,5 +8,7 @@ pub mod metrics;
 pub mod notify;
 pub mod patterns;
 pub mod state;
+#[cfg(test)]
+mod tests_proc;
 pub mod watcher;
 pub mod wording;

@@ -14,6 +14,8 @@ use crate::procfs::{Access, FileId};
 
 /// Others that a sentence names.
 const NAMED_MAX: usize = 3;
+/// How the D of `proc_pid_stat(5)` is called.
+const DISK_SLEEP: &str = "disk-sleep";
 
 /// What there is to say.
 pub(super) struct Told<'a> {
@@ -24,6 +26,8 @@ pub(super) struct Told<'a> {
     pub(super) since: Timestamp,
     pub(super) found: &'a Candidate,
     pub(super) parent: Option<&'a Named>,
+    /// The kernel function it waits in.
+    pub(super) waits_in: Option<&'a str>,
     pub(super) held: &'a [String],
 }
 
@@ -45,6 +49,14 @@ pub(super) fn alert(told: &Told<'_>) -> Alert {
         let _ = write!(text, ", {percent} % of one CPU of late");
     }
     let _ = write!(text, "; {starter}");
+    if found.state == Some(DISK_SLEEP) {
+        let place = told.waits_in.map(|at| format!(" ({at})"));
+        let place = place.unwrap_or_default();
+        let _ = write!(
+            text,
+            "; it waits in the kernel{place}, and may not end before that is over, whatever signal it gets"
+        );
+    }
     if !told.held.is_empty() {
         let _ = write!(text, "; it holds {}", told.held.join(", "));
     }
@@ -73,6 +85,9 @@ pub(super) fn alert(told: &Told<'_>) -> Alert {
     }
     if let Some(state) = found.state {
         put("state", Detail::Text(state.to_owned()));
+    }
+    if let Some(at) = told.waits_in {
+        put("waits_in", Detail::Text(at.to_owned()));
     }
     if let Some(uid) = found.uid {
         put("uid", Detail::Number(uid.into()));
@@ -146,7 +161,7 @@ fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
 }
 
-fn named(named: &Named) -> String {
+pub(super) fn named(named: &Named) -> String {
     format!("{} (pid {})", named.comm, named.who.pid)
 }
 
