@@ -42,6 +42,8 @@ pub struct Tick {
     pub news: Vec<Alert>,
     /// Who is looked at, whether told of or not.
     pub candidates: usize,
+    /// Nothing could be looked at.
+    pub blind: bool,
     /// What whoever runs the watch should know.
     pub warning: Option<&'static str>,
 }
@@ -192,6 +194,7 @@ impl Watcher {
         Tick {
             news,
             candidates: candidates.len(),
+            blind: look.blind,
             warning,
         }
     }

@@ -100,7 +100,10 @@ fn wait(pid: Pid, until: Instant) -> rustix::io::Result<bool> {
 mod tests {
     use std::fs;
 
-    use super::{super::sample::orphan, *};
+    use super::{
+        super::{LOOK_EVERY, sample::orphan},
+        *,
+    };
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -147,17 +150,22 @@ mod tests {
         // Both sleepers hold the FIFO's writing end; its reader sees the end of it when both are dead.
         let script = "mkfifo \"$1\"; exec 9<>\"$1\"; sleep 1000 & sleep 1000";
         let begun = Instant::now();
-        let late = shell(script, path).deliver(&orphan(3), Duration::from_millis(300));
+        let late = shell(script, path).deliver(&orphan(3), Duration::from_secs(2));
         assert!(
             matches!(&late, Err(Failure::Again(why)) if why.contains("killed")),
             "{late:?}"
         );
         assert!(begun.elapsed() < PATIENCE);
-        let writer = fs::OpenOptions::new()
-            .write(true)
-            .custom_flags_nonblocking()
-            .open(pipe);
-        let nobody = writer.expect_err("no reader is left").raw_os_error();
+        // The shell has been waited for; the other one may take its time to be gone.
+        let nobody = loop {
+            let mut writer = fs::OpenOptions::new();
+            let opened = writer.write(true).custom_flags_nonblocking().open(&pipe);
+            match opened.map_err(|error| error.raw_os_error()) {
+                Ok(_) if begun.elapsed() < PATIENCE => std::thread::sleep(LOOK_EVERY),
+                Ok(_) => panic!("a reader is left"),
+                Err(errno) => break errno,
+            }
+        };
         assert_eq!(nobody, Some(libc::ENXIO));
     }
 

@@ -84,6 +84,12 @@ fn the_next_watcher_tells_nothing_again_and_goes_on_with_cooldown_and_count() {
     let mut second = watcher(&proc, state);
     assert!(second.pending().is_empty());
     assert_eq!(told(&tick(&mut second, &proc, LIMIT + 2)), []);
+    // Since when it is wrong is what was said first, also by other rules.
+    let sooner = Rules {
+        older_than_s: 10,
+        ..fresh_rules()
+    };
+    second.follow(sooner, patterns("pytest"));
     let again = tick(&mut second, &proc, LIMIT + 101).news;
     let [again] = &again[..] else {
         panic!("{again:?}");
@@ -199,7 +205,9 @@ fn the_end_says_which_end_it_is() {
         tick(&mut watcher, &proc, LIMIT + 2);
         change(&fake);
         let news = tick(&mut watcher, &proc, LIMIT + 3).news;
-        let [end] = &news[..] else { panic!("{why}: {news:?}") };
+        let [end] = &news[..] else {
+            panic!("{why}: {news:?}")
+        };
         assert!(end.text.ends_with(why), "{why}: {}", end.text);
     }
 }

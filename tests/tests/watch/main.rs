@@ -1,89 +1,18 @@
 //! `tracer watch`: tells once of what was left behind, again after a restart nothing, and of its end.
 
-use std::process::{Child, Command, Stdio};
+mod reload;
+mod scene;
+
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
-use serde_json::Value;
-use tracer_tests::launch::Launch;
+use scene::{Sleeper, alerts, decisions, mark, of_pid, watch};
 use tracer_tests::place;
 use tracer_tests::proc;
 use tracer_tests::pty::Pty;
 use tracer_tests::room::Room;
 use tracer_tests::wait::{PATIENCE, wait_for};
-
-/// A pattern that no other process of the machine has in its command line.
-fn mark(name: &str) -> String {
-    format!("pytest-mark-{name}-{}", std::process::id())
-}
-
-fn watch(room: &Room, name: &str) -> Result<Launch> {
-    // The watcher's own command line has the pattern as well; it never tells of itself.
-    let launch = room
-        .tracer("watch")?
-        .arg("--bpffs")
-        .arg(room.path("no-bpffs"));
-    Ok(launch.args([
-        "--enable",
-        "--age-min",
-        "0",
-        "--interval-s",
-        "1",
-        "--pattern",
-        &mark(name),
-    ]))
-}
-
-fn alerts(stdout: &str) -> Result<Vec<Value>> {
-    let lines = stdout.lines().map(serde_json::from_str);
-    Ok(lines.collect::<Result<_, _>>()?)
-}
-
-fn of_pid(alerts: &[Value], pid: i32) -> Vec<(&str, &Value)> {
-    let mine = alerts.iter().filter(|alert| {
-        alert["labels"]["pid"]
-            .as_str()
-            .and_then(|text| text.parse().ok())
-            == Some(pid)
-    });
-    mine.map(|alert| (alert["decision"].as_str().unwrap_or("?"), alert))
-        .collect()
-}
-
-fn decisions(alerts: &[Value], pid: i32) -> Vec<&str> {
-    of_pid(alerts, pid)
-        .into_iter()
-        .map(|(decision, _)| decision)
-        .collect()
-}
-
-/// Ends when dropped.
-struct Sleeper(Child);
-
-impl Sleeper {
-    fn called(name: &str) -> Result<Self> {
-        let text = format!("exec -a 'python3 {}' sleep 320", mark(name));
-        let mut child = Command::new("bash");
-        child.args(["-c", &text]).stdout(Stdio::null());
-        Ok(Self(child.spawn()?))
-    }
-
-    fn pid(&self) -> Result<i32> {
-        Ok(i32::try_from(self.0.id())?)
-    }
-
-    fn end(&mut self) -> Result<()> {
-        self.0.kill()?;
-        self.0.wait()?;
-        Ok(())
-    }
-}
-
-impl Drop for Sleeper {
-    fn drop(&mut self) {
-        let _ = self.end();
-    }
-}
 
 #[test]
 fn one_alert_none_from_the_next_watcher_and_one_recovery() -> Result<()> {
