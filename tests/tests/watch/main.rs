@@ -1,5 +1,6 @@
 //! `tracer watch`: tells once of what was left behind, again after a restart nothing, and of its end.
 
+mod kinds;
 mod reload;
 mod scene;
 
@@ -158,11 +159,14 @@ fn opened(room: &Room, enable: bool) -> Result<Vec<String>> {
     let launch = launch.arg("--state-dir").arg(room.state());
     let launch = launch.arg("--bpffs").arg(room.path("no-bpffs"));
     let launch = if enable {
-        launch.arg("--enable")
+        launch.args(["--enable", "--age-min", "0", "--pattern", &mark("environ")])
     } else {
         launch
     };
-    launch.finish(PATIENCE)?.expect_code(0)?;
+    let finished = launch.finish(PATIENCE)?.expect_code(0)?;
+    // With everything that an alert takes: who it is, and what it holds with whom.
+    let told = alerts(std::str::from_utf8(&finished.stdout)?)?.len();
+    ensure!(told == usize::from(enable), "{told} alerts");
     let text = std::fs::read_to_string(&log)?;
     Ok(text.lines().map(str::to_owned).collect())
 }
@@ -178,11 +182,17 @@ fn switched_off_it_opens_nothing_in_proc_and_never_environ() -> Result<()> {
         .collect();
     ensure!(proc.is_empty() && !room.state().exists(), "{proc:#?}");
     let sleeper = Sleeper::called("environ")?;
+    let begun = proc::start_ticks(sleeper.pid()?)?;
+    wait_for("it to be older than a second", PATIENCE, || {
+        Ok((tracer_tests::sys::boot_ns() / 10_000_000 > begun + 200).then_some(()))
+    })?;
     let on = opened(&room, true)?;
-    ensure!(
-        on.iter().any(|line| line.contains("cmdline")),
-        "nothing was looked at"
-    );
+    for looked_at in ["cmdline", "fdinfo", "wchan"] {
+        ensure!(
+            on.iter().any(|line| line.contains(looked_at)),
+            "{looked_at} was not looked at"
+        );
+    }
     ensure!(on.iter().all(|line| !line.contains("environ")));
     drop(sleeper);
     Ok(())

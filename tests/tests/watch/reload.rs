@@ -12,7 +12,7 @@ use tracer_tests::receiver::{Manner, Receiver};
 use tracer_tests::room::Room;
 use tracer_tests::wait::{PATIENCE, wait_for};
 
-use crate::scene::{Sleeper, alerts, decisions, mark, plain, watch};
+use crate::scene::{Sleeper, mark, plain, told, watch};
 
 const RELOADED: &str = "tracer_watch_config_last_reload_successful";
 
@@ -53,18 +53,6 @@ fn patterns(file: &Path, names: &[&str], more: &str) -> Result<()> {
     Ok(fs::write(file, text)?)
 }
 
-/// Waits until a process has been told of so.
-fn told(watching: &Running, sleeper: &Sleeper, wanted: &[&str]) -> Result<()> {
-    let pid = sleeper.pid()?;
-    wait_for(&format!("{wanted:?} of {pid}"), PATIENCE, || {
-        // The last line may be half there.
-        let stdout = watching.stdout();
-        let whole = stdout.rfind('\n').map_or("", |end| &stdout[..end]);
-        Ok((decisions(&alerts(whole)?, pid) == wanted).then_some(()))
-    })
-    .with_context(|| watching.stdout())
-}
-
 #[test]
 fn a_good_file_is_followed_and_a_bad_one_changes_nothing_and_is_said() -> Result<()> {
     let room = Room::without_kernel()?;
@@ -74,8 +62,8 @@ fn a_good_file_is_followed_and_a_bad_one_changes_nothing_and_is_said() -> Result
     let launch = plain(&room)?.args(["--metrics", "127.0.0.1:0", "--config"]);
     let watching = launch.arg(&file).spawn()?;
     let addr = addr(&watching)?;
-    told(&watching, &first, &["alert"])?;
-    told(&watching, &second, &[])?;
+    told(&watching, first.pid()?, &["alert"])?;
+    told(&watching, second.pid()?, &[])?;
     reads(addr, RELOADED, 1.0)?;
 
     // Half of it is right: none of it is taken.
@@ -108,14 +96,14 @@ fn a_good_file_is_followed_and_a_bad_one_changes_nothing_and_is_said() -> Result
     wait_for("two more looks", PATIENCE, || {
         Ok((metric(addr, looks)?.context("looks")? >= before + 2.0).then_some(()))
     })?;
-    told(&watching, &first, &["alert"])?;
-    told(&watching, &second, &[])?;
+    told(&watching, first.pid()?, &["alert"])?;
+    told(&watching, second.pid()?, &[])?;
 
     patterns(&file, &["after"], "")?;
     watching.signal(Signal::HUP)?;
-    told(&watching, &second, &["alert"])?;
+    told(&watching, second.pid()?, &["alert"])?;
     // It lives, and nobody looks for it any more.
-    told(&watching, &first, &["alert", "recovery"])?;
+    told(&watching, first.pid()?, &["alert", "recovery"])?;
     reads(addr, RELOADED, 1.0)?;
 
     // Off, as at the start: it says so and ends.

@@ -2,10 +2,11 @@
 
 use std::process::{Child, Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::Value;
-use tracer_tests::launch::Launch;
+use tracer_tests::launch::{Launch, Running};
 use tracer_tests::room::Room;
+use tracer_tests::wait::{PATIENCE, wait_for};
 
 /// A pattern that no other process of the machine has in its command line.
 pub(crate) fn mark(name: &str) -> String {
@@ -27,6 +28,26 @@ pub(crate) fn watch(room: &Room, name: &str) -> Result<Launch> {
 pub(crate) fn alerts(stdout: &str) -> Result<Vec<Value>> {
     let lines = stdout.lines().map(serde_json::from_str);
     Ok(lines.collect::<Result<_, _>>()?)
+}
+
+/// Waits until a process has been told of so; its news.
+pub(crate) fn told(watching: &Running, pid: i32, wanted: &[&str]) -> Result<Vec<Value>> {
+    wait_for(&format!("{wanted:?} of {pid}"), PATIENCE, || {
+        // The last line may be half there.
+        let stdout = watching.stdout();
+        let whole = stdout.rfind('\n').map_or("", |end| &stdout[..end]);
+        let all = alerts(whole)?;
+        let same = decisions(&all, pid) == wanted;
+        let mine = of_pid(&all, pid).into_iter();
+        Ok(same.then(|| mine.map(|(_, alert)| alert.clone()).collect()))
+    })
+    .with_context(|| watching.stdout() + &watching.stderr())
+}
+
+/// Waits until a process has been told of once; the text of that.
+pub(crate) fn alert_of(watching: &Running, pid: i32) -> Result<String> {
+    let news = told(watching, pid, &["alert"])?;
+    Ok(news[0]["text"].as_str().context("a text")?.to_owned())
 }
 
 pub(crate) fn of_pid(alerts: &[Value], pid: i32) -> Vec<(&str, &Value)> {
