@@ -11,7 +11,8 @@ use super::{
     alert::{Alert, Decision, Detail},
     collect::{Candidate, Collector, LeftBy, Scene, is_alive},
     decide::{Key, Ledger, Rules, Who},
-    holders::{self, Found, Holding, Redact},
+    holders::{self, Found, Redact},
+    holdings::{self, Holding},
     patterns::Patterns,
     state::{State, Told},
     wording,
@@ -246,14 +247,14 @@ impl Watcher {
         let mut held: BTreeMap<Who, Vec<Holding>> = BTreeMap::new();
         for &who in whos {
             let looked = proc.process(who.pid).map_err(drop).and_then(|dir| {
-                let held = holders::holdings(proc, &dir, who.pid).map_err(drop)?;
+                let held = holdings::holdings(proc, &dir, who.pid).map_err(drop)?;
                 let same = dir.identity().is_ok_and(|found| found.start == who.start);
                 same.then_some(held).ok_or(())
             });
             held.insert(who, looked.unwrap_or_default());
         }
         let mut files: Vec<FileId> = Vec::new();
-        let shared = |held: &&Holding| matches!(held.what, "terminal" | "pipe");
+        let shared = |held: &&Holding| matches!(held.what, "terminal" | "pipe" | "lock" | "waits");
         for file in held
             .values()
             .flatten()

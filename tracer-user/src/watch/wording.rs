@@ -8,7 +8,8 @@ use super::{
     alert::{Alert, Decision, Detail, Severity},
     collect::Candidate,
     decide::{Key, Who},
-    holders::{Found, Holder, Holding, Named},
+    holders::{Found, Holder, Named},
+    holdings::{Holding, LOCK, WAITS},
 };
 use crate::procfs::{Access, FileId};
 
@@ -174,6 +175,9 @@ pub fn holding(held: &Holding, who: Who, files: &[FileId], found: &Found) -> Str
     let Some(index) = index else {
         return format!("{} {}", held.what, held.name);
     };
+    if matches!(held.what, LOCK | WAITS) {
+        return lock(held, who, index, found);
+    }
     let holders: Vec<&Holder> = found
         .holders
         .iter()
@@ -236,6 +240,23 @@ pub fn holding(held: &Holding, who: Who, files: &[FileId], found: &Found) -> Str
         (None, None) => {}
     }
     text
+}
+
+/// A lock, with who waits for it; or a wait for one, with who has it.
+fn lock(held: &Holding, who: Who, index: usize, found: &Found) -> String {
+    let others = found.holders.iter().filter(|other| other.named.who != who);
+    let is_meant = |other: &&Holder| match held.what {
+        WAITS => other.has_lock(index),
+        _ => other.waits_for_lock(index),
+    };
+    let others: Vec<&Holder> = others.filter(is_meant).collect();
+    let others = list(&others.iter().collect::<Vec<_>>());
+    match (held.what, others) {
+        (WAITS, Some(others)) => format!("waits for the {}, which {others} has", held.name),
+        (WAITS, None) => format!("waits for the {}", held.name),
+        (_, Some(others)) => format!("lock: {} ({others} waits for it)", held.name),
+        (_, None) => format!("lock: {}", held.name),
+    }
 }
 
 /// Some by name, the others by number; `None` for none.
