@@ -202,7 +202,7 @@ fn uses(holder: &Holder) -> Vec<String> {
         How::Cwd => "its working directory".to_owned(),
         How::Root => "its root directory".to_owned(),
         How::Exe => "its program".to_owned(),
-        How::Mapped => "memory".to_owned(),
+        How::Mapped => "a mapping in its memory".to_owned(),
         How::Lock(lock) => {
             let access = if lock.exclusive {
                 "exclusive"
