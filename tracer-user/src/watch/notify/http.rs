@@ -148,18 +148,39 @@ fn judge(status: StatusCode) -> Result<(), Failure> {
 fn told(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(_) => "no answer in time".to_owned(),
-        ureq::Error::Io(error) => error.kind().to_string(),
+        // What TLS does not like comes as an error of the connection.
+        ureq::Error::Io(error) => {
+            let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+            inner.map_or_else(|| error.kind().to_string(), not_secure)
+        }
         ureq::Error::RedirectFailed | ureq::Error::TooManyRedirects => REDIRECT.to_owned(),
         ureq::Error::HostNotFound => "no address for the host name".to_owned(),
         ureq::Error::ConnectionFailed => "connection failed".to_owned(),
         ureq::Error::Tls(what) => format!("TLS: {what}"),
-        ureq::Error::Rustls(error) => format!("TLS: {error}"),
+        ureq::Error::Rustls(error) => not_secure(error),
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
             "the URL or a header is not valid".to_owned()
         }
         ureq::Error::Protocol(_) => "the answer is not HTTP".to_owned(),
         _ => "the request failed".to_owned(),
     }
+}
+
+/// Why there is no TLS, without the names, which are the URL's.
+fn not_secure(error: &rustls::Error) -> String {
+    use rustls::CertificateError::{
+        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, UnknownIssuer,
+    };
+    let rustls::Error::InvalidCertificate(why) = error else {
+        return format!("TLS: {error}");
+    };
+    let why = match why {
+        UnknownIssuer => "is signed by nobody who is trusted: ca_file says whom to trust",
+        NotValidForName | NotValidForNameContext { .. } => "is of another name than the URL has",
+        Expired | ExpiredContext { .. } => "has expired",
+        _ => "cannot be accepted",
+    };
+    format!("the receiver's certificate {why}")
 }
 
 #[cfg(test)]
