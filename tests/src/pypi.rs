@@ -1,4 +1,4 @@
-//! Programs from PyPI, installed once for all tests of a build: `target/…/pytest-VERSION`.
+//! Programs from `PyPI`, installed once for all tests of a build: `target/…/pytest-VERSION`.
 //!
 //! Whoever comes first installs, under a lock; the others wait for it. What an installation that was
 //! broken off has left is thrown away.
@@ -16,13 +16,13 @@ use crate::{need, wait::wait_for};
 
 /// The version that tests are written for.
 const PYTEST: &str = "pytest==8.4.2";
-/// pip has to reach PyPI, and the machine may be slow.
+/// pip has to reach `PyPI`, and the machine may be slow.
 const INSTALL: Duration = Duration::from_secs(300);
 
 /// `pytest`, as its script in a virtual environment.
 ///
 /// # Errors
-/// Python has no `venv`, or PyPI cannot be reached.
+/// Python has no `venv`, or `PyPI` cannot be reached.
 pub fn pytest() -> Result<PathBuf> {
     let test = std::env::current_exe().context("find the test's own executable")?;
     let folder = test.parent().and_then(Path::parent);

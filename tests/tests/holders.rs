@@ -155,16 +155,16 @@ fn whoever_has_a_lock_by_now_is_named_and_whoever_waits_for_it() -> Result<()> {
     // Who took it is killed; what it ran has the description, and so the lock.
     let took = room.program("flock").arg(&file).args(["sh", "-c"]);
     let took = took.args(["echo $$; exec sleep 350"]).spawn()?;
-    let sleeper = wait_for("the lock", PATIENCE, || {
+    let third = wait_for("the lock", PATIENCE, || {
         Ok(took.stdout().strip_suffix('\n').map(str::to_owned))
     })?;
-    let ends = Ends(sleeper.parse()?);
+    let ends = Ends(third.parse()?);
     took.signal(Signal::KILL)?;
     took.finish(PATIENCE)?;
-    let waiter = room.program("flock").arg(&file).arg("true").spawn()?;
-    let (has, waits) = (
-        format!("sleep (pid {sleeper})"),
-        format!("flock (pid {})", waiter.pid()),
+    let second = room.program("flock").arg(&file).arg("true").spawn()?;
+    let (has, wants) = (
+        format!("sleep (pid {third})"),
+        format!("flock (pid {})", second.pid()),
     );
     says(
         &room,
@@ -172,16 +172,16 @@ fn whoever_has_a_lock_by_now_is_named_and_whoever_waits_for_it() -> Result<()> {
         &[
             &has,
             "exclusive flock lock",
-            &waits,
+            &wants,
             "waiting for a flock lock",
         ],
     )?;
-    let wants = format!("waits for the flock lock on {path}, which {has} has");
-    says(&room, &waiter.pid().to_string(), &[&wants])?;
-    let holds = format!("holds lock: exclusive flock on {path} ({waits} waits for it)");
-    says(&room, &sleeper, &[&holds])?;
+    let wish = format!("waits for the flock lock on {path}, which {has} has");
+    says(&room, &second.pid().to_string(), &[&wish])?;
+    let holds = format!("holds lock: exclusive flock on {path} ({wants} waits for it)");
+    says(&room, &third, &[&holds])?;
     drop(ends);
-    waiter.finish(PATIENCE)?.expect_code(0)?;
+    second.finish(PATIENCE)?.expect_code(0)?;
     Ok(())
 }
 
@@ -277,37 +277,37 @@ fn who_keeps_a_mount_from_being_unmounted_is_named_and_nobody_else() -> Result<(
     let open = std::fs::OpenOptions::new()
         .write(true)
         .open(at.join("file"))?;
-    let chroot = room.program("chroot").arg(&at);
-    let root = place::text(&at)?;
+    let enclosed = room.program("chroot").arg(&at);
+    let top = place::text(&at)?;
     let kept = [
-        (there, format!("its working directory {root}/sub")),
+        (there, format!("its working directory {top}/sub")),
         (
             room.program(at.join("busybox")).args(["sleep", "352"]),
-            format!("its program {root}/busybox"),
+            format!("its program {top}/busybox"),
         ),
         (
             sleep().stdio(1, open.into()),
-            format!("descriptor 1 (writing) {root}/file"),
+            format!("descriptor 1 (writing) {top}/file"),
         ),
         (
             sleep().env("LD_PRELOAD", at.join("library")),
-            format!("{root}/library in its memory"),
+            format!("{top}/library in its memory"),
         ),
         (
-            chroot.args(["/busybox", "sleep", "352"]),
-            format!("its root directory {root}"),
+            enclosed.args(["/busybox", "sleep", "352"]),
+            format!("its root directory {top}"),
         ),
     ];
     let mut running = Vec::new();
     for (launch, how) in kept {
         let one = launch.spawn()?;
-        says(&room, &root, &[&format!("(pid {})", one.pid()), &how])?;
+        says(&room, &top, &[&format!("(pid {})", one.pid()), &how])?;
         running.push(one);
     }
     let below = Mounted::at(&at.join("below"))?;
-    says(&room, &root, &[&format!("{root}/below is mounted on it")])?;
+    says(&room, &top, &[&format!("{top}/below is mounted on it")])?;
     drop(below);
-    let told = holders(&room, &root)?;
+    let told = holders(&room, &top)?;
     let told: BTreeSet<i64> = told["holders"]
         .as_array()
         .context("holders")?
@@ -323,7 +323,7 @@ fn who_keeps_a_mount_from_being_unmounted_is_named_and_nobody_else() -> Result<(
         one.signal(Signal::KILL)?;
         one.finish(PATIENCE)?;
     }
-    ensure!(said(&room, &root)?.contains("nobody that can be seen keeps"));
+    ensure!(said(&room, &top)?.contains("nobody that can be seen keeps"));
     room.program("umount")
         .arg(&at)
         .finish(PATIENCE)?

@@ -65,9 +65,10 @@ fn allowed(room: &Room) -> Result<BTreeSet<String>> {
             None => (false, &*line),
         };
         for word in words.split_whitespace() {
-            let calls = match word.starts_with('@') {
-                true => set(room, word)?,
-                false => BTreeSet::from([word.to_owned()]),
+            let calls = if word.starts_with('@') {
+                set(room, word)?
+            } else {
+                BTreeSet::from([word.to_owned()])
             };
             for call in calls {
                 if takes {
@@ -94,7 +95,8 @@ fn watched(room: &Room, wrapper: &[&str]) -> Result<Vec<Value>> {
         .stdio(1, std::os::fd::OwnedFd::from(write).into())
         .spawn()?;
     let receiver = Receiver::start(&[Manner::Status(200)])?;
-    let (config, heard) = (room.path("config.toml"), room.path("heard"));
+    let config = room.path("config.toml");
+    let heard = place::text(&room.path("heard"))?;
     let url = receiver.url();
     let text = format!(
         "[watch]\nenabled = true\nage_min = 0\ninterval_s = 1\npatterns = [{mark:?}]\nmetrics = \"127.0.0.1:0\"\n\

@@ -46,12 +46,12 @@ fn kill(pid: i32) -> Result<()> {
 fn pytest_itself_under_an_agent_that_was_killed() -> Result<()> {
     let pytest = pypi::pytest()?;
     let room = Room::new()?;
-    let (list, test) = (room.path("pid"), room.path("test_forever.py"));
-    let text = format!(
+    let (list, file) = (room.path("pid"), room.path("test_forever.py"));
+    let source = format!(
         "import os, time\ndef test_forever():\n    with open({list:?}, 'w') as file:\n        \
          file.write(f'{{os.getpid()}}\\n')\n    while True:\n        time.sleep(1)\n"
     );
-    std::fs::write(&test, text)?;
+    std::fs::write(&file, source)?;
     // A tool call of the agent; the agent is killed while it runs.
     let agent = "(\"$0\" -q -p no:cacheprovider \"$1\" >/dev/null 2>&1; true) & \
                  while [ ! -s \"$2\" ]; do sleep 0.01; done; kill -KILL $$";
@@ -59,7 +59,7 @@ fn pytest_itself_under_an_agent_that_was_killed() -> Result<()> {
     let launch = launch.args(["--label", "agent=a7"]);
     let launch = launch.command(["bash", "-c", agent]).arg(&pytest);
     launch
-        .arg(&test)
+        .arg(&file)
         .arg(&list)
         .finish(PATIENCE)?
         .expect_code(137)?;

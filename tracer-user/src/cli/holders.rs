@@ -47,14 +47,13 @@ pub(super) fn main(args: &Args) -> Result<u8, Failure> {
 fn answer(args: &Args) -> anyhow::Result<u8> {
     let proc = ProcRoot::open("/proc")?;
     let pid = args.what.parse().ok().map(Tgid);
-    let (text, any) = match pid {
-        Some(pid) => of_process(&proc, pid, args.json)?,
-        None => {
-            let path = place(&args.what)?;
-            match MountId::rooted_at(&path) {
-                Some(mount) => mount::answer(&proc, mount, &path, args.json)?,
-                None => of_file(&proc, &path, args.json)?,
-            }
+    let (text, any) = if let Some(pid) = pid {
+        of_process(&proc, pid, args.json)?
+    } else {
+        let path = place(&args.what)?;
+        match MountId::rooted_at(&path) {
+            Some(mount) => mount::answer(&proc, mount, &path, args.json)?,
+            None => of_file(&proc, &path, args.json)?,
         }
     };
     // Nobody is left to tell when stdout is gone.

@@ -42,6 +42,9 @@ pub enum Place {
     Fd(u32, Option<Access>),
 }
 
+/// How, and the path that the kernel shows.
+pub type Use = (Place, Vec<u8>);
+
 impl MountId {
     /// The mount whose root a path is; `None` when it is none, or the kernel does not number them.
     #[must_use]
@@ -87,7 +90,7 @@ pub fn parse_mountinfo(file: &str) -> impl Iterator<Item = Mount> {
     })
 }
 
-/// Space, tab, newline and backslash are `\040` and so on there (`mangle` in fs/seq_file.c).
+/// Space, tab, newline and backslash are `\040` and so on there (`mangle` in `fs/seq_file.c`).
 fn unescaped(word: &str) -> String {
     let mut text = Vec::with_capacity(word.len());
     let mut rest = word.as_bytes();
@@ -117,7 +120,7 @@ impl ProcDir {
     ///
     /// # Errors
     /// [`ReadEnd`], other than that it may not be seen.
-    pub fn uses_of(&self, mount: MountId) -> Result<(Vec<(Place, Vec<u8>)>, bool), ReadEnd> {
+    pub fn uses_of(&self, mount: MountId) -> Result<(Vec<Use>, bool), ReadEnd> {
         let mut uses = Vec::new();
         let mut whole = true;
         let places = [
@@ -175,7 +178,7 @@ impl ProcDir {
 
     /// The files in its memory, each once. Exact where `map_files` may be followed, which takes
     /// `CAP_CHECKPOINT_RESTORE` or `CAP_SYS_ADMIN`; else as `maps` has them, whose devices are other ones
-    /// than those of files on some file systems (overlayfs, btrfs). Nothing when neither may be seen.
+    /// than those of files on some file systems (`overlayfs`, `btrfs`). Nothing when neither may be seen.
     fn mapped(&self) -> Vec<Mapped> {
         let mut found: Vec<Mapped> = Vec::new();
         let mut known = BTreeSet::new();

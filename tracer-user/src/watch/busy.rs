@@ -7,7 +7,7 @@
 use super::holders::{Named, Redact, name};
 use crate::procfs::{
     Entry, ProcRoot, ReadEnd,
-    mounts::{MountId, Place, parse_mountinfo},
+    mounts::{MountId, Use, parse_mountinfo},
 };
 
 /// A process that keeps it busy.
@@ -16,7 +16,7 @@ pub struct Blocker {
     /// Who.
     pub named: Named,
     /// By what, and the path that the kernel shows.
-    pub uses: Vec<(Place, Vec<u8>)>,
+    pub uses: Vec<Use>,
 }
 
 /// What keeps a mount busy.

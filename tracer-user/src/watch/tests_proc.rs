@@ -55,9 +55,9 @@ impl Fake {
     /// It has ended, and nobody has waited for it.
     pub(super) fn ended(&self, pid: u32, start: u64, comm: &str) {
         self.process(pid, start, comm, b"");
-        let stat = self.path(&format!("{pid}/stat"));
-        let line = fs::read_to_string(&stat).unwrap();
-        fs::write(stat, line.replace(") S ", ") Z ")).unwrap();
+        let file = self.path(&format!("{pid}/stat"));
+        let line = fs::read_to_string(&file).unwrap();
+        fs::write(file, line.replace(") S ", ") Z ")).unwrap();
     }
 
     pub(super) fn remove(&self, pid: u32) {

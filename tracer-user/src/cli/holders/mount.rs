@@ -9,7 +9,7 @@ use crate::{
     cli::escape::printable,
     procfs::{
         ProcRoot,
-        mounts::{MountId, Place},
+        mounts::{MountId, Place, Use},
     },
     session::redact::redact_argv,
     watch::busy,
@@ -68,8 +68,8 @@ pub(super) fn answer(
     Ok((text, any))
 }
 
-fn uses(uses: &[(Place, Vec<u8>)]) -> Vec<String> {
-    let use_of = |(place, path): &(Place, Vec<u8>)| {
+fn uses(uses: &[Use]) -> Vec<String> {
+    let use_of = |(place, path): &Use| {
         let path = String::from_utf8_lossy(path);
         match place {
             Place::Cwd => format!("its working directory {path}"),

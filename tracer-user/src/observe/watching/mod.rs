@@ -210,14 +210,14 @@ impl Round<'_> {
             self.keep();
         }
         let interval = Duration::from_secs(self.settings.interval_s.max(1));
+        self.telling.sessions(self.left.sessions());
+        self.telling.degraded(self.degraded(tick.blind));
         self.telling.show(
             began.elapsed(),
             &tick.news,
             &self.watcher,
             &self.notifiers,
             (self.proc, interval),
-            self.left.sessions(),
-            self.degraded(tick.blind),
         );
     }
 

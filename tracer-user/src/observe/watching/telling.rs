@@ -33,6 +33,8 @@ pub(super) struct Telling {
     decisions: BTreeMap<(String, String), u64>,
     start_time_s: f64,
     config_ok: bool,
+    degraded: Vec<Degraded>,
+    sessions: BTreeMap<String, u64>,
 }
 
 impl Telling {
@@ -49,12 +51,24 @@ impl Telling {
             decisions: decisions.map(none).into(),
             start_time_s: seconds_since_1970(SystemTime::now()),
             config_ok: true,
+            degraded: Vec::new(),
+            sessions: BTreeMap::new(),
         })
     }
 
     /// Where it serves.
     pub(super) fn addr(&self) -> Option<SocketAddr> {
         self.server.as_ref().map(Server::addr)
+    }
+
+    /// What does not work as it should.
+    pub(super) fn degraded(&mut self, degraded: Vec<Degraded>) {
+        self.degraded = degraded;
+    }
+
+    /// Sessions by status.
+    pub(super) fn sessions(&mut self, sessions: &BTreeMap<String, u64>) {
+        self.sessions.clone_from(sessions);
     }
 
     /// Counts a look that begins later than it was due.
@@ -75,8 +89,6 @@ impl Telling {
         watcher: &Watcher,
         notifiers: &Notifiers,
         (proc, interval): (&ProcRoot, Duration),
-        sessions: &BTreeMap<String, u64>,
-        degraded: Vec<Degraded>,
     ) {
         self.ticks.add(took);
         for alert in news {
@@ -97,7 +109,6 @@ impl Telling {
         let cpu = own.as_ref().ok().and_then(|own| own.stat().ok());
         let status = own.as_ref().ok().and_then(|own| own.status().ok());
         let readings = Readings {
-            sessions: sessions.clone(),
             processes_seen: watcher.extent().0 as u64,
             alerts_open,
             decisions: self.decisions.clone(),
@@ -113,7 +124,8 @@ impl Telling {
                 .saturating_mul(1024),
             open_fds: own.and_then(|own| own.fd_count()).unwrap_or(0),
             start_time_s: self.start_time_s,
-            degraded,
+            degraded: self.degraded.clone(),
+            sessions: self.sessions.clone(),
             config_ok: self.config_ok,
             ..Readings::default()
         };

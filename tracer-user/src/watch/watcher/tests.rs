@@ -183,7 +183,8 @@ fn a_look_that_sees_nothing_ends_nothing() {
 
 #[test]
 fn the_end_says_which_end_it_is() {
-    let cases: [(fn(&Fake), &str); 4] = [
+    type Case = (fn(&Fake), &'static str);
+    let cases: [Case; 4] = [
         (|fake| fake.remove(PID), "it is gone"),
         (
             |fake| fake.process(PID, 7 * CLK, "other", b"other\0"),
