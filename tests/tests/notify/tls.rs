@@ -22,10 +22,10 @@ import http.server, json, ssl, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers['Content-Length']))
-        self.send_response(200)
-        self.end_headers()
         got = {'path': self.path, 'auth': self.headers['Authorization'], 'body': json.loads(body)}
         print(json.dumps(got), flush=True)
+        self.send_response(200)
+        self.end_headers()
 server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[1], sys.argv[2])
