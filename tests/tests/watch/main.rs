@@ -8,7 +8,8 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
-use scene::{Sleeper, alerts, decisions, mark, of_pid, watch};
+use scene::{Sleeper, alerts, decisions, mark, of_pid, told, watch};
+use serde_json::Value;
 use tracer_tests::place;
 use tracer_tests::proc;
 use tracer_tests::pty::Pty;
@@ -60,6 +61,28 @@ fn one_alert_none_from_the_next_watcher_and_one_recovery() -> Result<()> {
         .finish(PATIENCE)?
         .expect_code(0)?;
     ensure!(fourth.stdout.is_empty(), "{fourth:?}");
+    Ok(())
+}
+
+#[test]
+fn news_of_a_watcher_that_was_killed_are_told_once_more_and_not_twice() -> Result<()> {
+    let room = Room::without_kernel()?;
+    let sleeper = Sleeper::called("pending")?;
+    let first = watch(&room, "pending")?.spawn()?;
+    told(&first, sleeper.pid()?, &["alert"])?;
+    first.signal(Signal::TERM)?;
+    first.finish(PATIENCE)?.expect_code(0)?;
+    // As it is on disk when the watcher is killed before the notifiers have the news.
+    let file = room.state().join("watch.json");
+    let mut state: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+    ensure!(state["pending"] == Value::Array(vec![]), "{state:#}");
+    state["pending"] = Value::Array(vec![state["open"][0]["alert"].clone()]);
+    std::fs::write(&file, state.to_string())?;
+    for wanted in [&["alert"][..], &[]] {
+        let next = watch(&room, "pending")?.arg("--once").finish(PATIENCE)?;
+        let next = alerts(std::str::from_utf8(&next.expect_code(0)?.stdout)?)?;
+        ensure!(decisions(&next, sleeper.pid()?) == wanted, "{next:#?}");
+    }
     Ok(())
 }
 
