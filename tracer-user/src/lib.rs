@@ -5,6 +5,7 @@
 
 pub mod anomaly;
 pub mod cli;
+mod collections;
 pub mod config;
 pub mod event;
 pub mod observe;

@@ -45,6 +45,26 @@ fn attaching_to_a_wrapper_goes_down_to_its_command_past_the_monitor() {
 }
 
 #[test]
+fn who_ended_before_it_was_looked_at_is_found_by_name_and_only_by_name() {
+    for expect in [None, Some("python3")] {
+        let mut story = Story::new(expect);
+        story.resolver.existing(existing(
+            ROOT,
+            None,
+            "/usr/bin/timeout",
+            "timeout|5|python3",
+        ));
+        let mut ended = existing(101, Some(ROOT), "/usr/bin/python3", "");
+        ended.exe = None;
+        ended.argv.clear();
+        story.resolver.existing(ended);
+        let pinned = story.resolver.settle();
+        let found = pinned.map(|pinned| pinned.target.process());
+        assert_eq!(found, expect.map(|_| process(101)));
+    }
+}
+
+#[test]
 fn attaching_before_the_command_was_started_waits_for_its_exec() {
     let mut story = Story::new(None);
     story.resolver.existing(existing(

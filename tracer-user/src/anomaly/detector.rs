@@ -1,6 +1,6 @@
 //! Puts the kinds together: rows, events and ends in, changes out.
 
-use std::collections::HashMap;
+use crate::collections::HashMap;
 
 use super::{
     change::{Change, Ended, Span, Subject},
@@ -81,7 +81,7 @@ impl Detector {
             scale,
             ledger: Ledger::default(),
             root: Subject::default(),
-            watches: HashMap::new(),
+            watches: HashMap::default(),
             identity: None,
             retries: Retries::default(),
             forks: Forks::default(),

@@ -5,7 +5,7 @@
 //! ends. Commands are known by a hash of their words, so memory is that of the living and of those that
 //! failed lately.
 
-use std::collections::HashMap;
+use crate::collections::HashMap;
 
 use super::{
     change::{Detail, Subject},

@@ -1,6 +1,7 @@
 //! What is wrong with the tree as a whole: `fork_storm`, `zombie_pileup`, `orphan_left`, `pty_holder`.
 
-use std::collections::{HashMap, VecDeque};
+use crate::collections::HashMap;
+use std::collections::VecDeque;
 
 use serde::Serialize;
 

@@ -28,6 +28,7 @@ mod own;
 mod past;
 mod patience;
 pub mod pins;
+mod priority;
 mod ready;
 pub mod reaping;
 pub mod recover;
@@ -61,6 +62,7 @@ use crate::{
 pub fn run(config: &RunConfig, audience: &mut dyn Audience) -> Result<Ending, ObserveError> {
     // The command is forked first, while this process has one thread, and held.
     let mut command = Command::hold(config)?;
+    priority::go_ahead();
     let prepared = survive(|| begin::prepare(config, &command, audience));
     let (proc, probe, session) = match prepared.unwrap_or_else(|panicked| Err(panicked.into())) {
         Ok(prepared) => prepared,
@@ -103,6 +105,7 @@ pub fn run(config: &RunConfig, audience: &mut dyn Audience) -> Result<Ending, Ob
 /// [`ObserveError`] when the process is not one to follow, tracking cannot start, or the workload does
 /// not show.
 pub fn attach(config: &AttachConfig, audience: &mut dyn Audience) -> Result<Ending, ObserveError> {
+    priority::go_ahead();
     let proc = ProcRoot::open("/proc")?;
     let mut attachment = Attachment::check(&proc, config)?;
     let (probe, session) = begin::join(&proc, config, &attachment, audience)?;

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Follower, ObserveError, leftovers::Leftovers, own};
+use super::{Follower, ObserveError, leftovers::Leftovers, own, priority};
 use crate::{
     config::{ObserveConfig, RecoverConfig},
     probe::decode::DecodeUnits,
@@ -129,6 +129,7 @@ impl Beside {
         let thread = std::thread::Builder::new()
             .name("recovery".to_owned())
             .spawn(move || {
+                priority::stand_back();
                 let _stack = SignalStack::for_this_thread();
                 // A mistake in it must not end the session that it runs beside.
                 let words =

@@ -17,7 +17,7 @@ use crate::{
         kernel::{self, Kernel},
         losses::Told,
         past::Past,
-        pins,
+        pins, priority,
         ready::event_loop,
         recover,
         unattended::unattended,
@@ -63,6 +63,7 @@ pub fn resume(
     id: &SessionId,
     audience: &mut dyn Audience,
 ) -> Result<Ending, ObserveError> {
+    priority::go_ahead();
     let proc = ProcRoot::open("/proc")?;
     let store = recover::store(config.state_dir.as_deref())?;
     let claimed = match store.claim(id).map_err(failed)? {

@@ -9,7 +9,7 @@
 //! however it ends.
 
 use std::{
-    fs, thread,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -33,6 +33,7 @@ use super::{
     control::SharedControl,
     hook_types::{HookKind, hook_types},
     hooks::{HOOKS, Wanted, alone, attach, join, load_programs},
+    kernel_types::KernelTypes,
     maps::Maps,
     object::OBJECT,
     offsets::{Degraded, KernelFacts, read_kernel},
@@ -150,6 +151,8 @@ impl Loader {
             (join(aya), kernel)
         });
         let kernel = kernel?;
+        // Before the maps: what is given back now is not on top of them.
+        release_memory();
         let typed = begun.elapsed();
 
         // Before 5.11 maps and programs count against a limit that is 64 KiB by default; the limit is
@@ -235,7 +238,7 @@ struct Kernel {
 
 impl Kernel {
     fn read() -> Result<Self, ProbeError> {
-        let bytes = fs::read(KERNEL_BTF).map_err(ProbeError::from_btf_file)?;
+        let bytes = KernelTypes::open(KERNEL_BTF).map_err(ProbeError::from_btf_file)?;
         let btf = Btf::parse(&bytes).map_err(|source| ProbeError::BadBtf { source })?;
         let facts = read_kernel(&btf).map_err(|source| ProbeError::MissingField { source })?;
         let hooks = facts.hooks;

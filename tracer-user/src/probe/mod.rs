@@ -9,11 +9,13 @@ mod hook_types;
 mod hooks;
 #[cfg(feature = "log")]
 pub mod kernel_log;
+mod kernel_types;
 pub mod loader;
 mod maps;
 mod missed;
 pub mod object;
 pub mod offsets;
+mod pages;
 pub mod pin;
 pub mod ring;
 mod ring_map;

@@ -1,8 +1,9 @@
 //! The pages of a ring buffer, mapped, with reading and giving room back as two steps.
 //!
 //! Layout and protocol: `kernel/bpf/ringbuf.c`. One page holds the consumer's position, which is ours to
-//! write; behind it, read-only, one page with the producer's position and the data, mapped twice in a
-//! row so that no record is ever cut. A record has a header of eight bytes whose first word is its
+//! write; behind it, read-only, one page with the producer's position and the data, which the kernel lays
+//! out twice in a row so that no record is ever cut. Mapped pages count as memory of this process, so of
+//! the data only a window is mapped, which moves along with the reading. A record has a header of eight bytes whose first word is its
 //! length, with one bit while it is being written and one when it was given up.
 //!
 //! aya's own reader gives a record's room back as soon as it was looked at. Here a record stays in the
@@ -13,61 +14,95 @@ use std::{
     io,
     num::NonZeroUsize,
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
-    ptr::NonNull,
     sync::atomic::{AtomicU32, AtomicUsize, Ordering},
 };
 
 use aya::maps::{Map, MapData};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{MapFlags, ProtFlags};
+use tracer_common::{
+    event::ExecEvent,
+    limits::{ARGV_MAX, FILENAME_MAX},
+};
+
+use super::pages::Pages;
 
 /// `BPF_RINGBUF_BUSY_BIT`: the record is being written.
 const BUSY: u32 = 1 << 31;
 /// `BPF_RINGBUF_DISCARD_BIT`: the record was given up and says nothing.
 const DISCARDED: u32 = 1 << 30;
+const SHARED: MapFlags = MapFlags::SHARED;
 /// `BPF_RINGBUF_HDR_SZ`.
 const HEADER: usize = 8;
+/// Most bytes of data that are mapped, apart from the last record's. Moving on costs some ten
+/// microseconds, and comes after a thousand processes.
+const WINDOW: usize = 1 << 20;
+/// No record of the kernel side is longer, its header included.
+const RECORD_MAX: usize = 16 << 10;
+// The longest are those of an exec.
+const _: () = assert!(HEADER + size_of::<ExecEvent>() + FILENAME_MAX + ARGV_MAX <= RECORD_MAX);
 
-/// A mapping of the ring's pages.
+/// The position at the beginning of a mapping.
+fn position_in(pages: &Pages) -> &AtomicUsize {
+    // SAFETY: the mapping is page-aligned, longer than a word, and lives as long as `pages`; the kernel
+    // reads and writes this word as a whole.
+    unsafe { AtomicUsize::from_ptr(pages.start().cast()) }
+}
+
+/// Bytes from a record's header on that can be its own.
+fn longest(size: NonZeroUsize) -> usize {
+    RECORD_MAX.min(size.get())
+}
+
+/// The part of the data that is mapped.
 #[derive(Debug)]
-struct Pages {
-    at: NonNull<u8>,
-    len: usize,
+struct Window {
+    pages: Pages,
+    /// Where in the data it begins; in the first of the two times that they lie in a row.
+    start: usize,
+    /// Bytes from a record's header on that it must hold.
+    longest: usize,
 }
 
-// SAFETY: a mapping belongs to the process, not to a thread. What the kernel changes meanwhile is only
-// read through atomics, or after an atomic read has said that it is final.
-unsafe impl Send for Pages {}
-
-impl Pages {
-    fn map(fd: BorrowedFd<'_>, offset: usize, len: usize, access: ProtFlags) -> io::Result<Self> {
-        // SAFETY: a new mapping at an address of the kernel's choice.
-        let at = unsafe {
-            mmap(
-                std::ptr::null_mut(),
-                len,
-                access,
-                MapFlags::SHARED,
-                fd,
-                offset as u64,
-            )
-        }?;
-        let at = NonNull::new(at.cast()).ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Self { at, len })
+impl Window {
+    /// Maps what lies from `offset` on: all of a small ring.
+    fn map(fd: BorrowedFd<'_>, size: NonZeroUsize, offset: usize) -> io::Result<Self> {
+        let page = rustix::param::page_size();
+        let longest = longest(size);
+        let (start, len) = if size.get() <= WINDOW {
+            (0, size.get())
+        } else {
+            (offset & !(page - 1), WINDOW)
+        };
+        // Never beyond the second time: a window is at most half of a ring that is larger than one.
+        let len = len + longest.next_multiple_of(page);
+        let pages = Pages::map(fd, 2 * page + start, len, ProtFlags::READ, SHARED)?;
+        Ok(Self {
+            pages,
+            start,
+            longest,
+        })
     }
 
-    /// The position at the beginning of the mapping.
-    fn position(&self) -> &AtomicUsize {
-        // SAFETY: the mapping is page-aligned, longer than a word, and lives as long as `self`; the
-        // kernel reads and writes this word as a whole.
-        unsafe { AtomicUsize::from_ptr(self.at.as_ptr().cast()) }
+    /// Whether it holds a record whose header is there, however long that is.
+    fn holds_record(&self, offset: usize) -> bool {
+        offset >= self.start && offset + self.longest <= self.start + self.pages.len()
     }
-}
 
-impl Drop for Pages {
-    fn drop(&mut self) {
-        // SAFETY: mapped by `Pages::map` with this length; nothing borrowed from it outlives `self`.
-        // Nothing can be done about a failure, and there is none for a valid mapping.
-        let _ = unsafe { munmap(self.at.as_ptr().cast(), self.len) };
+    /// The first word of a record's header.
+    fn header(&self, offset: usize) -> &AtomicU32 {
+        assert!(self.holds_record(offset), "the window was moved there");
+        // SAFETY: within the mapping, and a multiple of eight like all of the kernel's positions: the
+        // start is one of a page. The kernel writes this word atomically.
+        unsafe { AtomicU32::from_ptr(self.pages.start().add(offset - self.start).cast()) }
+    }
+
+    /// The bytes of a record.
+    fn data(&self, offset: usize, len: usize) -> &[u8] {
+        let at = offset - self.start;
+        assert!(at + len <= self.pages.len(), "no record is longer");
+        // SAFETY: within the mapping. A record that is not busy does not change until its room is given
+        // back, which needs `&mut` of the ring that this window is part of.
+        unsafe { std::slice::from_raw_parts(self.pages.start().add(at), len) }
     }
 }
 
@@ -77,7 +112,7 @@ pub struct RingMap {
     map: MapData,
     consumer: Pages,
     producer: Pages,
-    page: usize,
+    window: Window,
     /// Bytes of data: a power of two.
     size: NonZeroUsize,
     read: usize,
@@ -111,14 +146,15 @@ impl RingMap {
             .ok_or_else(|| io::Error::other("this ring buffer has no size"))?;
         let page = rustix::param::page_size();
         let fd = map.fd().as_fd();
-        let consumer = Pages::map(fd, 0, page, ProtFlags::READ | ProtFlags::WRITE)?;
-        let producer = Pages::map(fd, page, page + 2 * size.get(), ProtFlags::READ)?;
-        let read = consumer.position().load(Ordering::Acquire);
+        let consumer = Pages::map(fd, 0, page, ProtFlags::READ | ProtFlags::WRITE, SHARED)?;
+        let producer = Pages::map(fd, page, page, ProtFlags::READ, SHARED)?;
+        let read = position_in(&consumer).load(Ordering::Acquire);
+        let window = Window::map(fd, size, read & (size.get() - 1))?;
         Ok(Self {
             map,
             consumer,
             producer,
-            page,
+            window,
             size,
             read,
         })
@@ -128,24 +164,29 @@ impl RingMap {
     pub fn read_next(&mut self) -> Option<&[u8]> {
         // Everything below this position has a header; release and acquire pair up with the kernel's
         // `smp_store_release` of it.
-        let end = self.producer.position().load(Ordering::Acquire);
+        let end = position_in(&self.producer).load(Ordering::Acquire);
         while self.read != end {
             let offset = self.read & (self.size.get() - 1);
-            let header = self.header(offset).load(Ordering::Acquire);
+            if !self.window.holds_record(offset) {
+                // Nothing is lost: what cannot be mapped now is still there at the next look, and what the
+                // ring has no room for meanwhile is counted.
+                self.window = Window::map(self.map.fd().as_fd(), self.size, offset).ok()?;
+            }
+            let header = self.window.header(offset).load(Ordering::Acquire);
             if header & BUSY != 0 {
                 return None;
             }
             let len = (header & !DISCARDED) as usize;
-            // A record is smaller than the ring, or it would not be in it: what says otherwise is not
-            // a ring that the kernel has written, and nothing behind it can be found.
-            if len > self.size.get() - HEADER {
+            // A record is smaller than the ring, or it would not be in it, and than any of ours: what says
+            // otherwise is not a ring that the kernel side has written, and nothing behind it can be found.
+            if HEADER + len > longest(self.size) {
                 return None;
             }
             self.read = self
                 .read
                 .wrapping_add((HEADER + len).next_multiple_of(HEADER));
             if header & DISCARDED == 0 {
-                return Some(self.data(offset + HEADER, len));
+                return Some(self.window.data(offset + HEADER, len));
             }
         }
         None
@@ -160,7 +201,7 @@ impl RingMap {
     /// Bytes that were read and are still in the ring.
     #[must_use]
     pub fn kept(&self) -> usize {
-        let released = self.consumer.position().load(Ordering::Relaxed);
+        let released = position_in(&self.consumer).load(Ordering::Relaxed);
         self.read.wrapping_sub(released)
     }
 
@@ -177,20 +218,20 @@ impl RingMap {
         // would lose it.
         if self.read.wrapping_sub(position) < self.kept() {
             // The kernel reuses the room from here on: all reading of it must have happened.
-            self.consumer.position().store(position, Ordering::Release);
+            position_in(&self.consumer).store(position, Ordering::Release);
         }
     }
 
     /// Whether the ring holds anything that was not read, complete or not.
     #[must_use]
     pub fn is_unread(&self) -> bool {
-        self.producer.position().load(Ordering::Acquire) != self.read
+        position_in(&self.producer).load(Ordering::Acquire) != self.read
     }
 
     /// How far the kernel has come: what it begins now lies behind this place.
     #[must_use]
     pub fn end(&self) -> usize {
-        self.producer.position().load(Ordering::Acquire)
+        position_in(&self.producer).load(Ordering::Acquire)
     }
 
     /// Whether it has been read as far as `end`, which [`Self::end`] gave.
@@ -198,22 +239,5 @@ impl RingMap {
     pub fn is_read_to(&self, end: usize) -> bool {
         // The positions run on through the whole range of the type, and are less than a ring apart.
         self.read.wrapping_sub(end) <= self.size.get()
-    }
-
-    /// The first word of a record's header.
-    fn header(&self, offset: usize) -> &AtomicU32 {
-        // SAFETY: `offset` is below the size and a multiple of eight, and two sizes of data lie behind
-        // the first page of the mapping. The kernel writes this word atomically.
-        unsafe { AtomicU32::from_ptr(self.producer.at.as_ptr().add(self.page + offset).cast()) }
-    }
-
-    /// The bytes of a record.
-    fn data(&self, offset: usize, len: usize) -> &[u8] {
-        // SAFETY: offset and length are each at most the size, of which two lie behind the first page.
-        // A record that is not busy does not change until its room is given back, which needs
-        // `&mut self`.
-        unsafe {
-            std::slice::from_raw_parts(self.producer.at.as_ptr().add(self.page + offset), len)
-        }
     }
 }

@@ -5,7 +5,7 @@
 //! order of their epochs they are gap-free; what is missing is counted by the reader. The first
 //! terminal record over all of them decides.
 
-use std::{fs::File, io, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use rustix::fs::OFlags;
 use thiserror::Error;
@@ -18,6 +18,7 @@ use crate::{
             info::{FORMAT, SessionInfo},
             reader::{Entry, JournalReader, ReadStats},
             record::{Body, Counts},
+            spans::{Source, Spans},
         },
         store::{StoreError, journal_name},
     },
@@ -93,7 +94,7 @@ pub struct Epoch {
     /// Which.
     pub number: u32,
     /// Its lines. Read it to its end before asking for the next epoch.
-    pub journal: JournalReader<File>,
+    pub journal: JournalReader<Source>,
 }
 
 /// Goes through the journals of a session.
@@ -108,6 +109,7 @@ pub struct Epoch {
 pub struct Epochs<'a> {
     dir: &'a Dir,
     numbers: Vec<u32>,
+    only: Option<&'a Spans>,
     current: Option<Epoch>,
     passed: Vec<EpochStats>,
     next_seq: u64,
@@ -128,11 +130,20 @@ impl<'a> Epochs<'a> {
         Ok(Self {
             dir,
             numbers,
+            only: None,
             current: None,
             passed: Vec::new(),
             next_seq: 0,
             ended: false,
         })
+    }
+
+    /// Reads of a session's one journal only these spans, where they are its. What is left out counts
+    /// as missing.
+    #[must_use]
+    pub fn only(mut self, spans: Option<&'a Spans>) -> Self {
+        self.only = spans.filter(|_| self.numbers.len() == 1);
+        self
     }
 
     /// The epochs that have a journal, oldest first.
@@ -158,8 +169,14 @@ impl<'a> Epochs<'a> {
         };
         let name = journal_name(number);
         let file = self.dir.open_plain(&name, OFlags::RDONLY)?;
-        let mut journal = JournalReader::new(file).after_an_end(self.ended);
-        if number == 0 || !self.passed.is_empty() {
+        let read = |source| EpochsError::Read {
+            path: self.dir.path().join(&name),
+            source,
+        };
+        let source = Source::of(file, self.only).map_err(read)?;
+        let is_parts = source.is_parts();
+        let mut journal = JournalReader::new(source).after_an_end(self.ended);
+        if !is_parts && (number == 0 || !self.passed.is_empty()) {
             journal = journal.starting_at(self.next_seq);
         }
         Ok(Some(self.current.insert(Epoch { number, journal })))

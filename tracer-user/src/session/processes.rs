@@ -3,7 +3,8 @@
 //! Pure. However many processes a session had, what is kept is a few, and those that are alive. The
 //! journal has them all.
 
-use std::collections::{BTreeMap, HashMap};
+use crate::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::{
     event::{EventKind, Exec, Exit},
@@ -89,7 +90,7 @@ impl Processes {
             root_pid,
             root: None,
             total: 0,
-            alive: HashMap::new(),
+            alive: HashMap::default(),
             kept: BTreeMap::new(),
             by_cpu: Vec::new(),
             by_rss: Vec::new(),

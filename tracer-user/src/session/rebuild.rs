@@ -78,7 +78,7 @@ pub fn rebuild(store: &Store, id: &SessionId, deadline: Instant) -> Result<Summa
     let mut fold = Summarizer::new(info);
     epochs::replay(&session.dir, &mut fold)?;
     let summary = fold.finish();
-    let failures = settle::write_all::<Summarizer>(store, &session.dir, &summary, deadline);
+    let failures = settle::write_all::<Summarizer>(store, &session.dir, None, &summary, deadline);
     // The row is there twice now. Both are of use to nobody, and none is wrong.
     let _twice = index::compact(store, deadline, |_| true);
     let _swept = publish::sweep(&session.dir, &session.lease);

@@ -15,7 +15,7 @@ use crate::session::{
     dir::Dir,
     epochs::Epochs,
     index,
-    journal::escape::pretty,
+    journal::{escape::pretty, spans::Spans},
     publish::{Existing, publish},
     store::{ANOMALIES, INDEX, PROC_TRACE, SUMMARY, Store},
 };
@@ -33,23 +33,24 @@ pub struct FileFailure {
 /// Writes everything derived: `proc_trace.jsonl`, `anomalies.jsonl` where there are any, and
 /// `summary.json` in the session's directory and its
 /// row in the index, for which another process's turn is waited for until `deadline`. One that fails
-/// does not keep the others from being written.
+/// does not keep the others from being written. Who wrote the one journal can say where its rows are.
 ///
 /// Only for whoever holds the session's lease.
 #[must_use]
 pub fn write_all<F: Fold>(
     store: &Store,
     dir: &Dir,
+    copied: Option<&Spans>,
     summary: &F::Output,
     deadline: Instant,
 ) -> Vec<FileFailure> {
     let row = F::index_row(summary);
     let trace = publish(dir, PROC_TRACE, Existing::Replace, |out| {
-        write_trace(dir, out)
+        write_trace(dir, copied, out)
     });
     let anomalies = if F::has_anomalies(summary) {
         publish(dir, ANOMALIES, Existing::Replace, |out| {
-            write_anomalies(dir, out)
+            write_anomalies(dir, copied, out)
         })
     } else {
         match dir.remove(ANOMALIES) {
@@ -81,13 +82,18 @@ pub fn write_all<F: Fold>(
 }
 
 /// The anomalies of all epochs. Read twice: how one closed stands behind many others.
-pub(super) fn write_anomalies(dir: &Dir, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_anomalies(
+    dir: &Dir,
+    copied: Option<&Spans>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let open = || Epochs::open(dir).map(|epochs| epochs.only(copied));
     let mut closings = Closings::default();
-    let mut epochs = Epochs::open(dir).map_err(io::Error::other)?;
+    let mut epochs = open().map_err(io::Error::other)?;
     while let Some(epoch) = epochs.next_epoch().map_err(io::Error::other)? {
         closings.read(&mut epoch.journal)?;
     }
-    let mut epochs = Epochs::open(dir).map_err(io::Error::other)?;
+    let mut epochs = open().map_err(io::Error::other)?;
     while let Some(epoch) = epochs.next_epoch().map_err(io::Error::other)? {
         closings.copy(&mut epoch.journal, out)?;
     }
@@ -95,8 +101,13 @@ pub(super) fn write_anomalies(dir: &Dir, out: &mut dyn Write) -> io::Result<()> 
 }
 
 /// The snapshot rows of all epochs.
-pub(super) fn write_trace(dir: &Dir, out: &mut dyn Write) -> io::Result<()> {
-    let mut epochs = Epochs::open(dir).map_err(io::Error::other)?;
+pub(super) fn write_trace(
+    dir: &Dir,
+    copied: Option<&Spans>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let epochs = Epochs::open(dir).map_err(io::Error::other)?;
+    let mut epochs = epochs.only(copied);
     while let Some(epoch) = epochs.next_epoch().map_err(io::Error::other)? {
         copy_rows(&mut epoch.journal, out)?;
     }

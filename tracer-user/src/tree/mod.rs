@@ -10,7 +10,7 @@
 
 pub mod accounting;
 
-use std::collections::{HashMap, HashSet};
+use crate::collections::{HashMap, HashSet};
 
 use crate::{
     event::{EventKind, Exec, Exit, Fork},

@@ -5,10 +5,7 @@
 
 mod sender;
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     Killer, Relation, WaitStatus,
@@ -19,6 +16,7 @@ use super::{
     lineage::Lineage,
     passing, signals,
 };
+use crate::collections::HashMap;
 use crate::{
     event::{EventKind, Exit, Fork, Oom, Signal},
     units::{BootNs, ProcKey, Process, Tgid, Ticks},

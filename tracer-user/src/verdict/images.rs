@@ -3,8 +3,9 @@
 //! A sender is often gone before anybody can read its command line; if it is one of the tree its own
 //! exec record has it. A child that has not executed anything is its parent's image.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
+use crate::collections::HashMap;
 use crate::{
     event::Exec,
     units::{Comm, ProcKey, Process},

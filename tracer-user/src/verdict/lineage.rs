@@ -5,7 +5,8 @@
 //! tell two living ones apart; what lies on a straight line between them is spliced out, and memory
 //! stays in proportion to the living.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use crate::collections::{HashMap, HashSet};
+use std::collections::VecDeque;
 
 use crate::units::ProcKey;
 

@@ -116,7 +116,7 @@ fn derived_files_cover_all_epochs_and_come_out_the_same_when_built_again() {
     }
     let held = claimed(&store, &info.session_id);
     let (fold, _) = replayed(&store, &info.session_id);
-    let failures = settle::write_all::<Seen>(&store, &held.dir, &fold.finish(), soon());
+    let failures = settle::write_all::<Seen>(&store, &held.dir, None, &fold.finish(), soon());
     assert!(failures.is_empty(), "{failures:?}");
     assert_eq!(bytes(&path, "proc_trace.jsonl"), trace);
     assert_eq!(bytes(&path, "summary.json"), summary);

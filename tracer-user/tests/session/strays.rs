@@ -226,7 +226,8 @@ fn recover(dir: &Path, recovered: &AtomicUsize) {
             Status::Ended(_) => {
                 publish::sweep(&claimed.dir, &claimed.lease).expect("swept");
                 let summary = fold.finish();
-                let failures = settle::write_all::<Seen>(&store, &claimed.dir, &summary, soon());
+                let failures =
+                    settle::write_all::<Seen>(&store, &claimed.dir, None, &summary, soon());
                 assert!(failures.is_empty(), "{failures:?}");
                 continue;
             }

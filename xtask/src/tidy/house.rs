@@ -34,7 +34,7 @@ pub(super) const FLOORS: &[&[&str]] = &[
     &["target", "probe", "sampler", "session", "watch"],
     &["tree", "verdict", "anomaly", "procfs"],
     &["event", "snapshot", "config"],
-    &["units"],
+    &["units", "collections"],
 ];
 
 /// Imports on one floor that are meant: what verdicts and anomalies rest on is the tree.

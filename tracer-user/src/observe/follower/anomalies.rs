@@ -4,7 +4,8 @@
 //! Processes that have ended and that nobody reaps are followed here too: the tree has them no more, and
 //! that they are there is what is wrong with them.
 
-use std::collections::{BTreeMap, HashMap};
+use crate::collections::HashMap;
+use std::collections::BTreeMap;
 
 use rustix::{io::Errno, process::Pid};
 

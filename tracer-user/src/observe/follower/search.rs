@@ -18,20 +18,22 @@ impl Follower<'_> {
             return;
         };
         for node in self.tree.iter() {
-            let Ok(dir) = self.sampler.root().process(node.process.tgid) else {
-                continue;
-            };
-            let dir = dir.deputy().unwrap_or(dir);
+            let start = node.process.key.start;
+            let dir = self.sampler.root().process(node.process.tgid).ok();
+            // One that ended since then is still what its name says; its pid may be another's by now.
+            let dir = dir.filter(|dir| {
+                let found = dir.identity();
+                found.is_ok_and(|found| found.start == self.session.ticks(start))
+            });
+            let dir = dir.map(|dir| dir.deputy().unwrap_or(dir));
+            let exe = dir.as_ref().and_then(|dir| dir.exe().ok());
             resolver.existing(Existing {
                 process: node.process,
                 parent_key: node.parent,
                 comm: node.comm,
-                exe: dir
-                    .exe()
-                    .ok()
-                    .map(|exe| exe.path.into_os_string().into_vec()),
-                argv: dir.cmdline().unwrap_or_default(),
-                start: node.process.key.start,
+                exe: exe.map(|exe| exe.path.into_os_string().into_vec()),
+                argv: dir.and_then(|dir| dir.cmdline().ok()).unwrap_or_default(),
+                start,
             });
         }
         if let Some(pinned) = resolver.settle().cloned() {

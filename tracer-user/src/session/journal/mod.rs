@@ -13,6 +13,7 @@ pub mod info;
 pub mod notes;
 pub mod reader;
 pub mod record;
+pub mod spans;
 pub mod text;
 pub mod writer;
 

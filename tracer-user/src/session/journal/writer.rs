@@ -14,6 +14,7 @@ use crate::session::{
     journal::{
         encode::Encoder,
         record::{Counts, Record},
+        spans::Spans,
     },
     store::{Dir, journal_name},
 };
@@ -102,6 +103,7 @@ pub struct JournalWriter {
     next_seq: u64,
     counts: Counts,
     bytes: u64,
+    copied: Spans,
 }
 
 /// What one write brought about.
@@ -129,6 +131,7 @@ impl JournalWriter {
             next_seq: first_seq,
             counts: Counts::default(),
             bytes: 0,
+            copied: Spans::default(),
         }
     }
 
@@ -141,10 +144,16 @@ impl JournalWriter {
 
     /// Gives a record its number and puts it into the batch.
     pub fn push(&mut self, record: Record) {
+        let from = self.buffer.len();
         self.encoder
             .line(&mut self.buffer, self.next_seq, record.t, &record.body);
         self.next_seq += 1;
         self.counts.add(&record.body);
+        if matches!(record.body.kind(), "snapshot" | "anomaly") {
+            let begin = self.bytes - self.sent as u64;
+            let to = self.buffer.len() as u64;
+            self.copied.add(begin + from as u64..begin + to);
+        }
         self.pending.push_back(Pending {
             end: self.buffer.len(),
             record,
@@ -179,6 +188,12 @@ impl JournalWriter {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Where the lines stand that other files are copied from: snapshots and anomalies.
+    #[must_use]
+    pub fn copied(&self) -> Spans {
+        self.copied.clone().of_file(self.bytes)
     }
 
     /// A beginning of the batch is in the file, and not all of it.

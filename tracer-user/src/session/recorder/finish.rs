@@ -110,6 +110,7 @@ impl<F: Fold> Owner<F> {
             lease,
             fold,
             tee,
+            writer,
             ..
         } = self;
         // A mistake in the fold must not cost the rest; `finish` takes what it can no longer break.
@@ -126,7 +127,10 @@ impl<F: Fold> Owner<F> {
             .as_ref()
             .map_or_else(Instant::now, |finish| finish.deadline);
         let failures = match &summary {
-            Some(summary) => settle::write_all::<F>(&store, &dir, summary, deadline),
+            Some(summary) => {
+                let copied = writer.copied();
+                settle::write_all::<F>(&store, &dir, Some(&copied), summary, deadline)
+            }
             None => vec![FileFailure {
                 file: SUMMARY,
                 error: "making it failed; rebuild the session".to_owned(),

@@ -215,7 +215,7 @@ impl Closer<'_> {
         let _kept = publish::sweep(&dir, &lease);
         let deadline = Instant::now() + self.patience;
         let summary = fold.finish();
-        let failures = settle::write_all::<Summarizer>(self.store, &dir, &summary, deadline);
+        let failures = settle::write_all::<Summarizer>(self.store, &dir, None, &summary, deadline);
         drop(lease);
         if let Some(why) = missing(&failures) {
             return failed(why);

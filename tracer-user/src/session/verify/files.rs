@@ -211,9 +211,9 @@ pub(super) fn check_derived(
         }
     };
     compare(SUMMARY, &|out| out.write_all(&pretty(summary)?));
-    compare(PROC_TRACE, &|out| write_trace(dir, out));
+    compare(PROC_TRACE, &|out| write_trace(dir, None, out));
     if summary.anomaly_count > 0 {
-        compare(ANOMALIES, &|out| write_anomalies(dir, out));
+        compare(ANOMALIES, &|out| write_anomalies(dir, None, out));
     } else if dir.open_plain(ANOMALIES, OFlags::RDONLY).is_ok() {
         let what = "the journal has no anomalies; rebuild the session";
         findings.push(made.differs(ANOMALIES, what));

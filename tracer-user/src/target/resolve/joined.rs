@@ -1,6 +1,6 @@
 //! The workload of a tree that was there before: what an attach looks at.
 
-use std::collections::HashMap;
+use crate::collections::HashMap;
 
 use super::{COPY, FOLLOWED, Pending, Pinned, Resolver, Seen};
 use crate::target::wrappers::Image;
@@ -26,8 +26,8 @@ pub struct Existing {
 impl Resolver {
     /// Adds a process that was there before tracking began. [`Self::settle`] looks at them.
     pub fn existing(&mut self, process: Existing) {
-        // No image and no arguments: a zombie.
-        let shows = process.exe.is_some() || !process.argv.is_empty();
+        // No image and no arguments: it has ended. Its name is enough for who is asked for by name.
+        let shows = process.exe.is_some() || !process.argv.is_empty() || self.expect.is_some();
         if self.pinned.is_none() && shows && self.existing.len() < FOLLOWED {
             self.existing.push(process);
         }

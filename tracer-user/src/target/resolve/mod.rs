@@ -13,7 +13,7 @@ mod named;
 mod pinned;
 mod unresolved;
 
-use std::collections::HashMap;
+use crate::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ impl Resolver {
             expect,
             root: spec.root,
             root_comm: None,
-            nodes: HashMap::from([(spec.root.key, Node::default())]),
+            nodes: HashMap::from_iter([(spec.root.key, Node::default())]),
             existing: Vec::new(),
             candidates: Vec::new(),
             candidates_more: 0,
@@ -330,7 +330,7 @@ impl Resolver {
             shell_goes_on: pending.goes_on,
         });
         // Nothing more is decided: a long session does not carry the search's memory along.
-        self.nodes = HashMap::new();
+        self.nodes = HashMap::default();
         self.doubtful = Vec::new();
         self.candidates = Vec::new();
         self.pinned.as_ref()

@@ -8,13 +8,10 @@
 //! may have been there before, and what it is said to cost is the least it can have cost. Pure, and the
 //! same for the same records: what goes is decided by figures and names alone.
 
-use std::{
-    cmp::Reverse,
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{cmp::Reverse, sync::Arc};
 
 use super::cost::Cost;
+use crate::collections::{HashMap, HashSet};
 use crate::{event::Exec, units::Comm};
 
 /// Commands in each list of the costliest.
@@ -167,7 +164,7 @@ impl Commands {
 
     /// Gives up the accounts of all that are not among the first of an order.
     fn make_room(&mut self) {
-        let mut stay: HashSet<Name> = HashSet::new();
+        let mut stay: HashSet<Name> = HashSet::default();
         for order in ORDERS {
             stay.extend(self.first(order, STAY));
         }

@@ -8,7 +8,7 @@
 //! only to a depth of [`TOP`]: a subtree has cost at least what any subtree in it has, so one that is
 //! inside of [`TOP`] others is never among the costliest [`TOP`]. Pure.
 
-use std::collections::HashMap;
+use crate::collections::HashMap;
 
 use super::{
     chain::{Course, CriticalChain, Ended},

@@ -98,12 +98,11 @@ fn wait(pid: Pid, until: Instant) -> rustix::io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, os::fd::AsRawFd};
 
-    use super::{
-        super::{LOOK_EVERY, sample::orphan},
-        *,
-    };
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    use super::{super::sample::orphan, *};
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -144,38 +143,25 @@ mod tests {
 
     #[test]
     fn one_that_hangs_is_killed_with_what_it_started() {
-        let room = tempfile::tempdir().expect("a directory");
-        let pipe = room.path().join("pipe");
-        let path = pipe.to_str().expect("text");
-        // Both sleepers hold the FIFO's writing end; its reader sees the end of it when both are dead.
-        let script = "mkfifo \"$1\"; exec 9<>\"$1\"; sleep 1000 & sleep 1000";
+        // Both sleepers hold the writing end: its reader sees the end of file when both are dead. Killed
+        // is not dead yet, so it waits for that.
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
+        let script = format!(
+            "exec 9>/proc/{}/fd/{}; sleep 1000 & sleep 1000",
+            std::process::id(),
+            writer.as_raw_fd()
+        );
         let begun = Instant::now();
-        let late = shell(script, path).deliver(&orphan(3), Duration::from_secs(2));
+        let late = shell(&script, "").deliver(&orphan(3), Duration::from_millis(300));
+        drop(writer);
         assert!(
             matches!(&late, Err(Failure::Again(why)) if why.contains("killed")),
             "{late:?}"
         );
         assert!(begun.elapsed() < PATIENCE);
-        // The shell has been waited for; the other one may take its time to be gone.
-        let nobody = loop {
-            let mut writer = fs::OpenOptions::new();
-            let opened = writer.write(true).custom_flags_nonblocking().open(&pipe);
-            match opened.map_err(|error| error.raw_os_error()) {
-                Ok(_) if begun.elapsed() < PATIENCE => std::thread::sleep(LOOK_EVERY),
-                Ok(_) => panic!("a reader is left"),
-                Err(errno) => break errno,
-            }
-        };
-        assert_eq!(nobody, Some(libc::ENXIO));
-    }
-
-    trait NonBlocking {
-        fn custom_flags_nonblocking(&mut self) -> &mut Self;
-    }
-
-    impl NonBlocking for fs::OpenOptions {
-        fn custom_flags_nonblocking(&mut self) -> &mut Self {
-            std::os::unix::fs::OpenOptionsExt::custom_flags(self, libc::O_NONBLOCK)
-        }
+        let patience = Timespec::try_from(PATIENCE).expect("representable");
+        let mut ends = [PollFd::new(&reader, PollFlags::IN)];
+        assert_eq!(poll(&mut ends, Some(&patience)), Ok(1), "a sleeper lives");
+        assert!(ends[0].revents().contains(PollFlags::HUP), "{ends:?}");
     }
 }
