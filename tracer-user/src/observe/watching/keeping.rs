@@ -73,21 +73,11 @@ impl<'a> Keeping<'a> {
         })
     }
 
-    /// Keeps what is known now, durably.
-    pub(super) fn write(&self, state: &State, say: &Say) {
-        let written = state
-            .to_text()
-            .map_err(|error| chain(&error))
-            .and_then(|text| {
-                let fill = |out: &mut dyn std::io::Write| out.write_all(&text);
-                publish(self.dir, STATE, Existing::Replace, fill)
-                    .map_err(|error| error.to_string())?;
-                self.dir.sync().map_err(|errno| errno.to_string())
-            });
-        if let Err(why) = written {
-            say(&format!(
-                "{STATE} cannot be written: {why}; after an end of this watcher alerts may be told again"
-            ));
-        }
+    /// Keeps what is known now, durably; else why not.
+    pub(super) fn write(&self, state: &State) -> Result<(), String> {
+        let text = state.to_text().map_err(|error| chain(&error))?;
+        let fill = |out: &mut dyn std::io::Write| out.write_all(&text);
+        publish(self.dir, STATE, Existing::Replace, fill).map_err(|error| error.to_string())?;
+        self.dir.sync().map_err(|errno| errno.to_string())
     }
 }

@@ -1,30 +1,44 @@
 //! What ended sessions have left behind and still lives: each session is read once, when it has ended.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::{
     observe::error::chain,
     procfs::ProcRoot,
-    session::{SessionId, Store, left},
+    session::{
+        SessionId, Store, left,
+        status::{self, Status},
+    },
     units::{Tgid, Ticks},
     watch::{collect::LeftBy, decide::Who, notify::Say},
 };
 
+/// What has become of sessions, as `tracer sessions list` calls it.
+const STATUSES: [&str; 4] = ["corrupt", "ended", "interrupted", "running"];
+
 /// Whom the sessions of one store have left.
 pub(super) struct LeftBehind<'a> {
     store: &'a Store,
-    /// Sessions that have been read, or cannot be.
-    done: HashSet<SessionId>,
+    /// Sessions that have been read, or cannot be, and their status.
+    done: HashMap<SessionId, &'static str>,
     left: HashMap<Who, LeftBy>,
+    /// Sessions at the last look, by status.
+    counts: BTreeMap<String, u64>,
 }
 
 impl<'a> LeftBehind<'a> {
     pub(super) fn new(store: &'a Store) -> Self {
         Self {
             store,
-            done: HashSet::new(),
+            done: HashMap::new(),
             left: HashMap::new(),
+            counts: BTreeMap::new(),
         }
+    }
+
+    /// Sessions at the last look, by status.
+    pub(super) fn sessions(&self) -> &BTreeMap<String, u64> {
+        &self.counts
     }
 
     /// Whom they have left, as far as they live.
@@ -33,28 +47,49 @@ impl<'a> LeftBehind<'a> {
             say(&format!("sessions cannot be listed: {}", chain(&error)));
             Vec::new()
         });
+        self.counts = STATUSES.map(|status| (status.to_owned(), 0)).into();
         for id in &ids {
-            if self.done.contains(id) {
-                continue;
-            }
-            match left::left(self.store, id) {
-                Ok(None) => {}
-                Ok(Some(left)) => {
-                    self.done.insert(*id);
-                    self.take(*id, left, proc);
-                }
-                Err(error) => {
-                    self.done.insert(*id);
-                    say(&format!("what {id} left is not known: {}", chain(&error)));
-                }
-            }
+            let status = match self.done.get(id) {
+                Some(status) => status,
+                None => self.first_look(id, proc, say),
+            };
+            *self.counts.entry(status.to_owned()).or_default() += 1;
         }
         if !ids.is_empty() {
             let there: HashSet<SessionId> = ids.into_iter().collect();
-            self.done.retain(|id| there.contains(id));
+            self.done.retain(|id, _| there.contains(id));
         }
         self.left.retain(|who, _| may_live(proc, *who));
         &self.left
+    }
+
+    /// Reads a session that had not ended yet; what has become of it.
+    fn first_look(&mut self, id: &SessionId, proc: &ProcRoot, say: &Say) -> &'static str {
+        match left::left(self.store, id) {
+            Ok(None) => self.status(id),
+            Ok(Some(left)) => {
+                self.done.insert(*id, "ended");
+                self.take(*id, left, proc);
+                "ended"
+            }
+            Err(error) => {
+                self.done.insert(*id, "corrupt");
+                say(&format!("what {id} left is not known: {}", chain(&error)));
+                "corrupt"
+            }
+        }
+    }
+
+    fn status(&self, id: &SessionId) -> &'static str {
+        let Ok(dir) = self.store.existing_session(id) else {
+            return "corrupt";
+        };
+        match status::examine(&dir).status {
+            Status::Running => "running",
+            Status::Interrupted => "interrupted",
+            Status::Ended(_) => "ended",
+            Status::Corrupt(_) => "corrupt",
+        }
     }
 
     fn take(&mut self, id: SessionId, left: left::Left, proc: &ProcRoot) {
