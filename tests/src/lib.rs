@@ -23,6 +23,7 @@ pub mod outline;
 pub mod place;
 pub mod proc;
 pub mod pty;
+pub mod pypi;
 pub mod receiver;
 pub mod room;
 pub mod rows;

@@ -1,6 +1,7 @@
 //! Ends, or waits to be ended, in one way: `mortal ACT [ARGUMENT]`. `ready` in the truth log is its pid.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -185,6 +186,11 @@ fn main() -> Result<()> {
             forever()
         }
         ["leaderless"] => leaderless(),
+        // A child that has a zombie for its parent, and a living one.
+        ["leaderless", program, arguments @ ..] => {
+            Command::new(program).args(arguments).spawn()?;
+            leaderless()
+        }
         ["hog", cgroup, mib] => hog(cgroup, mib.parse()?),
         // One waits in the cgroup, another takes memory there; this one waits for both, outside of it.
         ["hog-beside", cgroup, mib] => {

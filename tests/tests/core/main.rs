@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use tracer_tests::check::{attached_in_a_storm, recorded, until_noted, while_stopped};
 use tracer_tests::place::fixture_text;
 use tracer_tests::room::Room;
+use tracer_tests::rows::Crowd;
 use tracer_tests::truth::Fact;
 use tracer_tests::wait::{PATIENCE, wait_for};
 
@@ -273,5 +274,16 @@ fn rows_of_many_processes_come_from_the_kernel_side_and_say_what_proc_says() -> 
     );
     crowd.expect_true(&tick)?;
     crowd.end()?;
+    Ok(())
+}
+
+#[test]
+fn rows_of_many_come_from_the_kernel_side() -> Result<()> {
+    let crowd = Crowd::observed(10, 0)?;
+    let tick = crowd.tick_at_rest()?;
+    let session = crowd.end()?;
+    let lost = session.summary["observer"]["degraded"].to_string();
+    ensure!(!lost.contains("snapshots"), "{lost}");
+    ensure!(tick.from_kernel >= 10, "{lost}: {}", tick.tick);
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod alertmanager;
 mod alerts;
+mod tls;
 
 use std::{
     collections::BTreeSet,

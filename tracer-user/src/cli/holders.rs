@@ -1,5 +1,7 @@
 //! `tracer holders`: who holds a file or a terminal, or what a process holds: why does this not end?
 
+mod mount;
+
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
@@ -11,11 +13,12 @@ use serde_json::{Value, json};
 
 use super::{Failure, OWN_FAILURE, escape::printable};
 use crate::{
-    procfs::{Access, FileId, ProcRoot},
+    procfs::{Access, FileId, ProcRoot, mounts::MountId},
     session::redact::redact_argv,
     units::Tgid,
     watch::{
-        holders::{self, Found, Holder, Holding, How, Named},
+        holders::{self, Found, Holder, How, Named},
+        holdings::{Holding, holdings},
         wording,
     },
 };
@@ -27,7 +30,8 @@ const NOBODY: u8 = 1;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A pid: what that process holds, and who else does; a path, or a terminal such as pts/3: who holds
-    /// it. A file called like a pid is meant by ./NAME
+    /// it; the root of a mount: who keeps it from being unmounted. A file called like a pid is meant by
+    /// ./NAME
     #[arg(value_name = "PID|PATH|TTY")]
     what: String,
 
@@ -43,9 +47,14 @@ pub(super) fn main(args: &Args) -> Result<u8, Failure> {
 fn answer(args: &Args) -> anyhow::Result<u8> {
     let proc = ProcRoot::open("/proc")?;
     let pid = args.what.parse().ok().map(Tgid);
-    let (text, any) = match pid {
-        Some(pid) => of_process(&proc, pid, args.json)?,
-        None => of_file(&proc, &place(&args.what)?, args.json)?,
+    let (text, any) = if let Some(pid) = pid {
+        of_process(&proc, pid, args.json)?
+    } else {
+        let path = place(&args.what)?;
+        match MountId::rooted_at(&path) {
+            Some(mount) => mount::answer(&proc, mount, &path, args.json)?,
+            None => of_file(&proc, &path, args.json)?,
+        }
     };
     // Nobody is left to tell when stdout is gone.
     let _ = io::stdout().write_all(text.as_bytes());
@@ -69,7 +78,7 @@ fn of_process(proc: &ProcRoot, pid: Tgid, as_json: bool) -> anyhow::Result<(Stri
         .process(pid)
         .with_context(|| format!("process {pid}"))?;
     let named = holders::name(&dir, pid, redact_argv).with_context(|| format!("process {pid}"))?;
-    let held = holders::holdings(proc, &dir, pid)
+    let held = holdings(proc, &dir, pid)
         .with_context(|| format!("what process {pid} has open: root or its own user may see it"))?;
     let mut files: Vec<FileId> = Vec::new();
     for file in held.iter().filter_map(|held| held.file) {
@@ -93,15 +102,16 @@ fn of_process(proc: &ProcRoot, pid: Tgid, as_json: bool) -> anyhow::Result<(Stri
     }
     let mut text = line(&named);
     for held in &held {
-        let _ = writeln!(text, "  holds {}", printable(&words(held)));
+        let verb = if held.what == "waits" { "" } else { "holds " };
+        let _ = writeln!(text, "  {verb}{}", printable(&words(held)));
     }
     if held.is_empty() {
         let _ = writeln!(
             text,
-            "  holds no terminal, pipe, port, lock or deleted file"
+            "  holds no terminal, pipe, port, lock, mount or deleted file"
         );
     }
-    unseen(&mut text, &found);
+    unseen(&mut text, found.denied);
     Ok((text, true))
 }
 
@@ -141,7 +151,7 @@ fn of_file(proc: &ProcRoot, path: &Path, as_json: bool) -> anyhow::Result<(Strin
             printable(&shown.to_string())
         );
     }
-    unseen(&mut text, &found);
+    unseen(&mut text, found.denied);
     Ok((text, any))
 }
 
@@ -155,12 +165,11 @@ fn line(named: &Named) -> String {
     )
 }
 
-fn unseen(text: &mut String, found: &Found) {
-    if found.denied > 0 {
+fn unseen(text: &mut String, denied: usize) {
+    if denied > 0 {
         let _ = writeln!(
             text,
-            "{} more may hold it: their files may not be seen",
-            found.denied
+            "{denied} more may hold it: their files may not be seen"
         );
     }
 }
@@ -175,21 +184,33 @@ fn process(named: &Named) -> Value {
     })
 }
 
+fn descriptor(fd: u32, access: Option<Access>) -> String {
+    let access = match access {
+        Some(Access::Read) => " (reading)",
+        Some(Access::Write) => " (writing)",
+        Some(Access::Both) => " (reading and writing)",
+        None => "",
+    };
+    format!("descriptor {fd}{access}")
+}
+
 fn uses(holder: &Holder) -> Vec<String> {
     let use_of = |how: &How| match how {
-        How::Fd(fd, access) => {
-            let access = match access {
-                Some(Access::Read) => " (reading)",
-                Some(Access::Write) => " (writing)",
-                Some(Access::Both) => " (reading and writing)",
-                None => "",
-            };
-            format!("descriptor {fd}{access}")
-        }
+        How::Fd(fd, access) => descriptor(*fd, *access),
         How::Terminal => "its controlling terminal".to_owned(),
         How::Cwd => "its working directory".to_owned(),
         How::Root => "its root directory".to_owned(),
         How::Exe => "its program".to_owned(),
+        How::Mapped => "a mapping in its memory".to_owned(),
+        How::Lock(lock) => {
+            let access = if lock.exclusive {
+                "exclusive"
+            } else {
+                "shared"
+            };
+            format!("{access} {} lock", lock.kind.as_str())
+        }
+        How::WaitsForLock(kind) => format!("waiting for a {} lock", kind.as_str()),
     };
     holder.uses.iter().map(|(_, how)| use_of(how)).collect()
 }

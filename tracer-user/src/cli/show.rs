@@ -26,6 +26,8 @@ use crate::{
 
 /// Leftovers that the block names; the summary has more.
 const LEFTOVERS_MAX: usize = 4;
+/// Missing capabilities that the block names; the summary has all.
+const DEGRADED_MAX: usize = 8;
 /// Of their command lines, in characters.
 const COMMAND_MAX: usize = 60;
 
@@ -186,6 +188,7 @@ pub(super) fn block(summary: &Summary, directory: &Path) -> String {
         let _ = writeln!(text, "  costliest   {costliest}");
     }
     left_behind(&mut text, summary);
+    degraded(&mut text, &summary.observer.degraded);
     put_line(&mut text, summary.anomaly_count, &summary.anomalies);
     let _ = writeln!(
         text,
@@ -226,6 +229,24 @@ fn left_behind(text: &mut String, summary: &Summary) {
         let _ = writeln!(
             text,
             "  left behind and {more} more: see leftovers in summary.json"
+        );
+    }
+}
+
+/// What could not be observed, by name: without it, what is not there would pass for what did not happen.
+/// Why has been told when it was found, and is in the summary.
+fn degraded(text: &mut String, lost: &[String]) {
+    let name = |lost: &String| printable(lost.split_once(": ").map_or(lost, |(name, _)| name));
+    let mut names: Vec<String> = lost.iter().take(DEGRADED_MAX).map(name).collect();
+    let more = lost.len().saturating_sub(DEGRADED_MAX);
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    if !names.is_empty() {
+        let names = names.join(", ");
+        let _ = writeln!(
+            text,
+            "  degraded    {names}; observer.degraded in summary.json says why"
         );
     }
 }

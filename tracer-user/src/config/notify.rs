@@ -54,13 +54,11 @@ pub enum Channel {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
     /// Where to.
-    pub url: Address,
+    pub to: Endpoint,
     /// What the body looks like.
     pub format: Format,
     /// Headers besides `Content-Type`; nothing secret.
     pub headers: BTreeMap<String, String>,
-    /// `Authorization: Bearer …`.
-    pub bearer: Option<Secret>,
 }
 
 /// The body of a webhook.
@@ -81,15 +79,53 @@ pub enum Format {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alertmanager {
     /// Its address, without `/api/v2/alerts`.
-    pub url: Address,
+    pub to: Endpoint,
     /// Labels on every alert.
     pub labels: BTreeMap<String, String>,
     /// Where its links lead.
     pub generator_url: Option<String>,
     /// How often an open alert is sent again; it ends by itself after four times that.
     pub resend: Duration,
-    /// `Authorization: Bearer …`.
-    pub bearer: Option<Secret>,
+}
+
+/// A place that is told by HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where it is.
+    pub url: Address,
+    /// Who we say we are.
+    pub auth: Option<Auth>,
+    /// Certificates (PEM) that are trusted in place of those that the system trusts.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// What `Authorization` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// `Bearer …`.
+    Bearer(Secret),
+    /// `Basic …`.
+    Basic {
+        /// In plain sight.
+        user: String,
+        /// The rest of it.
+        password: Secret,
+    },
+}
+
+impl Endpoint {
+    /// The secrets it takes.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let url = match &self.url {
+            Address::Secret(secret) => Some(secret),
+            Address::Plain(_) => None,
+        };
+        let auth = self.auth.as_ref().map(|auth| match auth {
+            Auth::Bearer(secret) => secret,
+            Auth::Basic { password, .. } => password,
+        });
+        url.into_iter().chain(auth)
+    }
 }
 
 /// A URL, which can be a secret as a whole.

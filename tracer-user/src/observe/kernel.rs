@@ -18,6 +18,7 @@ use crate::{
         loader::{Loader, Settings},
         offsets::Degraded,
         ring::{KernelRing, RingReader},
+        snapshot::{CAPABILITY, INSTEAD},
         stats::{ByProgram, Counting},
         support::ProbeError,
     },
@@ -234,13 +235,13 @@ impl Kernel {
             return false;
         }
         self.attached.snapshot(rows).unwrap_or_else(|error| {
-            self.unsnapped = Some(chain(&error));
+            self.unsnapped = Some(format!("{CAPABILITY}: {INSTEAD}: {}", chain(&error)));
             rows.clear();
             false
         })
     }
 
-    /// Why there are no rows from the kernel side although there should be; told once.
+    /// What is lost where rows of the kernel side cannot be had although they should; told once.
     pub(super) fn why_no_rows(&mut self) -> Option<String> {
         self.unsnapped.take()
     }

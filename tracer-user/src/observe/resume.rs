@@ -4,6 +4,8 @@
 //! then it is subject like any other until the target ends. Without pins the kernel side is loaded
 //! anew and the living adopted; what came and went in between is missing, and the gap says so.
 
+use std::iter;
+
 use crate::{
     config::{AttachConfig, Durability, Follow, ObserveConfig, ResumeConfig},
     event::Event,
@@ -22,7 +24,7 @@ use crate::{
         recover,
         unattended::unattended,
     },
-    probe::{attached::Attached, decode::DecodeUnits},
+    probe::{attached::Attached, decode::DecodeUnits, object::BUILT_BY},
     procfs::ProcRoot,
     session::{
         SessionId, Store,
@@ -30,6 +32,7 @@ use crate::{
         derive::Watched,
         epochs::{self, Standing},
         journal::{
+            info::parse_object,
             notes::{UNSAMPLED, UNWATCHED},
             record::{Body, Gap, Note, Record},
         },
@@ -52,6 +55,8 @@ struct Found {
     told: Told,
     /// The kernel side went on.
     went_on: bool,
+    /// What cannot be observed from here on.
+    degraded: Vec<String>,
 }
 
 /// Goes on with a session until its target ends.
@@ -92,7 +97,7 @@ pub fn resume(
     let units = DecodeUnits {
         page_kb: proc.host().page_size / 1024,
     };
-    let mut found = take_over(config, id, &claimed, &store, units, audience)?;
+    let mut found = take_over(config, &past, &claimed, &store, units, audience)?;
 
     let first = past.info.clone();
     let fold = (fold, &standing);
@@ -108,10 +113,10 @@ pub fn resume(
         event_loop()?.block_on(async {
             let mut follower = Follower::resume(session, proc, audience, past, subject);
             let gap = gap(&standing, follower.clock_now(), found.went_on);
-            let first = vec![
-                gap,
-                follower.now(Body::Note(Box::new(Note::resumed(found.went_on)))),
-            ];
+            let degraded = found.degraded.iter().map(|lost| Note::degraded(lost));
+            let notes = iter::once(Note::resumed(found.went_on)).chain(degraded);
+            let notes = notes.map(|note| follower.now(Body::Note(Box::new(note))));
+            let first = iter::once(gap).chain(notes).collect();
             let mut kernel = Kernel::resume(found.probe, units, found.told)?;
             if !found.went_on {
                 kernel.adopt(subject.tgid, false)?;
@@ -153,32 +158,47 @@ fn relive(
 /// The kernel side that is there, or another one.
 fn take_over(
     config: &ResumeConfig,
-    id: &SessionId,
+    past: &Past,
     claimed: &ClaimedSession,
     store: &Store,
     units: DecodeUnits,
     audience: &mut dyn Audience,
 ) -> Result<Found, ObserveError> {
+    let id = &past.info.session_id;
     let bpffs = pins::place(config.bpffs.as_deref()).ok();
     let left = bpffs.map(|bpffs| unattended(&bpffs, id, &claimed.dir, units));
     if let Some(left) = left.transpose().map_err(failed)?.flatten() {
+        // Only then are what the pinned maps hold and what is embedded here of one mind.
+        let is_same_build = past.info.object == parse_object(BUILT_BY);
+        let probe = left.pins.take_over(is_same_build).map_err(failed)?;
         return Ok(Found {
-            probe: left.pins.take_over().map_err(failed)?,
+            degraded: news(past, Kernel::degraded(&probe)),
+            probe,
             rest: (left.events, left.losses),
             told: left.told,
             went_on: true,
         });
     }
     let mut probe = kernel::load(config.ring_bytes, false)?;
+    let mut degraded = Kernel::degraded(&probe);
     if let Err(unpinned) = pins::pin(&mut probe, config.bpffs.as_deref(), id, store) {
         audience.notice(&unpinned.notice());
+        degraded.push(unpinned.degraded());
     }
     Ok(Found {
+        degraded: news(past, degraded),
         probe,
         rest: Default::default(),
         told: Told::default(),
         went_on: false,
     })
+}
+
+/// What the `session` record does not name yet.
+fn news(past: &Past, degraded: Vec<String>) -> Vec<String> {
+    let known = &past.info.degraded;
+    let degraded = degraded.into_iter();
+    degraded.filter(|lost| !known.contains(lost)).collect()
 }
 
 /// The stretch without an observer: without rows where the kernel side went on, else without anything.

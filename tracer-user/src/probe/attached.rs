@@ -16,8 +16,15 @@ use tracer_common::control::Observer;
 
 pub use super::maps::Counters;
 use super::{
-    control::SharedControl, loader::StartTimes, maps::Maps, missed::recursion_misses,
-    offsets::Degraded, pin::Pins, ring_map::RingMap, snapshot::Snapshots, support::ProbeError,
+    control::SharedControl,
+    loader::StartTimes,
+    maps::Maps,
+    missed::recursion_misses,
+    offsets::Degraded,
+    pin::Pins,
+    ring_map::RingMap,
+    snapshot::{self, Snapshots},
+    support::ProbeError,
 };
 use crate::units::{BootNs, Process};
 
@@ -44,7 +51,7 @@ pub struct Attached {
     pub(super) maps: Maps,
     /// Of hooks that are not pinned; each keeps its program attached.
     links: Vec<(&'static str, FdLink)>,
-    pins: Option<Pins>,
+    pub(super) pins: Option<Pins>,
     /// The ring of another observer, as far as it was read.
     ring: Option<RingMap>,
     pub(super) control: SharedControl,
@@ -91,13 +98,14 @@ impl Attached {
         }
     }
 
-    /// A probe that another observer has loaded.
+    /// A probe that another observer has loaded, from the same build of the kernel side or another one.
     pub(super) fn taken_over(
         maps: Maps,
         ring: RingMap,
         control: SharedControl,
         observer: Observer,
         pins: Pins,
+        is_same_build: bool,
     ) -> Self {
         Self {
             ebpf: None,
@@ -106,9 +114,9 @@ impl Attached {
             pins: Some(pins),
             ring: Some(ring),
             control,
-            snapshots: Snapshots::default(),
+            snapshots: Snapshots::around(is_same_build),
             observer,
-            degraded: Vec::new(),
+            degraded: snapshot::lost_around(is_same_build),
             times: StartTimes::default(),
             alone: Vec::new(),
             #[cfg(feature = "log")]

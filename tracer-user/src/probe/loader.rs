@@ -171,9 +171,8 @@ impl Loader {
 
         #[cfg(feature = "log")]
         let log = super::kernel_log::KernelLog::take(&mut ebpf);
+        let snapshots = Snapshots::wanted(&kernel);
         let mut degraded = kernel.facts.degraded;
-        let task_iterator = kernel.facts.hooks.task_iterator;
-        let snapshots = Snapshots::new(task_iterator.filter(|_| kernel.facts.places.is_some()));
         let wanted = Wanted {
             stand_ins: kernel.facts.offsets.programs_can_be_skipped == 1,
             adopting: self.settings.adopts_trees,
@@ -203,7 +202,7 @@ impl Loader {
         })
     }
 
-    fn make_maps<'a>(
+    pub(super) fn make_maps<'a>(
         &'a self,
         aya: &mut EbpfLoader<'a>,
         kernel: &'a Kernel,
@@ -234,7 +233,7 @@ impl Loader {
 /// and thrice the memory the observer needs later; and nothing here uses the result. It cannot be told
 /// not to. So this thread, which ends after this, gets a root directory without them. Where that is not
 /// allowed the constructor takes its time.
-fn blind_loader<'a>() -> EbpfLoader<'a> {
+pub(super) fn blind_loader<'a>() -> EbpfLoader<'a> {
     // SAFETY: gives this thread a root and working directory of its own; shares no memory or
     // descriptors less than before.
     if unsafe { unshare_unsafe(UnshareFlags::FS) }.is_ok() {
@@ -245,15 +244,15 @@ fn blind_loader<'a>() -> EbpfLoader<'a> {
 }
 
 /// What is known of the running kernel.
-struct Kernel {
-    facts: KernelFacts,
+pub(super) struct Kernel {
+    pub(super) facts: KernelFacts,
     cgroups: CgroupPlaces,
     hook_types: AyaBtf,
-    is_memlock_charged: bool,
+    pub(super) is_memlock_charged: bool,
 }
 
 impl Kernel {
-    fn read(follows: bool) -> Result<Self, ProbeError> {
+    pub(super) fn read(follows: bool) -> Result<Self, ProbeError> {
         let bytes = KernelTypes::open(KERNEL_BTF).map_err(ProbeError::from_btf_file)?;
         let btf = Btf::parse(&bytes).map_err(|source| ProbeError::BadBtf { source })?;
         let mut facts = read_kernel(&btf).map_err(|source| ProbeError::MissingField { source })?;
@@ -297,10 +296,10 @@ impl Kernel {
 }
 
 /// `RLIMIT_MEMLOCK` raised while this lives.
-struct RaisedMemlock(Rlimit);
+pub(super) struct RaisedMemlock(Rlimit);
 
 impl RaisedMemlock {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let before = getrlimit(Resource::Memlock);
         // Without the privilege for it, making the maps fails and says so.
         let _ = setrlimit(

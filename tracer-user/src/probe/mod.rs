@@ -21,6 +21,6 @@ mod pages;
 pub mod pin;
 pub mod ring;
 mod ring_map;
-mod snapshot;
+pub mod snapshot;
 pub mod stats;
 pub mod support;

@@ -124,7 +124,7 @@ pub fn read_kernel(btf: &Btf<'_>) -> Result<KernelFacts, MissingField> {
         Some(missing) => Err(missing),
         None => Ok(KernelFacts {
             offsets,
-            places: places::read(btf, &offsets),
+            places: places::find(&mut table, &offsets),
             degraded: table.degraded,
             hooks,
         }),

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod listening;
 mod listing;
 pub mod locks;
+pub mod mounts;
 pub mod net;
 mod open_files;
 mod read;

@@ -10,7 +10,13 @@ use rustix::{
     io::Errno,
 };
 
-use super::{FileId, ProcDir, ReadEnd, read, read::ShortPath, scan};
+use super::{
+    FileId, ProcDir, ReadEnd,
+    locks::{self, FileLock},
+    read,
+    read::ShortPath,
+    scan,
+};
 
 /// The longest path the kernel shows: one page.
 const LINK_MAX: usize = 4096;
@@ -28,6 +34,8 @@ pub struct OpenFile {
     pub deleted: bool,
     /// What may be done with it; `None` when that could not be read.
     pub access: Option<Access>,
+    /// The locks that its description, or the process by it, has.
+    pub locks: Vec<FileLock>,
 }
 
 /// What may be done with a descriptor.
@@ -70,6 +78,7 @@ impl ProcDir {
                 Err(errno) => return Err(errno),
             };
             let kind = FileType::from_raw_mode(stat.stx_mode.into());
+            let (access, locks) = self.fdinfo(name).unwrap_or_default();
             let deleted = kind == FileType::RegularFile && stat.stx_nlink == 0;
             files.push(OpenFile {
                 fd,
@@ -81,7 +90,8 @@ impl ProcDir {
                 },
                 name: text,
                 deleted,
-                access: self.access(name),
+                access,
+                locks,
             });
             Ok(())
         })
@@ -90,9 +100,20 @@ impl ProcDir {
         Ok((files, all))
     }
 
-    fn access(&self, fd: &CStr) -> Option<Access> {
+    /// What may be done with a descriptor; `None` when that may not be seen.
+    pub(super) fn access(&self, fd: &CStr) -> Option<Access> {
+        self.fdinfo(fd)?.0
+    }
+
+    fn fdinfo(&self, fd: &CStr) -> Option<(Option<Access>, Vec<FileLock>)> {
         let path = ShortPath::of(format_args!("fdinfo/{}", fd.to_str().ok()?)).ok()?;
-        read::read_small(self.fd(), path.as_bytes(), parse_access).ok()?
+        let parse = |file: &[u8]| {
+            (
+                parse_access(file),
+                locks::parse_fdinfo_locks(file).collect(),
+            )
+        };
+        read::read_small(self.fd(), path.as_bytes(), parse).ok()
     }
 }
 

@@ -24,6 +24,10 @@ pub struct ProcStatus {
     pub vm_hwm_kb: Option<u64>,
     /// Resident set, KiB.
     pub vm_rss_kb: Option<u64>,
+    /// Swapped out, KiB.
+    pub vm_swap_kb: Option<u64>,
+    /// Page tables, KiB.
+    pub vm_pte_kb: Option<u64>,
     /// Threads of the process.
     pub threads: Option<u64>,
     /// Signals pending for the thread.
@@ -61,6 +65,15 @@ impl ProcStatus {
         Some(self.sig_pnd? | self.shd_pnd?)
     }
 
+    /// Whether this thread was in disk sleep then, and in the same one when `later` was read: what was read
+    /// in between is of that sleep.
+    #[must_use]
+    pub fn sleeps_until(&self, later: &Self) -> bool {
+        let sleeps = |status: &Self| status.state == Some(State::DiskSleep);
+        let is_same = self.voluntary.is_some() && self.voluntary == later.voluntary;
+        sleeps(self) && sleeps(later) && is_same
+    }
+
     fn take(&mut self, key: &[u8], value: &[u8]) {
         match key {
             b"State" => {
@@ -85,6 +98,8 @@ impl ProcStatus {
             }
             b"VmHWM" => self.vm_hwm_kb = first(value, scan::parse_u64),
             b"VmRSS" => self.vm_rss_kb = first(value, scan::parse_u64),
+            b"VmSwap" => self.vm_swap_kb = first(value, scan::parse_u64),
+            b"VmPTE" => self.vm_pte_kb = first(value, scan::parse_u64),
             b"Threads" => self.threads = first(value, scan::parse_u64),
             b"SigPnd" => self.sig_pnd = first(value, scan::parse_hex),
             b"ShdPnd" => self.shd_pnd = first(value, scan::parse_hex),
@@ -110,7 +125,7 @@ mod tests {
     const FILE: &[u8] =
         b"Name:\tx\\nThreads:\\t99\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t14548\n\
         Ngid:\t0\nPid:\t14549\nPPid:\t1\nUid:\t1000\t1001\t0\t0\nNSpid:\t14549\t12\t2\n\
-        VmHWM:\t    1888 kB\nVmRSS:\t    1880 kB\nThreads:\t3\nSigQ:\t1/96365\n\
+        VmHWM:\t    1888 kB\nVmRSS:\t    1880 kB\nVmPTE:\t      44 kB\nVmSwap:\t       8 kB\nThreads:\t3\nSigQ:\t1/96365\n\
         SigPnd:\t0000000000000200\nShdPnd:\t0000000000000800\nSigBlk:\tffffffffffffffff\n\
         SigIgn:\t0000000000000006\nSigCgt:\t0000000180000000\nvoluntary_ctxt_switches:\t11\n\
         nonvoluntary_ctxt_switches:\t12\n";
@@ -128,6 +143,8 @@ mod tests {
                 inner_pid: Some(2),
                 vm_hwm_kb: Some(1888),
                 vm_rss_kb: Some(1880),
+                vm_swap_kb: Some(8),
+                vm_pte_kb: Some(44),
                 threads: Some(3),
                 sig_pnd: Some(0x200),
                 shd_pnd: Some(0x800),
@@ -138,6 +155,27 @@ mod tests {
             }
         );
         assert_eq!(status.pending(), Some(0xa00));
+    }
+
+    #[test]
+    fn a_sleep_is_the_same_one_as_long_as_nobody_woke() {
+        let status = |state, voluntary| ProcStatus {
+            state: Some(state),
+            voluntary,
+            ..ProcStatus::default()
+        };
+        let asleep = status(State::DiskSleep, Some(7));
+        assert!(asleep.sleeps_until(&asleep));
+        for other in [
+            status(State::DiskSleep, Some(8)),
+            status(State::Sleeping, Some(7)),
+            status(State::DiskSleep, None),
+        ] {
+            assert!(!asleep.sleeps_until(&other), "{other:?}");
+            assert!(!other.sleeps_until(&asleep), "{other:?}");
+        }
+        let unknown = status(State::DiskSleep, None);
+        assert!(!unknown.sleeps_until(&unknown));
     }
 
     #[test]

@@ -9,7 +9,6 @@ use rustix::io::Errno;
 
 use super::{
     ProcDir, ReadEnd,
-    dir::wchan_text,
     read::{self, ShortPath},
     scan,
     stat::State,
@@ -63,11 +62,15 @@ impl ProcDir {
         Ok(())
     }
 
-    /// Where one thread waits, as [`ProcDir::wchan`]; `None` when it is gone.
+    /// Where one thread is in disk sleep, as [`ProcDir::wchan`]; `None` when it is not, or woke meanwhile:
+    /// where it then waited is where many do, and no trouble.
     #[must_use]
-    pub fn thread_wchan(&self, tid: u32) -> Option<String> {
-        let path = ShortPath::of(format_args!("task/{tid}/wchan")).ok()?;
-        read::read_small(self.fd(), path.as_bytes(), wchan_text).ok()
+    pub fn disk_sleep(&self, tid: u32) -> Option<String> {
+        let thread = self.thread(tid).ok()?;
+        let before = thread.status().ok()?;
+        let name = thread.wchan().ok()?;
+        let after = thread.status().ok()?;
+        before.sleeps_until(&after).then_some(name)
     }
 
     /// A thread that is not on its way out; `None` when there is none.

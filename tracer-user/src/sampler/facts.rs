@@ -7,10 +7,10 @@
 
 use std::{cell::OnceCell, collections::HashMap};
 
-use rustix::system::sysinfo;
-
 use super::{
-    reading::{Counted, DISK_SLEEP_NAMED, DiskSleep, Field, Living, Masks, Reader, Reading, named},
+    badness::{Machine, Weight},
+    disk_sleep::{AWAKE, DISK_SLEEP_NAMED, DiskSleep, named},
+    reading::{Counted, Field, Living, Masks, Reader, Reading, no_value},
     switches::Switches,
 };
 use crate::{
@@ -47,8 +47,8 @@ pub(super) struct Completer {
 
 impl Completer {
     /// Begins a tick.
-    pub(super) fn begin(&mut self, page_size: u64) {
-        self.scores.begin(page_size);
+    pub(super) fn begin(&mut self) {
+        self.scores.is_audit_due = true;
     }
 
     /// Makes a reading of a row; `start` is its start time in ticks.
@@ -61,6 +61,8 @@ impl Completer {
         let page_kb = reader.root().host().page_size / 1024;
         let state = State::from_letter(row.state);
         let files = Files::of(row.tgid, start);
+        let mut oom_score_adj = Ok(row.oom.adj.into());
+        let oom_score = self.oom_score(row, &files, reader, &mut oom_score_adj);
         let living = Living {
             vm_rss_kb: Ok(row.rss_pages * page_kb),
             vm_hwm_kb: Ok(row.hwm_pages * page_kb),
@@ -68,12 +70,7 @@ impl Completer {
                 Some(count) => Ok(count),
                 None => files.with(reader, Reader::read_fd_count),
             },
-            oom_score: match self.scores.of(&row.oom) {
-                Some(score) => Ok(score),
-                None => self.scores.learn(&row.oom, || {
-                    files.with(reader, |reader, dir| reader.if_slow(|_| dir.oom_score()))
-                }),
-            },
+            oom_score,
             wchan: match (state, self.names.of(row)) {
                 (State::Running, _) => Ok(String::new()),
                 (_, Some(name)) => Ok(name.to_owned()),
@@ -106,13 +103,31 @@ impl Completer {
                 involuntary: row.involuntary,
             })),
             disk_sleep: Ok(self.disk_sleep(row, state, &files, reader)),
-            oom_score_adj: Ok(row.oom.adj.into()),
+            oom_score_adj,
             io: row.io.ok_or_else(|| {
-                super::reading::no_value(
-                    "this kernel does not count it (CONFIG_TASK_IO_ACCOUNTING)",
-                )
+                no_value("this kernel does not count it (CONFIG_TASK_IO_ACCOUNTING)")
             }),
         }
+    }
+
+    fn oom_score(
+        &mut self,
+        row: &KernelRow,
+        files: &Files,
+        reader: &mut Reader,
+        adj: &mut Field<i64>,
+    ) -> Field<i64> {
+        let machine = reader.machine();
+        if let Some(score) = self.scores.of(&machine, &row.oom) {
+            return Ok(score);
+        }
+        // What the file says is of another moment than the row.
+        self.scores.learn(&machine, &row.oom, || {
+            files.with(reader, |reader, dir| {
+                let score = reader.if_slow(|_| dir.oom_score())?;
+                reader.of_one_moment(dir, weight(&row.oom), score, adj)
+            })
+        })
     }
 
     fn disk_sleep(
@@ -196,7 +211,13 @@ impl WaitNames {
     fn learn(&mut self, row: &KernelRow, dir: &ProcDir) -> Field<String> {
         let name = dir.wchan()?;
         let is_known = row.stack[0] != 0 && !name.is_empty();
-        if is_known && dir.status()?.voluntary == Some(row.leader_voluntary) {
+        let in_disk_sleep = State::from_letter(row.state) == State::DiskSleep;
+        let is_same =
+            (is_known || in_disk_sleep) && dir.status()?.voluntary == Some(row.leader_voluntary);
+        if in_disk_sleep && !is_same {
+            return Err(no_value(AWAKE));
+        }
+        if is_known && is_same {
             if self.0.len() >= NAMES_MAX {
                 self.0.clear();
             }
@@ -211,8 +232,6 @@ impl WaitNames {
 /// looked at, and later of one a tick.
 #[derive(Debug, Default)]
 struct OomScores {
-    total_pages: i64,
-    page_size: u64,
     agreed: u32,
     disagreed: u32,
     is_audit_due: bool,
@@ -224,30 +243,27 @@ const TRIALS: u32 = 4;
 const DOUBTS: u32 = 8;
 
 impl OomScores {
-    fn begin(&mut self, page_size: u64) {
-        let memory = sysinfo();
-        let bytes = (u128::from(memory.totalram) + u128::from(memory.totalswap))
-            * u128::from(memory.mem_unit.max(1));
-        self.page_size = page_size.max(1);
-        self.total_pages =
-            i64::try_from(bytes / u128::from(self.page_size)).unwrap_or(i64::MAX / 2000);
-        self.is_audit_due = true;
-    }
-
     /// By the formula, if it is to be believed.
-    fn of(&self, facts: &OomFacts) -> Option<i64> {
+    fn of(&self, machine: &Machine, facts: &OomFacts) -> Option<i64> {
         let is_believed = self.agreed >= TRIALS && !self.is_audit_due;
-        is_believed.then(|| self.compute(facts))
+        is_believed.then(|| compute(machine, facts))
     }
 
     /// As the kernel says it, which shows whether the formula is right.
-    fn learn(&mut self, facts: &OomFacts, read: impl FnOnce() -> Field<i64>) -> Field<i64> {
+    fn learn(
+        &mut self,
+        machine: &Machine,
+        facts: &OomFacts,
+        read: impl FnOnce() -> Field<i64>,
+    ) -> Field<i64> {
         self.is_audit_due = false;
         let score = read()?;
-        if score == self.compute(facts) {
+        if score == compute(machine, facts) {
             self.agreed = self.agreed.saturating_add(1);
         } else {
-            self.disagreed += 1;
+            // Memory that has changed a little since is no doubt about the formula.
+            let is_near = machine.explains(weight(facts), facts.adj.into(), score);
+            self.disagreed += u32::from(!is_near);
             self.agreed = 0;
         }
         if self.disagreed >= DOUBTS {
@@ -257,64 +273,56 @@ impl OomScores {
         }
         Ok(score)
     }
+}
 
-    fn compute(&self, facts: &OomFacts) -> i64 {
-        if facts.is_spared || facts.adj == -1000 || self.total_pages < 1000 {
-            return 0;
-        }
-        let pages = facts.pages + facts.page_tables / self.page_size;
-        let badness = i64::try_from(pages).unwrap_or(i64::MAX / 4000)
-            + i64::from(facts.adj) * (self.total_pages / 1000);
-        (1000 + badness * 1000 / self.total_pages) * 2 / 3
+fn compute(machine: &Machine, facts: &OomFacts) -> i64 {
+    if facts.is_spared {
+        return 0;
+    }
+    machine.score(weight(facts), facts.adj.into())
+}
+
+fn weight(facts: &OomFacts) -> Weight {
+    Weight {
+        pages: facts.pages,
+        page_tables: facts.page_tables,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn scores(total_pages: i64) -> OomScores {
-        OomScores {
-            total_pages,
-            page_size: 4096,
-            ..OomScores::default()
-        }
-    }
-
-    #[test]
-    fn the_formula_gives_what_kernels_were_seen_to_give() {
-        let scores = scores(6_000_000);
-        let of = |adj, pages| {
-            scores.compute(&OomFacts {
-                adj,
-                pages,
-                ..OomFacts::default()
-            })
-        };
-        assert_eq!(of(0, 500), 666);
-        assert_eq!(of(200, 500), 800);
-        assert_eq!(of(1000, 500), 1333);
-        assert_eq!(of(-1000, 5_000_000), 0);
-        assert_eq!(of(0, 6_000_000), 1333);
-    }
+    use crate::anomaly::oom::Scale;
 
     #[test]
     fn it_is_believed_after_it_agreed_and_given_up_when_it_does_not() {
         let facts = OomFacts::default();
-        let mut good = scores(6_000_000);
+        let machine = Machine::of_pages(6_000_000, Scale::Shifted);
+        let mut good = OomScores::default();
         for _ in 0..TRIALS {
-            assert_eq!(good.of(&facts), None);
-            assert_eq!(good.learn(&facts, || Ok(666)).unwrap(), 666);
+            assert_eq!(good.of(&machine, &facts), None);
+            assert_eq!(good.learn(&machine, &facts, || Ok(666)).unwrap(), 666);
         }
-        assert_eq!(good.of(&facts), Some(666));
+        assert_eq!(good.of(&machine, &facts), Some(666));
         good.is_audit_due = true;
-        assert_eq!(good.of(&facts), None);
-        good.learn(&facts, || Ok(700)).unwrap();
-        assert_eq!(good.of(&facts), None, "one disagreement costs all trust");
-        let mut bad = scores(6_000_000);
+        assert_eq!(good.of(&machine, &facts), None);
+        good.learn(&machine, &facts, || Ok(700)).unwrap();
+        assert_eq!(
+            good.of(&machine, &facts),
+            None,
+            "one disagreement costs all trust"
+        );
         for _ in 0..100 {
-            assert_eq!(bad.of(&facts), None);
-            assert_eq!(bad.learn(&facts, || Ok(3)).unwrap(), 3);
+            good.learn(&machine, &facts, || Ok(667)).unwrap();
+        }
+        for _ in 0..TRIALS {
+            good.learn(&machine, &facts, || Ok(666)).unwrap();
+        }
+        assert_eq!(good.of(&machine, &facts), Some(666), "growth is no doubt");
+        let mut bad = OomScores::default();
+        for _ in 0..100 {
+            assert_eq!(bad.of(&machine, &facts), None);
+            assert_eq!(bad.learn(&machine, &facts, || Ok(3)).unwrap(), 3);
         }
     }
 }

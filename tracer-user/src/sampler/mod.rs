@@ -9,8 +9,10 @@
 //! some µs each; whom that does not tell of is read the first way. Both give the same row.
 
 pub mod aftermath;
+mod badness;
 mod cgroups;
 mod clock;
+mod disk_sleep;
 mod facts;
 mod pressure;
 pub mod rate;
@@ -236,7 +238,7 @@ impl Sampler {
         self.reader.is_slow_turn = self.generation.is_multiple_of(self.slow_every);
         self.generation += 1;
         self.reader.begin(began.mono_ns);
-        self.completer.begin(self.root().host().page_size);
+        self.completer.begin();
         Tick {
             t: began.boot,
             totals: TreeTotals {

@@ -12,7 +12,9 @@ use std::io;
 
 use super::{
     Subject,
+    badness::{Look, Machine, Weight},
     cgroups::{CgroupFacts, Cgroups},
+    disk_sleep::{AWAKE, DiskSleep, named},
     sockets::NetTables,
     switches::Switches,
 };
@@ -20,9 +22,6 @@ use crate::{
     procfs::{ProcDir, ProcRoot, ReadEnd, TaskSwitches, stat::State, status::ProcStatus},
     units::{Comm, Tgid, Ticks},
 };
-
-/// Of so many threads in uninterruptible sleep is told where they wait.
-pub(super) const DISK_SLEEP_NAMED: usize = 8;
 
 /// A value, or why there is none.
 pub(super) type Field<T> = Result<T, ReadEnd>;
@@ -63,13 +62,6 @@ pub(super) enum Counted<'reader> {
     Whole(Switches),
 }
 
-/// Threads that nothing can wake.
-#[derive(Debug)]
-pub(super) struct DiskSleep {
-    pub(super) threads: u64,
-    pub(super) wchan: Field<Vec<String>>,
-}
-
 /// What the kernel releases as a task exits, long before the process is reaped.
 #[derive(Debug)]
 pub(super) struct Living {
@@ -95,6 +87,14 @@ impl Living {
             cgroup: Err(why()),
         }
     }
+
+    /// Of a leader in disk sleep: where it waits is known if it slept the same sleep when that was read.
+    fn asleep(mut self, dir: &ProcDir, before: &ProcStatus) -> Self {
+        if self.wchan.is_ok() && !dir.status().is_ok_and(|now| before.sleeps_until(&now)) {
+            self.wchan = Err(no_value(AWAKE));
+        }
+        self
+    }
 }
 
 /// Reads processes one after the other, with buffers that serve them all.
@@ -105,6 +105,7 @@ pub(super) struct Reader {
     sockets: Vec<u64>,
     tables: NetTables,
     cgroups: Cgroups,
+    machine: Machine,
     /// Whether what costs much is read as well.
     pub(super) is_slow_turn: bool,
 }
@@ -112,6 +113,7 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(root: ProcRoot) -> Self {
         Self {
+            machine: Machine::new(&root),
             root,
             tasks: Vec::new(),
             sockets: Vec::new(),
@@ -127,6 +129,7 @@ impl Reader {
 
     /// Drops what holds for one tick only: it is that of another one.
     pub(super) fn begin(&mut self, now_ns: u64) {
+        self.machine.look();
         self.tables.forget();
         self.cgroups.begin(now_ns);
     }
@@ -147,10 +150,11 @@ impl Reader {
             Some(state) if state.has_ended() && several => dir.living_thread()?,
             _ => None,
         };
+        let mut oom_score_adj = dir.oom_score_adj();
         let living = match &deputy {
-            None => self.read_living(&dir, &status),
+            None => self.read_living(&dir, &status, &mut oom_score_adj),
             Some(thread) => match thread.status() {
-                Ok(status) => self.read_living(thread, &status),
+                Ok(status) => self.read_living(thread, &status, &mut oom_score_adj),
                 Err(_) => Living::released(exiting),
             },
         };
@@ -158,7 +162,6 @@ impl Reader {
         let fd_soft_limit = dir
             .limits_by_number()
             .map(|limit| limit.soft.or_minus_one());
-        let oom_score_adj = dir.oom_score_adj();
         let switches = self.read_switches(&dir, subject, &status, several);
         let disk_sleep = match &switches {
             Ok(()) => Ok(self.disk_sleep(&dir)),
@@ -175,6 +178,7 @@ impl Reader {
             None => stat.leader_exiting(),
         };
         let living = match (on_its_way_out, stat.state.has_ended()) {
+            (false, _) if stat.state == State::DiskSleep => living.asleep(&dir, &status),
             (false, _) => living,
             (true, true) => Living::released(|| ReadEnd::Zombie),
             (true, false) => Living::released(exiting),
@@ -200,7 +204,13 @@ impl Reader {
         })
     }
 
-    fn read_living(&mut self, dir: &ProcDir, status: &ProcStatus) -> Living {
+    /// `oom_score_adj` becomes the one that is in the score.
+    fn read_living(
+        &mut self,
+        dir: &ProcDir,
+        status: &ProcStatus,
+        oom_score_adj: &mut Field<i64>,
+    ) -> Living {
         if status.state.is_some_and(State::has_ended) {
             return Living::released(|| ReadEnd::Zombie);
         }
@@ -210,7 +220,7 @@ impl Reader {
             vm_rss_kb: memory(status.vm_rss_kb),
             vm_hwm_kb: memory(status.vm_hwm_kb),
             fd_count: self.read_fd_count(dir),
-            oom_score: self.if_slow(|_| dir.oom_score()),
+            oom_score: self.read_oom_score(dir, status, oom_score_adj),
             // A running task waits nowhere, and the kernel says so only after a look at its stack.
             wchan: match status.state {
                 Some(State::Running) => Ok(String::new()),
@@ -222,6 +232,49 @@ impl Reader {
                 reader.cgroups.of(&reader.root, None, text)
             }),
         }
+    }
+
+    fn read_oom_score(
+        &mut self,
+        dir: &ProcDir,
+        status: &ProcStatus,
+        adj: &mut Field<i64>,
+    ) -> Field<i64> {
+        let score = self.if_slow(|_| dir.oom_score())?;
+        let weight = self.machine.weight(status);
+        self.of_one_moment(dir, weight, score, adj)
+    }
+
+    /// The score, or another one that goes with the adjustment. `weight` is that of the process when both
+    /// were read.
+    pub(super) fn of_one_moment(
+        &mut self,
+        dir: &ProcDir,
+        weight: Weight,
+        score: i64,
+        adj: &mut Field<i64>,
+    ) -> Field<i64> {
+        let machine = self.machine;
+        if adj
+            .as_ref()
+            .is_ok_and(|&adj| machine.explains(weight, adj, score))
+        {
+            return Ok(score);
+        }
+        let look = || Look {
+            weight: dir
+                .status()
+                .map_or(weight, |status| machine.weight(&status)),
+            adj: dir.oom_score_adj(),
+            score: dir.oom_score(),
+        };
+        let (score, newer) = machine.together(look);
+        *adj = newer;
+        score
+    }
+
+    pub(super) fn machine(&self) -> Machine {
+        self.machine
     }
 
     /// Reads what costs much, if it is its turn.
@@ -297,30 +350,6 @@ impl Reader {
         let asleep = self.tasks.iter().filter(|task| task.in_disk_sleep);
         named(asleep.map(|task| task.tid), dir, self.is_slow_turn)
     }
-}
-
-/// Says where threads in uninterruptible sleep wait.
-pub(super) fn named(
-    asleep: impl Iterator<Item = u32> + Clone,
-    dir: &ProcDir,
-    is_slow_turn: bool,
-) -> DiskSleep {
-    let threads = asleep.clone().count() as u64;
-    if threads > 0 && !is_slow_turn {
-        let wchan = Err(ReadEnd::NotThisTick);
-        return DiskSleep { threads, wchan };
-    }
-    let mut names = Vec::new();
-    for name in asleep
-        .take(DISK_SLEEP_NAMED)
-        .filter_map(|tid| dir.thread_wchan(tid))
-    {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    let wchan = Ok(names);
-    DiskSleep { threads, wchan }
 }
 
 fn ticks_to_ns(ticks: Ticks, clk_tck: u64) -> u64 {

@@ -213,7 +213,12 @@ impl Collector {
         let words = deputy.as_ref().unwrap_or(&dir).cmdline()?;
         let line = words.join(&b' ');
         let who = who(entry.tgid, stat.start_time);
-        let pattern = self.patterns.find(&line);
+        // What has ended, and what belongs to the kernel, has no words that could fit.
+        let pattern = if line.is_empty() {
+            None
+        } else {
+            self.patterns.find(&line)
+        };
         let left_by = scene.left.get(&who).filter(|_| is_alive(&stat)).cloned();
         let orphan = scene.orphans.get(&who).filter(|_| is_alive(&stat)).cloned();
         let is_candidate = pattern.is_some() || left_by.is_some() || orphan.is_some();
@@ -275,7 +280,7 @@ fn age_s(now: BootNs, start: Ticks, clk_tck: u64) -> u64 {
     now.to_ticks(clk_tck).0.saturating_sub(start.0) / clk_tck
 }
 
-fn is_alive(stat: &ProcStat) -> bool {
+pub(super) fn is_alive(stat: &ProcStat) -> bool {
     !stat.state.has_ended() || stat.leader_ended_first()
 }
 

@@ -1,6 +1,6 @@
-//! Who holds a file, a pipe or a terminal, and what a process holds: why something does not end.
+//! Who holds a file, a pipe or a terminal: why something does not end.
 //!
-//! Sources: `proc_pid_fd(5)`, `proc_locks(5)`, `proc_pid_net(5)`, `proc_pid_wchan(5)`. Files are known by
+//! Sources: `proc_pid_fd(5)`, `proc_pid_fdinfo(5)`, `proc_locks(5)`, `proc_pid_wchan(5)`. Files are known by
 //! device and inode. Processes whose descriptors may not be seen are counted, not passed over. Never reads
 //! `environ`, and signals nobody.
 
@@ -8,12 +8,15 @@ use rustix::fs::FileType;
 
 use super::decide::Who;
 use crate::{
-    procfs::{Access, Entry, FileId, OpenFile, ProcDir, ProcRoot, ReadEnd, locks},
+    procfs::{
+        Access, Entry, FileId, ProcDir, ProcRoot, ReadEnd,
+        locks::{self, FileLock, LockKind},
+    },
     units::Tgid,
 };
 
 /// Descriptors of one process that are looked at.
-const FILES_MAX: usize = 65_536;
+pub(super) const FILES_MAX: usize = 65_536;
 /// Threads of one process that are asked what they wait for.
 const THREADS_MAX: usize = 64;
 /// Of a command line, in bytes.
@@ -36,7 +39,7 @@ pub struct Named {
 }
 
 /// How a process holds a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     /// By a descriptor.
     Fd(u32, Option<Access>),
@@ -48,6 +51,12 @@ pub enum How {
     Root,
     /// It runs it.
     Exe,
+    /// It has it in its memory.
+    Mapped,
+    /// It has locked it.
+    Lock(FileLock),
+    /// It waits until somebody else's lock is gone.
+    WaitsForLock(LockKind),
 }
 
 /// A process that holds one of the files.
@@ -70,6 +79,20 @@ impl Holder {
                 && matches!(how, How::Fd(_, Some(has)) if *has == access || *has == Access::Both)
         })
     }
+
+    /// Whether it waits for a lock of the file at `index`.
+    #[must_use]
+    pub fn waits_for_lock(&self, index: usize) -> bool {
+        let mut uses = self.uses.iter();
+        uses.any(|(at, how)| *at == index && matches!(how, How::WaitsForLock(_)))
+    }
+
+    /// Whether it has locked the file at `index`.
+    #[must_use]
+    pub fn has_lock(&self, index: usize) -> bool {
+        let mut uses = self.uses.iter();
+        uses.any(|(at, how)| *at == index && matches!(how, How::Lock(_)))
+    }
 }
 
 /// What a search came to.
@@ -89,10 +112,11 @@ pub fn search(proc: &ProcRoot, sought: &[FileId], redact: Redact) -> Result<Foun
     let mut entries: Vec<Entry> = Vec::new();
     proc.list(&mut entries)?;
     let mut found = Found::default();
+    let waits = waits(proc, sought);
     for entry in entries {
         match proc
             .process(entry.tgid)
-            .and_then(|dir| holder(&dir, entry.tgid, sought, redact))
+            .and_then(|dir| holder(&dir, entry.tgid, sought, &waits, redact))
         {
             Ok(Some(holder)) => found.holders.push(holder),
             Err(ReadEnd::Denied) => found.denied += 1,
@@ -103,10 +127,32 @@ pub fn search(proc: &ProcRoot, sought: &[FileId], redact: Redact) -> Result<Foun
     Ok(found)
 }
 
+/// Who waits for a lock of one of the files, by its place in the list.
+fn waits(proc: &ProcRoot, sought: &[FileId]) -> Vec<(Tgid, usize, LockKind)> {
+    if sought.iter().all(|file| file.kind != FileType::RegularFile) {
+        return Vec::new();
+    }
+    let table = proc.text(c"locks").unwrap_or_default();
+    let waits = locks::parse_locks(table.as_bytes()).filter(|lock| lock.waits);
+    waits
+        .filter_map(|lock| {
+            let at = sought.iter().position(|file| is_locked_by(file, &lock))?;
+            Some((Tgid(lock.pid?), at, lock.kind))
+        })
+        .collect()
+}
+
+/// Whether a lock is of that file.
+pub(super) fn is_locked_by(file: &FileId, lock: &FileLock) -> bool {
+    let (major, minor) = (rustix::fs::major(file.dev), rustix::fs::minor(file.dev));
+    (major, minor, file.ino) == lock.file
+}
+
 fn holder(
     dir: &ProcDir,
     tgid: Tgid,
     sought: &[FileId],
+    waits: &[(Tgid, usize, LockKind)],
     redact: Redact,
 ) -> Result<Option<Holder>, ReadEnd> {
     // A leader that has ended holds nothing; its other threads do.
@@ -124,7 +170,13 @@ fn holder(
                 uses.push((index, how));
             }
         }
+        let has = |how: &How| uses.contains(&(index, *how));
+        if file.kind == FileType::RegularFile && !has(&How::Exe) && dir.has_mapped(file) {
+            uses.push((index, How::Mapped));
+        }
     }
+    let own_waits = waits.iter().filter(|(pid, ..)| *pid == tgid);
+    uses.extend(own_waits.map(|&(_, at, kind)| (at, How::WaitsForLock(kind))));
     let held = match dir.holds(sought) {
         Ok(held) => held,
         // Who has its terminal here is told although its descriptors may not be seen.
@@ -137,7 +189,12 @@ fn holder(
             let which = held
                 .iter()
                 .filter(|&&at| sought[at].is(&file.file, stat.tty_nr));
-            uses.extend(which.map(|&at| (at, How::Fd(file.fd, file.access))));
+            for &at in which {
+                uses.push((at, How::Fd(file.fd, file.access)));
+                let locks = file.locks.iter();
+                let locks = locks.map(|&lock| (at, How::Lock(lock)));
+                uses.extend(locks);
+            }
         }
     }
     if uses.is_empty() {
@@ -179,104 +236,13 @@ pub(super) fn shown_cmdline(mut words: Vec<Vec<u8>>, redact: Redact) -> String {
 }
 
 /// The kernel function in which a thread waits for a pipe.
-fn waits_in_pipe(dir: &ProcDir) -> Option<String> {
+pub(super) fn waits_in_pipe(dir: &ProcDir) -> Option<String> {
     let mut tasks = Vec::new();
     dir.tasks(&mut tasks).ok()?;
     tasks.iter().take(THREADS_MAX).find_map(|task| {
         let wchan = dir.thread(task.tid).ok()?.wchan().ok()?;
         wchan.contains("pipe").then_some(wchan)
     })
-}
-
-/// Something a process holds that others may wait for, or that is in the way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holding {
-    /// What it is: `terminal`, `pipe`, `port`, `lock`, `deleted`.
-    pub what: &'static str,
-    /// What it is called.
-    pub name: String,
-    /// Which file, where others may hold it too.
-    pub file: Option<FileId>,
-    /// By which descriptors.
-    pub fds: Vec<(u32, Option<Access>)>,
-}
-
-/// What a process holds.
-///
-/// # Errors
-/// [`ReadEnd::Denied`] without `ptrace(2)` read access.
-pub fn holdings(proc: &ProcRoot, dir: &ProcDir, tgid: Tgid) -> Result<Vec<Holding>, ReadEnd> {
-    let deputy = dir.deputy();
-    let dir = deputy.as_ref().unwrap_or(dir);
-    let (files, _) = dir.open_files(FILES_MAX)?;
-    let mut held: Vec<Holding> = Vec::new();
-    let has_sockets = files.iter().any(|file| file.file.kind == FileType::Socket);
-    let listening = if has_sockets {
-        dir.listening()
-    } else {
-        Vec::new()
-    };
-    for file in &files {
-        for (what, name) in kinds(file, &listening) {
-            let again = held
-                .iter_mut()
-                .find(|held| held.what == what && held.file == Some(file.file));
-            if let Some(again) = again {
-                again.fds.push((file.fd, file.access));
-                continue;
-            }
-            held.push(Holding {
-                what,
-                name,
-                file: Some(file.file),
-                fds: vec![(file.fd, file.access)],
-            });
-        }
-    }
-    let table = proc.text(c"locks").unwrap_or_default();
-    for lock in locks::parse_locks(table.as_bytes()).filter(|lock| lock.pid == Some(tgid.0)) {
-        let same = |file: &&OpenFile| {
-            let (major, minor) = (
-                rustix::fs::major(file.file.dev),
-                rustix::fs::minor(file.file.dev),
-            );
-            (major, minor, file.file.ino) == lock.file
-        };
-        let path = files.iter().find(same);
-        let path = path.map_or_else(
-            || format!("inode {}", lock.file.2),
-            |file| String::from_utf8_lossy(&file.name).into_owned(),
-        );
-        let verb = if lock.waits { "waits for " } else { "" };
-        held.push(Holding {
-            what: "lock",
-            name: format!("{verb}{path}"),
-            file: None,
-            fds: Vec::new(),
-        });
-    }
-    Ok(held)
-}
-
-/// What a descriptor is, of what is told.
-fn kinds(file: &OpenFile, listening: &[(u64, u16)]) -> Vec<(&'static str, String)> {
-    let name = || String::from_utf8_lossy(&file.name).into_owned();
-    let mut kinds = Vec::new();
-    match file.file.kind {
-        FileType::CharacterDevice if is_terminal(&file.name) => kinds.push(("terminal", name())),
-        FileType::Fifo => kinds.push(("pipe", name())),
-        FileType::Socket => {
-            let port = listening.iter().find(|(inode, _)| *inode == file.file.ino);
-            kinds.extend(port.map(|(_, port)| ("port", port.to_string())));
-        }
-        _ if file.deleted => kinds.push(("deleted", name())),
-        _ => {}
-    }
-    kinds
-}
-
-fn is_terminal(name: &[u8]) -> bool {
-    name.starts_with(b"/dev/pts/") || name.starts_with(b"/dev/tty") || name == b"/dev/console"
 }
 
 #[cfg(test)]
@@ -300,25 +266,6 @@ mod tests {
         };
         assert!(own.can(0, Access::Read) && own.can(0, Access::Write));
         assert!(!own.can(1, Access::Read));
-    }
-
-    #[test]
-    fn a_process_holds_its_port_its_lock_and_what_has_no_name() {
-        let proc = ProcRoot::open("/proc").unwrap();
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = socket.local_addr().unwrap().port().to_string();
-        let locked = tempfile::NamedTempFile::new().unwrap();
-        rustix::fs::fcntl_lock(&locked, rustix::fs::FlockOperation::LockExclusive).unwrap();
-        let _deleted = tempfile::tempfile().unwrap();
-        let own = Tgid(std::process::id());
-        let held = holdings(&proc, &proc.process(own).unwrap(), own).unwrap();
-        let has = |what, name: &str| {
-            let mut held = held.iter();
-            held.any(|held| held.what == what && held.name.contains(name))
-        };
-        assert!(has("port", &port), "{held:?}");
-        assert!(has("lock", locked.path().to_str().unwrap()), "{held:?}");
-        assert!(has("deleted", ""), "{held:?}");
     }
 
     #[test]

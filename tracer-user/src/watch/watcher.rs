@@ -9,9 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     alert::{Alert, Decision, Detail},
-    collect::{Candidate, Collector, LeftBy, Scene},
+    collect::{Candidate, Collector, LeftBy, Scene, is_alive},
     decide::{Key, Ledger, Rules, Who},
-    holders::{self, Found, Holding, Redact},
+    holders::{self, Found, Redact},
+    holdings::{self, Holding},
     orphan::Orphans,
     patterns::Patterns,
     state::{State, Told},
@@ -43,6 +44,8 @@ pub struct Tick {
     pub news: Vec<Alert>,
     /// Who is looked at, whether told of or not.
     pub candidates: usize,
+    /// Nothing could be looked at.
+    pub blind: bool,
     /// What whoever runs the watch should know.
     pub warning: Option<&'static str>,
 }
@@ -148,18 +151,18 @@ impl Watcher {
                     let Some(last) = self.told.remove(&key) else {
                         continue;
                     };
-                    let why = if found.is_some() {
-                        "it is fine"
-                    } else {
-                        "it is gone"
+                    let why = match found {
+                        Some(_) => "it is fine".to_owned(),
+                        None => self.end_of(proc, key.who),
                     };
-                    wording::recovery(&last, at, why)
+                    wording::recovery(&last, at, &why)
                 }
                 (_, None) => continue,
                 (_, Some(found)) => {
                     let parent = proc.process(found.ppid);
                     let parent =
                         parent.and_then(|dir| holders::name(&dir, found.ppid, self.redact));
+                    let waits = proc.process(key.who.pid).and_then(|dir| dir.wchan());
                     let mut alert = wording::alert(&wording::Told {
                         boot_id: &self.boot_id,
                         key,
@@ -168,6 +171,7 @@ impl Watcher {
                         since: self.since(found, at),
                         found,
                         parent: parent.ok().as_ref(),
+                        waits_in: waits.ok().filter(|at| !at.is_empty()).as_deref(),
                         held: held.get(&key.who).map_or(&[], Vec::as_slice),
                     });
                     if let Some(first) = self.told.get(&key) {
@@ -194,6 +198,7 @@ impl Watcher {
         Tick {
             news,
             candidates: candidates.len(),
+            blind: look.blind,
             warning,
         }
     }
@@ -221,19 +226,38 @@ impl Watcher {
         at.checked_sub(over).unwrap_or(at)
     }
 
+    /// Why it is not seen any more.
+    fn end_of(&self, proc: &ProcRoot, who: Who) -> String {
+        let there = proc.process(who.pid).and_then(|dir| dir.stat());
+        match there {
+            Ok(stat) if stat.start_time != who.start => "it is gone".to_owned(),
+            Ok(stat) if is_alive(&stat) => {
+                "it lives, and is none of those that are looked for".to_owned()
+            }
+            // Only its parent can make its number free.
+            Ok(stat) => {
+                let parent = proc.process(stat.ppid);
+                let parent = parent.and_then(|dir| holders::name(&dir, stat.ppid, self.redact));
+                let parent = parent.map_or("its parent".to_owned(), |one| wording::named(&one));
+                format!("it has ended, and {parent} has not taken note of it")
+            }
+            Err(_) => "it is gone".to_owned(),
+        }
+    }
+
     /// In words, what each of them holds. All processes are gone through once for all of them.
     fn what_they_hold(&self, proc: &ProcRoot, whos: &BTreeSet<Who>) -> BTreeMap<Who, Vec<String>> {
         let mut held: BTreeMap<Who, Vec<Holding>> = BTreeMap::new();
         for &who in whos {
             let looked = proc.process(who.pid).map_err(drop).and_then(|dir| {
-                let held = holders::holdings(proc, &dir, who.pid).map_err(drop)?;
+                let held = holdings::holdings(proc, &dir, who.pid).map_err(drop)?;
                 let same = dir.identity().is_ok_and(|found| found.start == who.start);
                 same.then_some(held).ok_or(())
             });
             held.insert(who, looked.unwrap_or_default());
         }
         let mut files: Vec<FileId> = Vec::new();
-        let shared = |held: &&Holding| matches!(held.what, "terminal" | "pipe");
+        let shared = |held: &&Holding| matches!(held.what, "terminal" | "pipe" | "lock" | "waits");
         for file in held
             .values()
             .flatten()
@@ -275,3 +299,6 @@ pub fn rules(settings: &WatchSettings) -> Rules {
         cooldown_of_s: BTreeMap::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

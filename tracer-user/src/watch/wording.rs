@@ -8,13 +8,16 @@ use super::{
     alert::{Alert, Decision, Detail, Severity},
     collect::Candidate,
     decide::{Key, Who},
-    holders::{Found, Holder, Holding, Named},
+    holders::{Found, Holder, Named},
+    holdings::{Holding, LOCK, WAITS},
     orphan::Orphan,
 };
 use crate::procfs::{Access, FileId};
 
 /// Others that a sentence names.
 const NAMED_MAX: usize = 3;
+/// How the D of `proc_pid_stat(5)` is called.
+const DISK_SLEEP: &str = "disk-sleep";
 
 /// What there is to say.
 pub(super) struct Told<'a> {
@@ -25,6 +28,8 @@ pub(super) struct Told<'a> {
     pub(super) since: Timestamp,
     pub(super) found: &'a Candidate,
     pub(super) parent: Option<&'a Named>,
+    /// The kernel function it waits in.
+    pub(super) waits_in: Option<&'a str>,
     pub(super) held: &'a [String],
 }
 
@@ -46,6 +51,14 @@ pub(super) fn alert(told: &Told<'_>) -> Alert {
         let _ = write!(text, ", {percent} % of one CPU of late");
     }
     let _ = write!(text, "; {starter}");
+    if found.state == Some(DISK_SLEEP) {
+        let place = told.waits_in.map(|at| format!(" ({at})"));
+        let place = place.unwrap_or_default();
+        let _ = write!(
+            text,
+            "; it waits in the kernel{place}, and may not end before that is over, whatever signal it gets"
+        );
+    }
     if !told.held.is_empty() {
         let _ = write!(text, "; it holds {}", told.held.join(", "));
     }
@@ -80,6 +93,9 @@ pub(super) fn alert(told: &Told<'_>) -> Alert {
     }
     if let Some(state) = found.state {
         put("state", Detail::Text(state.to_owned()));
+    }
+    if let Some(at) = told.waits_in {
+        put("waits_in", Detail::Text(at.to_owned()));
     }
     if let Some(uid) = found.uid {
         put("uid", Detail::Number(uid.into()));
@@ -202,7 +218,7 @@ fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
 }
 
-fn named(named: &Named) -> String {
+pub(super) fn named(named: &Named) -> String {
     format!("{} (pid {})", named.comm, named.who.pid)
 }
 
@@ -215,6 +231,9 @@ pub fn holding(held: &Holding, who: Who, files: &[FileId], found: &Found) -> Str
     let Some(index) = index else {
         return format!("{} {}", held.what, held.name);
     };
+    if matches!(held.what, LOCK | WAITS) {
+        return lock(held, who, index, found);
+    }
     let holders: Vec<&Holder> = found
         .holders
         .iter()
@@ -277,6 +296,23 @@ pub fn holding(held: &Holding, who: Who, files: &[FileId], found: &Found) -> Str
         (None, None) => {}
     }
     text
+}
+
+/// A lock, with who waits for it; or a wait for one, with who has it.
+fn lock(held: &Holding, who: Who, index: usize, found: &Found) -> String {
+    let others = found.holders.iter().filter(|other| other.named.who != who);
+    let is_meant = |other: &&Holder| match held.what {
+        WAITS => other.has_lock(index),
+        _ => other.waits_for_lock(index),
+    };
+    let others: Vec<&Holder> = others.filter(is_meant).collect();
+    let others = list(&others.iter().collect::<Vec<_>>());
+    match (held.what, others) {
+        (WAITS, Some(others)) => format!("waits for the {}, which {others} has", held.name),
+        (WAITS, None) => format!("waits for the {}", held.name),
+        (_, Some(others)) => format!("lock: {} ({others} waits for it)", held.name),
+        (_, None) => format!("lock: {}", held.name),
+    }
 }
 
 /// Some by name, the others by number; `None` for none.

@@ -195,7 +195,7 @@ fn an_observer_that_takes_over_goes_on_where_the_first_stopped() {
     assert_eq!(unread.alive.len(), 1);
     assert_eq!(unread.alive[0].tgid.0, child.id());
 
-    let mut probe = left.take_over().unwrap();
+    let mut probe = left.take_over(true).unwrap();
     assert_eq!(probe.observer().tgid_init, std::process::id());
     let mut ring_map = probe.take_ring().unwrap().unwrap();
     go(&mut child);
@@ -209,4 +209,48 @@ fn an_observer_that_takes_over_goes_on_where_the_first_stopped() {
     drop((probe, ring_map));
     assert_eq!(pin::list(&bpffs.pins()).unwrap(), []);
     until_freed(ring);
+}
+
+#[test]
+fn an_observer_that_takes_over_has_snapshots_and_leaves_the_pins_as_they_are() {
+    let bpffs = OwnBpffs::mount();
+    let (probe, mut child) = observed(&bpffs, "exit 5", Settings::default());
+    die(probe);
+    let pinned = || {
+        let files = std::fs::read_dir(bpffs.pins().join("a")).unwrap();
+        let mut names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = pinned();
+    let mut probe = reopen(&bpffs).take_over(true).unwrap();
+    assert_eq!(probe.degraded(), []);
+    let mut rows = Vec::new();
+    for _ in 0..2 {
+        assert!(probe.snapshot(&mut rows).unwrap());
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        assert_eq!(rows[0].tgid.0, child.id());
+    }
+    assert_eq!(pinned(), before);
+    go(&mut child);
+    child.wait().unwrap();
+    assert!(probe.snapshot(&mut rows).unwrap());
+    assert_eq!(rows.len(), 0, "{rows:?}");
+}
+
+#[test]
+fn around_the_maps_of_another_build_no_program_is_loaded_and_that_is_named() {
+    let bpffs = OwnBpffs::mount();
+    let (probe, mut child) = observed(&bpffs, "exit 5", Settings::default());
+    die(probe);
+    let mut probe = reopen(&bpffs).take_over(false).unwrap();
+    let mut rows = Vec::new();
+    assert!(!probe.snapshot(&mut rows).unwrap());
+    let [lost] = probe.degraded() else {
+        panic!("{:?}", probe.degraded())
+    };
+    assert_eq!(lost.name, "snapshots");
+    assert!(lost.why.contains("another build"), "{lost:?}");
+    go(&mut child);
+    child.wait().unwrap();
 }

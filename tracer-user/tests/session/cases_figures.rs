@@ -10,7 +10,7 @@ use tracer::session::{
     index,
     journal::{
         Encoder, JournalReader,
-        record::{Body, Record},
+        record::{Body, Note, Record},
     },
     processes::Processes,
     recorder::{EndOutcome, Recorder},
@@ -127,6 +127,31 @@ fn folded(records: &[(u64, BootNs, Body)]) -> String {
     summary.session_id.clear();
     summary.dir_name.clear();
     serde_json::to_string_pretty(&summary).expect("JSON")
+}
+
+#[test]
+fn what_is_lost_later_is_listed_behind_what_was_lost_from_the_beginning_and_each_once() {
+    let lost = "snapshots: rows are read from /proc: refused";
+    let note = |text| Body::Note(Box::new(Note::degraded(text)));
+    let at = BootNs(6_000_000_000);
+    let told = [lost, "io accounting", "pins: none", lost].map(note);
+    let records: Vec<_> = (1..).zip(told).map(|(seq, body)| (seq, at, body)).collect();
+    let summary: serde_json::Value = serde_json::from_str(&folded(&records)).expect("JSON");
+    let listed = &summary["observer"]["degraded"];
+    assert_eq!(
+        *listed,
+        serde_json::json!(["io accounting", lost, "pins: none"])
+    );
+    let Body::Note(note) = &records[0].2 else {
+        panic!("no note")
+    };
+    assert_eq!(
+        (&note.data["lost"], &note.data["why"]),
+        (
+            &"snapshots".into(),
+            &"rows are read from /proc: refused".into()
+        )
+    );
 }
 
 proptest! {

@@ -11,6 +11,7 @@ mod record;
 mod report;
 mod sampler;
 mod tally;
+mod watch;
 mod workload;
 
 use anyhow::{Context as _, Result, ensure};
@@ -34,6 +35,8 @@ enum What {
     Record(record::Options),
     /// A tick over many sleeping processes, tracer's ways beside others.
     Sampler(sampler::Options),
+    /// `tracer watch` on a machine full of sleeping processes.
+    Watch(watch::Options),
 }
 
 /// How children are made.
@@ -96,6 +99,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
             );
             tell("sampler", &sampler::measure(options)?, options.write)
         }
+        What::Watch(options) => tell("watch", &watch::measure(options)?, options.write),
         What::Record(options) => tell("record", &record::measure(options)?, options.write),
     }
 }

@@ -5,6 +5,7 @@ mod calm;
 mod documented;
 mod drift;
 mod events;
+mod exact;
 mod resumed;
 mod rows;
 mod threads;

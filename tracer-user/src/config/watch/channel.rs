@@ -12,7 +12,8 @@ use toml::{Table, Value};
 
 use super::{FileError, quoted, shown};
 use crate::config::notify::{
-    Address, Alertmanager, Channel, Format, NotifierSettings, NotifySettings, Secret, Webhook,
+    Address, Alertmanager, Auth, Channel, Endpoint, Format, NotifierSettings, NotifySettings,
+    Secret, Webhook,
 };
 
 /// What every notifier can have.
@@ -30,6 +31,10 @@ struct Common {
     url_env: Option<String>,
     bearer_file: Option<PathBuf>,
     bearer_env: Option<String>,
+    user: Option<String>,
+    password_file: Option<PathBuf>,
+    password_env: Option<String>,
+    ca_file: Option<PathBuf>,
     format: Option<String>,
     chat_id: Option<String>,
     headers: Option<BTreeMap<String, String>>,
@@ -41,33 +46,21 @@ struct Common {
 
 /// Kinds, and what each may have besides what all have.
 const KINDS: [(&str, &[&str]); 3] = [
-    (
-        "webhook",
-        &[
-            "url",
-            "url_file",
-            "url_env",
-            "bearer_file",
-            "bearer_env",
-            "format",
-            "chat_id",
-            "headers",
-        ],
-    ),
-    (
-        "alertmanager",
-        &[
-            "url",
-            "url_file",
-            "url_env",
-            "bearer_file",
-            "bearer_env",
-            "labels",
-            "generator_url",
-            "resend_s",
-        ],
-    ),
+    ("webhook", &["format", "chat_id", "headers"]),
+    ("alertmanager", &["labels", "generator_url", "resend_s"]),
     ("command", &["command"]),
+];
+/// What all kinds have that are told by HTTP.
+const HTTP: [&str; 9] = [
+    "url",
+    "url_file",
+    "url_env",
+    "bearer_file",
+    "bearer_env",
+    "user",
+    "password_file",
+    "password_env",
+    "ca_file",
 ];
 const ALL_HAVE: [&str; 5] = ["name", "timeout_s", "queue", "keep_s", "retry_max_s"];
 
@@ -75,7 +68,7 @@ const ALL_HAVE: [&str; 5] = ["name", "timeout_s", "queue", "keep_s", "retry_max_
 #[cfg(test)]
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let own = KINDS.iter().flat_map(|(_, keys)| keys.iter());
-    own.chain(&ALL_HAVE).copied()
+    own.chain(&HTTP).chain(&ALL_HAVE).copied()
 }
 
 /// Takes what the file says.
@@ -131,7 +124,10 @@ fn notifier(
     let table = item
         .as_table()
         .ok_or_else(|| wrong(&format!("write [[{place}]]")))?;
-    let known = |key: &str| keys.contains(&key) || ALL_HAVE.contains(&key);
+    let by_http = kind != "command";
+    let known = |key: &str| {
+        keys.contains(&key) || ALL_HAVE.contains(&key) || (by_http && HTTP.contains(&key))
+    };
     if let Some(key) = table.keys().find(|key| !known(key)) {
         return Err(wrong(&format!("there is no setting {}", quoted(key))));
     }
@@ -160,8 +156,7 @@ fn notifier(
         channel: match kind {
             "webhook" => Channel::Webhook(webhook(&common).map_err(|why| wrong(&why))?),
             "alertmanager" => Channel::Alertmanager(Alertmanager {
-                url: address(&common).map_err(|why| wrong(&why))?,
-                bearer: bearer(&common).map_err(|why| wrong(&why))?,
+                to: endpoint(&common).map_err(|why| wrong(&why))?,
                 resend: seconds("resend_s", common.resend_s, 60, 3600)?,
                 labels: common.labels.clone().unwrap_or_default(),
                 generator_url: common.generator_url.clone(),
@@ -198,14 +193,13 @@ fn webhook(common: &Common) -> Result<Webhook, String> {
     if let Some(name) = headers.keys().find(secret) {
         let name = quoted(name);
         return Err(format!(
-            "the header {name} looks like a secret: use bearer_file or bearer_env"
+            "the header {name} looks like a secret: use bearer_file, or user and password_file"
         ));
     }
     Ok(Webhook {
-        url: address(common)?,
+        to: endpoint(common)?,
         format,
         headers,
-        bearer: bearer(common)?,
     })
 }
 
@@ -250,12 +244,65 @@ fn plain(url: &str) -> Result<Address, String> {
     Ok(Address::Plain(url.trim_end_matches('/').to_owned()))
 }
 
-fn bearer(common: &Common) -> Result<Option<Secret>, String> {
-    match (&common.bearer_file, &common.bearer_env) {
+fn endpoint(common: &Common) -> Result<Endpoint, String> {
+    let url = address(common)?;
+    let is_open = matches!(&url, Address::Plain(url) if url.starts_with("http://"));
+    if is_open && common.ca_file.is_some() {
+        return Err("ca_file is for a url that begins with https://".to_owned());
+    }
+    if common
+        .ca_file
+        .as_ref()
+        .is_some_and(|file| !file.is_absolute())
+    {
+        return Err("ca_file has to be an absolute path".to_owned());
+    }
+    Ok(Endpoint {
+        url,
+        auth: auth(common)?,
+        ca_file: common.ca_file.clone(),
+    })
+}
+
+fn auth(common: &Common) -> Result<Option<Auth>, String> {
+    let bearer = secret(
+        "bearer",
+        common.bearer_file.as_ref(),
+        common.bearer_env.as_ref(),
+    )?;
+    let password = secret(
+        "password",
+        common.password_file.as_ref(),
+        common.password_env.as_ref(),
+    )?;
+    match (bearer, &common.user, password) {
+        (None, None, None) => Ok(None),
+        (Some(bearer), None, None) => Ok(Some(Auth::Bearer(bearer))),
+        // A colon would begin the password (RFC 7617, 2).
+        (None, Some(user), Some(_))
+            if user.contains(|letter: char| letter == ':' || letter.is_control()) =>
+        {
+            Err("user cannot have a colon or a control character in it".to_owned())
+        }
+        (None, Some(user), Some(password)) => Ok(Some(Auth::Basic {
+            user: user.clone(),
+            password,
+        })),
+        (Some(_), ..) => Err("a bearer token and a password are one too many".to_owned()),
+        _ => Err("user needs password_file or password_env, and they need user".to_owned()),
+    }
+}
+
+fn secret(
+    what: &str,
+    file: Option<&PathBuf>,
+    variable: Option<&String>,
+) -> Result<Option<Secret>, String> {
+    match (file, variable) {
         (None, None) => Ok(None),
         (Some(file), None) => Ok(Some(Secret::File(file.clone()))),
         (None, Some(name)) => Ok(Some(Secret::Environment(name.clone()))),
-        _ => Err("one of bearer_file and bearer_env is enough".to_owned()),
+        _ => Err(format!("one of {what}_file and {what}_env is enough")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::notify::{Address, Channel, Secret};
+use crate::config::notify::{Address, Auth, Channel, Secret};
 
 fn nothing(_: &str) -> Option<String> {
     None
@@ -69,8 +69,7 @@ fn everything_in_the_example_can_be_switched_on_and_every_setting_is_in_it() {
         assert!(
             text.lines()
                 .any(|line| line.starts_with(&format!("{name} = ")))
-                || name == "url_env"
-                || name == "bearer_env",
+                || ["url_env", "bearer_env", "password_env"].contains(&name),
             "{name}"
         );
     }
@@ -213,6 +212,25 @@ fn a_notifier_that_could_tell_nobody_is_refused_and_no_secret_is_repeated() {
             "bearer_file",
         ),
         ("url = \"http://a\"\npassword = \"hunter2\"", "no setting"),
+        ("url = \"http://a\"\nuser = \"hunter2\"", "password_file"),
+        (
+            "url = \"http://a\"\npassword_env = \"hunter2\"",
+            "need user",
+        ),
+        (
+            "url = \"http://a\"\nuser = \"hunter2:\"\npassword_env = \"P\"",
+            "colon",
+        ),
+        (
+            "url = \"http://a\"\nuser = \"u\"\npassword_env = \"hunter2\"\nbearer_env = \"T\"",
+            "too many",
+        ),
+        (
+            "url = \"http://a\"\nuser = \"u\"\npassword_env = \"hunter2\"\npassword_file = \"/x\"",
+            "is enough",
+        ),
+        ("url = \"http://a\"\nca_file = \"/x\"", "https://"),
+        ("url = \"https://a\"\nca_file = \"x\"", "absolute"),
         ("url = \"http://a\"\ntimeout_s = 0", "timeout_s"),
         ("url = \"http://a\"\nqueue = 0", "queue"),
         ("url = \"http://a\"\nresend_s = 9", "no setting"),
@@ -245,8 +263,21 @@ fn secrets_stay_where_they_are() {
     let Channel::Webhook(webhook) = &notifier.channel else {
         panic!("{notifier:?}");
     };
-    assert_eq!(webhook.url, Address::Secret(Secret::File("/x".into())));
-    assert_eq!(webhook.bearer, Some(Secret::Environment("T".to_owned())));
+    assert_eq!(webhook.to.url, Address::Secret(Secret::File("/x".into())));
+    let token = Secret::Environment("T".to_owned());
+    assert_eq!(webhook.to.auth, Some(Auth::Bearer(token.clone())));
+    assert_eq!(webhook.to.secrets().nth(1), Some(&token));
+    let text = "[[notify.alertmanager]]\nname = \"a\"\nurl = \"https://a\"\nca_file = \"/ca\"\n\
+                user = \"u\"\npassword_env = \"P\"\n";
+    let settings = loaded(text).settings;
+    let Channel::Alertmanager(manager) = &settings.notify.notifiers[0].channel else {
+        panic!("{settings:?}");
+    };
+    let password = Secret::Environment("P".to_owned());
+    assert_eq!(manager.to.secrets().collect::<Vec<_>>(), [&password]);
+    let user = "u".to_owned();
+    assert_eq!(manager.to.auth, Some(Auth::Basic { user, password }));
+    assert_eq!(manager.to.ca_file, Some("/ca".into()));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::{
     observe::kernel::Kernel,
     procfs::host::read_mono_ns,
     sampler::{KernelRows, Subject, Tick, schedule::Schedule},
-    session::journal::record::{Body, Record, SnapshotEvent},
+    session::journal::record::{Body, Note, Record, SnapshotEvent},
     snapshot::{Role, kernel::KernelRow},
     units::{ProcKey, Process},
 };
@@ -89,9 +89,10 @@ impl Follower<'_> {
         let backlog = &mut self.backlog;
         let mut source = Source { kernel, backlog };
         let tick = self.sampler.tick_from(self.clock, subjects, &mut source);
-        if let Some(why) = kernel.why_no_rows() {
-            let text = format!("processes are read from /proc, which costs more: {why}");
-            self.audience.notice(&text);
+        if let Some(lost) = kernel.why_no_rows() {
+            self.audience.notice(&lost);
+            let note = Body::Note(Box::new(Note::degraded(&lost)));
+            self.records.push(self.now(note));
         }
         tick
     }

@@ -6,7 +6,7 @@ use super::{Fate, Reaped, Report, Target};
 use crate::{
     observe::{error::chain, kernel},
     probe::attached::Attached,
-    procfs::{Identity, ProcRoot},
+    procfs::{Identity, ProcRoot, ReadEnd},
     session::redact::redact_argv,
     target::held::{Held, Sent},
     units::Tgid,
@@ -195,6 +195,10 @@ impl<'a> Flock<'a> {
                     stat.state.name().unwrap_or("in an unknown state")
                 ),
             }),
+            // Who cannot be looked at has not been seen to end.
+            Err(end) if !matches!(end, ReadEnd::Gone | ReadEnd::Zombie) => {
+                Fate::Survived(format!("it cannot be looked at any more: {end}"))
+            }
             Err(_) if member.signals.contains(&9) => Fate::Killed,
             Err(_) if member.signals.is_empty() => Fate::EndedItself,
             Err(_) => Fate::Terminated,

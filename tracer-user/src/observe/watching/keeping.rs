@@ -112,16 +112,9 @@ impl<'a> Keeping<'a> {
         self.dir.sync().map_err(|errno| errno.to_string())
     }
 
-    /// Keeps what is known now, durably.
-    pub(super) fn write(&self, state: &State, say: &Say) {
-        let written = state
-            .to_text()
-            .map_err(|error| chain(&error))
-            .and_then(|text| self.publish(STATE, &text));
-        if let Err(why) = written {
-            say(&format!(
-                "{STATE} cannot be written: {why}; after an end of this watcher alerts may be told again"
-            ));
-        }
+    /// Keeps what is known now, durably; else why not.
+    pub(super) fn write(&self, state: &State) -> Result<(), String> {
+        let text = state.to_text().map_err(|error| chain(&error))?;
+        self.publish(STATE, &text)
     }
 }

@@ -13,23 +13,32 @@ use crate::{
     watch::{collect::LeftBy, decide::Who, notify::Say},
 };
 
+/// What has become of sessions, as `tracer sessions list` calls it.
+const STATUSES: [&str; 4] = ["corrupt", "ended", "interrupted", "running"];
+
 /// Whom the sessions of one store have left.
 pub(super) struct LeftBehind<'a> {
     store: &'a Store,
-    /// Sessions that have been read, or cannot be.
-    done: HashSet<SessionId>,
+    /// Sessions that have been read, or cannot be, and their status.
+    done: HashMap<SessionId, &'static str>,
     left: HashMap<Who, LeftBy>,
-    by_status: BTreeMap<String, u64>,
+    /// Sessions at the last look, by status.
+    counts: BTreeMap<String, u64>,
 }
 
 impl<'a> LeftBehind<'a> {
     pub(super) fn new(store: &'a Store) -> Self {
         Self {
             store,
-            done: HashSet::new(),
+            done: HashMap::new(),
             left: HashMap::new(),
-            by_status: BTreeMap::new(),
+            counts: BTreeMap::new(),
         }
+    }
+
+    /// Sessions at the last look, by status.
+    pub(super) fn sessions(&self) -> &BTreeMap<String, u64> {
+        &self.counts
     }
 
     /// Whom they have left, as of the last look.
@@ -43,44 +52,47 @@ impl<'a> LeftBehind<'a> {
             say(&format!("sessions cannot be listed: {}", chain(&error)));
             Vec::new()
         });
-        // All that have no end yet are looked at anyway.
-        let mut open = BTreeMap::from([("running", 0), ("interrupted", 0), ("corrupt", 0)]);
+        self.counts = STATUSES.map(|status| (status.to_owned(), 0)).into();
         for id in &ids {
-            if self.done.contains(id) {
-                continue;
-            }
-            match left::left(self.store, id) {
-                Ok(None) => *open.entry(self.status(id)).or_default() += 1,
-                Ok(Some(left)) => {
-                    self.done.insert(*id);
-                    self.take(*id, left, proc);
-                }
-                Err(error) => {
-                    self.done.insert(*id);
-                    say(&format!("what {id} left is not known: {}", chain(&error)));
-                }
-            }
+            let status = match self.done.get(id) {
+                Some(status) => status,
+                None => self.first_look(id, proc, say),
+            };
+            *self.counts.entry(status.to_owned()).or_default() += 1;
         }
         if !ids.is_empty() {
             let there: HashSet<SessionId> = ids.into_iter().collect();
-            self.done.retain(|id| there.contains(id));
+            self.done.retain(|id, _| there.contains(id));
         }
-        let open = open.into_iter();
-        self.by_status = open
-            .map(|(status, count)| (status.to_owned(), count))
-            .collect();
-        self.by_status
-            .insert("ended".to_owned(), self.done.len() as u64);
         self.left.retain(|who, _| may_live(proc, *who));
     }
 
+    /// Reads a session that had not ended yet; what has become of it.
+    fn first_look(&mut self, id: &SessionId, proc: &ProcRoot, say: &Say) -> &'static str {
+        match left::left(self.store, id) {
+            Ok(None) => self.status(id),
+            Ok(Some(left)) => {
+                self.done.insert(*id, "ended");
+                self.take(*id, left, proc);
+                "ended"
+            }
+            Err(error) => {
+                self.done.insert(*id, "corrupt");
+                say(&format!("what {id} left is not known: {}", chain(&error)));
+                "corrupt"
+            }
+        }
+    }
+
     fn status(&self, id: &SessionId) -> &'static str {
-        let dir = self.store.existing_session(id);
-        match dir.map(|dir| status::examine(&dir).status) {
-            Ok(Status::Running) => "running",
-            // Between two looks at it.
-            Ok(Status::Interrupted | Status::Ended(_)) => "interrupted",
-            Ok(Status::Corrupt(_)) | Err(_) => "corrupt",
+        let Ok(dir) = self.store.existing_session(id) else {
+            return "corrupt";
+        };
+        match status::examine(&dir).status {
+            Status::Running => "running",
+            Status::Interrupted => "interrupted",
+            Status::Ended(_) => "ended",
+            Status::Corrupt(_) => "corrupt",
         }
     }
 
@@ -96,7 +108,7 @@ impl<'a> LeftBehind<'a> {
             return found;
         }
         for id in self.store.session_ids().unwrap_or_default() {
-            if self.done.contains(&id) {
+            if self.done.contains_key(&id) {
                 continue;
             }
             match left::living(self.store, &id) {
@@ -113,11 +125,6 @@ impl<'a> LeftBehind<'a> {
             }
         }
         found
-    }
-
-    /// How many sessions there are, by what has become of them, as of the last look.
-    pub(super) fn by_status(&self) -> &BTreeMap<String, u64> {
-        &self.by_status
     }
 
     fn take(&mut self, id: SessionId, left: left::Left, proc: &ProcRoot) {

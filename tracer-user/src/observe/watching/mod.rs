@@ -40,6 +40,7 @@ use crate::{
     units::BootNs,
     watch::{
         collect::Collector,
+        metrics::Degraded,
         notify::{Notifiers, Say},
         patterns::Patterns,
         watcher::{self, Watcher},
@@ -50,6 +51,8 @@ use crate::{
 const LAST: Duration = Duration::from_secs(5);
 /// Directory of the notifiers' queues.
 const QUEUES: &str = "watch-queues";
+/// Said where nothing is looked at.
+const OFF: &str = "the watch is off: --enable, TRACER_WATCH_ENABLED=true or the file turns it on";
 
 /// `tracer watch`.
 #[derive(Debug, Clone)]
@@ -73,7 +76,7 @@ pub struct WatchConfig {
 pub fn watch(config: &WatchConfig, say: &Say) -> Result<(), ObserveError> {
     let settings = &config.settings;
     if !settings.enabled {
-        say("the watch is off: --enable, TRACER_WATCH_ENABLED=true or the file turns it on");
+        say(OFF);
         return Ok(());
     }
     let failed = |error: &dyn std::error::Error| ObserveError::Failed(chain(error));
@@ -105,6 +108,7 @@ pub fn watch(config: &WatchConfig, say: &Say) -> Result<(), ObserveError> {
         following,
         watcher,
         telling,
+        kept: true,
         say,
     };
     round.begin();
@@ -112,6 +116,7 @@ pub fn watch(config: &WatchConfig, say: &Say) -> Result<(), ObserveError> {
         round.look();
         Ok(())
     } else {
+        round.hello();
         event_loop()?.block_on(round.go_on(&signals))
     };
     round.end();
@@ -143,17 +148,22 @@ struct Round<'a> {
     following: Following<'a>,
     watcher: Watcher,
     telling: Telling,
+    /// What is known is on disk.
+    kept: bool,
     say: &'a Say,
 }
 
 impl Round<'_> {
     /// Tells what an earlier watcher decided, and perhaps told nobody.
     fn begin(&mut self) {
-        self.keeping.write(&self.watcher.state(), self.say);
+        // The end of what was open on another boot is decided, and not to be forgotten.
+        self.keep();
         for alert in self.watcher.pending() {
             self.notifiers.offer(alert);
         }
         self.watcher.delivered();
+        // Or the next watcher would tell it once more.
+        self.keep();
     }
 
     async fn go_on(&mut self, signals: &SignalFd) -> Result<(), ObserveError> {
@@ -181,6 +191,10 @@ impl Round<'_> {
                         libc::SIGTERM | libc::SIGINT | libc::SIGQUIT => return Ok(()),
                         libc::SIGHUP => {
                             self.read_again();
+                            if !self.settings.enabled {
+                                (self.say)(OFF);
+                                return Ok(());
+                            }
                             // What is new may be to be told now.
                             next = Instant::now();
                         }
@@ -202,15 +216,17 @@ impl Round<'_> {
         if let Some(warning) = tick.warning {
             (self.say)(warning);
         }
-        if !tick.news.is_empty() {
-            self.keeping.write(&self.watcher.state(), self.say);
+        // What could not be kept is kept at the next look, news or not.
+        if !tick.news.is_empty() || !self.kept {
+            self.keep();
             for alert in &tick.news {
                 self.notifiers.offer(alert);
             }
             self.watcher.delivered();
-            self.keeping.write(&self.watcher.state(), self.say);
+            self.keep();
         }
         let interval = Duration::from_secs(self.settings.interval_s.max(1));
+        self.telling.degraded(self.degraded(tick.blind));
         self.telling.show(
             began.elapsed(),
             &tick.news,
@@ -219,6 +235,53 @@ impl Round<'_> {
             (&self.following, &self.left),
             (self.proc, interval),
         );
+    }
+
+    /// Says what it does: whoever started it by hand sees nothing else for an hour.
+    fn hello(&self) {
+        let WatchSettings {
+            age_min,
+            patterns,
+            interval_s,
+            ..
+        } = &self.settings;
+        (self.say)(&format!(
+            "watching for processes older than {age_min} min that a session left behind or that fit \
+             {patterns:?}; a look every {interval_s} s"
+        ));
+        if let Some(addr) = self.telling.addr() {
+            (self.say)(&format!("metrics are at http://{addr}/metrics"));
+        }
+    }
+
+    /// Puts on disk what is known now. Of a disk that does not take it for long, the beginning is said.
+    fn keep(&mut self) {
+        let written = self.keeping.write(&self.watcher.state());
+        if let Err(why) = &written
+            && self.kept
+        {
+            (self.say)(&format!(
+                "what was told cannot be kept: {why}; after an end of this watcher it may be told again"
+            ));
+        }
+        self.kept = written.is_ok();
+    }
+
+    /// What does not work as it should.
+    fn degraded(&self, blind: bool) -> Vec<Degraded> {
+        let part = |part: &str, why: &str| Degraded {
+            part: part.to_owned(),
+            why: why.to_owned(),
+        };
+        let mut degraded = Vec::new();
+        if blind {
+            degraded.push(part("procfs", "/proc cannot be listed: nothing is told of"));
+        }
+        if !self.kept {
+            let why = "what was told cannot be kept: a restart may tell it again";
+            degraded.push(part("state", why));
+        }
+        degraded
     }
 
     /// Finds the sessions of those orphans that are old enough to be told of.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -12,9 +13,9 @@ use crate::{
     procfs::ProcRoot,
     units::Tgid,
     watch::{
-        alert::Alert,
+        alert::{Alert, Decision, Kind},
         metrics::{
-            Durations, Readings,
+            Degraded, Durations, Readings,
             server::{Server, seconds_since_1970},
         },
         notify::Notifiers,
@@ -33,20 +34,35 @@ pub(super) struct Telling {
     decisions: BTreeMap<(String, String), u64>,
     start_time_s: f64,
     config_ok: bool,
+    degraded: Vec<Degraded>,
 }
 
 impl Telling {
     /// Begins to serve, if that was asked for.
     pub(super) fn start(settings: &WatchSettings) -> Result<Self, ObserveError> {
         let server = settings.metrics.map(Server::start).transpose();
+        let decisions = [Decision::Alert, Decision::Realert, Decision::Recovery];
+        let none = |decision: Decision| (named(Kind::Orphan.as_str(), decision), 0);
         Ok(Self {
             server: server.map_err(|error| ObserveError::Failed(chain(&error)))?,
             ticks: Durations::default(),
             missed: 0,
-            decisions: BTreeMap::new(),
+            // What begins at 0 has an increase when the first comes.
+            decisions: decisions.map(none).into(),
             start_time_s: seconds_since_1970(SystemTime::now()),
             config_ok: true,
+            degraded: Vec::new(),
         })
+    }
+
+    /// Where it serves.
+    pub(super) fn addr(&self) -> Option<SocketAddr> {
+        self.server.as_ref().map(Server::addr)
+    }
+
+    /// What does not work as it should.
+    pub(super) fn degraded(&mut self, degraded: Vec<Degraded>) {
+        self.degraded = degraded;
     }
 
     /// Counts a look that begins later than it was due.
@@ -71,16 +87,13 @@ impl Telling {
     ) {
         self.ticks.add(took);
         for alert in news {
-            let key = (
-                alert.kind.as_str().to_owned(),
-                alert.decision.as_str().to_owned(),
-            );
+            let key = named(alert.kind.as_str(), alert.decision);
             *self.decisions.entry(key).or_default() += 1;
         }
         let Some(server) = &self.server else {
             return;
         };
-        let mut alerts_open = BTreeMap::new();
+        let mut alerts_open = BTreeMap::from([(Kind::Orphan.as_str().to_owned(), 0)]);
         for alert in watcher.open() {
             *alerts_open
                 .entry(alert.kind.as_str().to_owned())
@@ -91,7 +104,7 @@ impl Telling {
         let cpu = own.as_ref().ok().and_then(|own| own.stat().ok());
         let status = own.as_ref().ok().and_then(|own| own.status().ok());
         let mut readings = Readings {
-            sessions: left.by_status().clone(),
+            sessions: left.sessions().clone(),
             processes_seen: watcher.extent().0 as u64,
             alerts_open,
             decisions: self.decisions.clone(),
@@ -105,7 +118,9 @@ impl Telling {
                 .and_then(|status| status.vm_rss_kb)
                 .unwrap_or(0)
                 .saturating_mul(1024),
+            open_fds: own.and_then(|own| own.fd_count()).unwrap_or(0),
             start_time_s: self.start_time_s,
+            degraded: self.degraded.clone(),
             config_ok: self.config_ok,
             ..Readings::default()
         };
@@ -123,4 +138,8 @@ impl Telling {
             let _in_time = server.shutdown(deadline);
         }
     }
+}
+
+fn named(kind: &str, decision: Decision) -> (String, String) {
+    (kind.to_owned(), decision.as_str().to_owned())
 }

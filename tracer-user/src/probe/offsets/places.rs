@@ -8,10 +8,24 @@ use tracer_common::{
     snapshot::Places,
 };
 
-use crate::probe::btf::Btf;
+use super::Table;
+use crate::probe::{
+    btf::Btf,
+    snapshot::{CAPABILITY, INSTEAD},
+};
 
-/// Where the kernel keeps it; `None` when a snapshot would lack something that `/proc` has.
-pub(super) fn read(btf: &Btf<'_>, known: &Offsets) -> Option<Places> {
+/// Where the kernel keeps it; `None`, and named as lost, when a snapshot would lack something that `/proc`
+/// has.
+pub(super) fn find(table: &mut Table<'_, '_>, known: &Offsets) -> Option<Places> {
+    let places = read(table.btf, known);
+    if places.is_none() {
+        let why = format!("{INSTEAD}: this kernel keeps what is in them elsewhere");
+        table.lose(CAPABILITY, &why);
+    }
+    places
+}
+
+fn read(btf: &Btf<'_>, known: &Offsets) -> Option<Places> {
     let field = |owner: &str, path: &str, size: u32| {
         let member = btf.member(owner, path)?;
         (member.size == size && member.bits.is_none()).then_some(member.offset)

@@ -23,8 +23,8 @@ fn every_supported_kernel_has_every_field() {
             .degraded
             .iter()
             .map(|degraded| degraded.name.as_str())
-            // Only a pid on 5.10.
-            .filter(|name| *name != "mark_victim(task)")
+            // Only a pid on 5.10. What only snapshots read was not asked about when they were cut.
+            .filter(|name| !["mark_victim(task)", "snapshots"].contains(name))
             .collect();
         assert!(missing.is_empty(), "{kernel}: {missing:?}");
         let words: &[u32] = bytemuck::cast_slice(bytemuck::bytes_of(&facts.offsets));
@@ -104,4 +104,26 @@ fn a_missing_field_is_a_named_loss_and_a_missing_identity_an_error() {
         error.to_string(),
         "this kernel's BTF has no usable task_struct.group_leader, which names processes"
     );
+}
+
+/// Of this kernel, or with `TRACER_BTF` (a whole blob) of another one.
+#[test]
+fn a_kernel_has_what_snapshots_read_or_says_that_rows_are_read_from_files() {
+    let path = std::env::var_os("TRACER_BTF").unwrap_or("/sys/kernel/btf/vmlinux".into());
+    let mut bytes = std::fs::read(path).expect("this kernel shows its BTF");
+    let whole = facts(&bytes).unwrap();
+    assert!(whole.places.is_some(), "{:?}", whole.degraded);
+    let name = b"\0open_fds\0";
+    let at = bytes.windows(name.len()).position(|found| found == name);
+    bytes[at.unwrap() + 1] = b'?';
+    let facts = facts(&bytes).unwrap();
+    assert_eq!(facts.places, None);
+    let news: Vec<_> = facts
+        .degraded
+        .iter()
+        .filter(|lost| !whole.degraded.contains(lost))
+        .collect();
+    let [lost] = news[..] else { panic!("{news:?}") };
+    assert_eq!(lost.name, "snapshots");
+    assert!(lost.why.starts_with("rows are read from /proc"), "{lost:?}");
 }

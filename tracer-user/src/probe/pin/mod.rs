@@ -228,6 +228,11 @@ impl Pins {
         }
     }
 
+    /// Where they are.
+    pub(super) fn dir(&self) -> &PinDir {
+        &self.dir
+    }
+
     /// They stay when this goes: the session has no end yet.
     pub(super) fn leave(&mut self) {
         self.left = true;

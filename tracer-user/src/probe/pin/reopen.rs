@@ -160,11 +160,12 @@ impl Reopened {
         self.dir.remove()
     }
 
-    /// Makes this process the observer. What [`Self::unread`] gave is not given again.
+    /// Makes this process the observer. What [`Self::unread`] gave is not given again. `is_same_build`: the
+    /// programs come from the object that is embedded here.
     ///
     /// # Errors
     /// [`PinError::OtherNamespace`] when pids would mean something else from now on.
-    pub fn take_over(self) -> Result<Attached, PinError> {
+    pub fn take_over(self, is_same_build: bool) -> Result<Attached, PinError> {
         let observer = self.who_am_i()?;
         if !self.control.is_namespace_of(&observer) {
             let path = self.dir.path().into();
@@ -178,6 +179,7 @@ impl Reopened {
             self.control,
             observer,
             pins,
+            is_same_build,
         ))
     }
 

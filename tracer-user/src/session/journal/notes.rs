@@ -53,6 +53,9 @@ pub mod topic {
     pub const OBSERVER_COST: &str = "observer_cost";
     /// What the command and all that was waited for below it used: [`Reaped`](super::Reaped).
     pub const REAPED: &str = "reaped";
+    /// Something that cannot be observed from here on, beside what the `session` record names: `lost` and
+    /// `why`.
+    pub const DEGRADED: &str = "degraded";
     /// What became of a file that was to be attached: `name`, `result`, and of a copy `bytes` and
     /// `crc32`.
     pub const ATTACHMENT: &str = "attachment";
@@ -146,6 +149,14 @@ impl Note {
             "the root's wait status, as its parent saw it",
             data,
         )
+    }
+
+    /// Something cannot be observed; `lost` as the `session` record says it.
+    #[must_use]
+    pub fn degraded(lost: &str) -> Self {
+        let (name, why) = lost.split_once(": ").unwrap_or((lost, ""));
+        let data = [("lost", Value::from(name)), ("why", Value::from(why))];
+        Self::new(topic::DEGRADED, lost, data)
     }
 
     /// A crash that is not the first.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::totals::Totals;
 use crate::{
-    session::journal::info::SessionInfo,
+    session::journal::info::{SessionInfo, TickRule},
     tree::accounting::{
         chain::CriticalChain,
         commands::{Command, Name, Rest},
@@ -205,7 +205,7 @@ fn command_cost(command: &Command, whole: bool) -> CommandCost {
 }
 
 fn subtree_cost(subtree: &Subtree, session: &SessionInfo, whole: bool) -> SubtreeCost {
-    let (pid, starttime_ticks) = identity(subtree.process, session);
+    let (pid, starttime_ticks) = identity(subtree.process, session.tick_rule);
     SubtreeCost {
         pid,
         starttime_ticks,
@@ -215,8 +215,8 @@ fn subtree_cost(subtree: &Subtree, session: &SessionInfo, whole: bool) -> Subtre
     }
 }
 
-fn identity(process: Process, session: &SessionInfo) -> (u32, u64) {
-    let ticks = session.tick_rule.ticks(process.key.start);
+fn identity(process: Process, rule: TickRule) -> (u32, u64) {
+    let ticks = rule.ticks(process.key.start);
     (process.tgid.0, ticks.0)
 }
 
@@ -256,11 +256,11 @@ fn validity(cost: &Cost, closed: bool) -> Validity {
     }
 }
 
-pub(super) fn critical(chain: &CriticalChain, session: &SessionInfo) -> Option<Critical> {
+pub(super) fn critical(chain: &CriticalChain, rule: TickRule) -> Option<Critical> {
     let root = chain.links.first()?;
     let us = |from: BootNs, to: BootNs| to.since(from) / 1000;
     let links = chain.links.iter().enumerate().map(|(at, link)| {
-        let (pid, starttime_ticks) = identity(link.process, session);
+        let (pid, starttime_ticks) = identity(link.process, rule);
         let waited = chain.links.get(at + 1).map_or(link.start, |next| next.end);
         CriticalLink {
             pid,
@@ -281,4 +281,115 @@ pub(super) fn critical(chain: &CriticalChain, session: &SessionInfo) -> Option<C
         by_command: shares.collect(),
         other_us: chain.other_ns / 1000,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        tree::accounting::chain::Link,
+        units::{ProcKey, Tgid},
+    };
+
+    /// An ended process of which nothing is missing.
+    fn closed() -> Cost {
+        Cost {
+            processes: 1,
+            cpu_user_us: 10,
+            cpu_short: 1,
+            cpu_settled: 1,
+            ..Cost::default()
+        }
+    }
+
+    #[test]
+    fn a_figure_is_exact_when_nothing_is_missing_and_each_lack_is_that_of_its_figure() {
+        let words = |cost: &Cost, whole| {
+            let validity = figures(cost, whole).validity;
+            (
+                validity.cpu,
+                validity.peak_rss,
+                validity.io,
+                validity.faults,
+            )
+        };
+        let (exact, least) = (Validity::Exact, Validity::AtLeast);
+        let all = (exact, exact, Some(exact), exact);
+        assert_eq!(words(&closed(), true), all);
+        let none = (least, least, Some(least), least);
+        assert_eq!(words(&closed(), false), none);
+        let unsettled = Cost {
+            cpu_settled: 0,
+            ..closed()
+        };
+        assert_eq!(words(&unsettled, true), (least, all.1, all.2, all.3));
+        let partial = Cost {
+            partial: 1,
+            ..closed()
+        };
+        assert_eq!(words(&partial, true), (least, exact, Some(least), least));
+        let inherited = Cost {
+            peak_unknown: 1,
+            ..closed()
+        };
+        assert_eq!(words(&inherited, true), (exact, least, all.2, all.3));
+        let sampled = Cost {
+            sampled: 1,
+            ..closed()
+        };
+        let seen = Validity::Sampled;
+        assert_eq!(words(&sampled, true), (seen, seen, Some(seen), least));
+    }
+
+    #[test]
+    fn a_command_that_may_have_been_given_up_before_is_told_at_least() {
+        let command = |at_least| Command {
+            name: Name::from(&b"cc1"[..]),
+            cost: closed(),
+            execs: 1,
+            after_others: 0,
+            at_least,
+        };
+        let word = |at_least| command_cost(&command(at_least), true).figures.validity.cpu;
+        assert_eq!(
+            (word(false), word(true)),
+            (Validity::Exact, Validity::AtLeast)
+        );
+    }
+
+    /// Of the summary's own arithmetic, in microseconds from the root's beginning at 1 ms.
+    #[test]
+    fn a_link_has_its_begin_its_length_and_what_came_after_whom_it_waited_for() {
+        let ms = |ms: u64| BootNs(ms * 1_000_000);
+        let link = |pid, start, end| Link {
+            process: Process {
+                key: ProcKey {
+                    init: pid,
+                    start: ms(start),
+                },
+                tgid: Tgid(pid),
+                inner: pid,
+            },
+            command: Name::from(&b"make"[..]),
+            start: ms(start),
+            end: ms(end),
+        };
+        let chain = CriticalChain {
+            links: vec![link(1, 1, 101), link(2, 11, 91), link(3, 21, 61)],
+            shares: Vec::new(),
+            other_ns: 5_000,
+        };
+        let told = critical(&chain, TickRule::default()).unwrap();
+        assert_eq!((told.wall_us, told.other_us), (100_000, 5));
+        let times = told
+            .links
+            .iter()
+            .map(|link| (link.pid, link.start_us, link.wall_us, link.tail_us));
+        let expected = [
+            (1, 0, 100_000, 10_000),
+            (2, 10_000, 80_000, 30_000),
+            (3, 20_000, 40_000, 40_000),
+        ];
+        assert_eq!(times.collect::<Vec<_>>(), expected);
+    }
 }

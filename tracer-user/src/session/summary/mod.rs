@@ -68,6 +68,7 @@ pub struct Summarizer {
     target_lived: BootNs,
     rows: Rows,
     lost: BTreeMap<String, u64>,
+    degraded: Vec<String>,
     reasons: BTreeMap<String, u64>,
     /// Processes with events whose fork has not come.
     births_lost: u64,
@@ -144,7 +145,6 @@ impl Summarizer {
         let mut casebook = Casebook::default();
         casebook.observer(session.observer.pid);
         Self {
-            session,
             tree: Tree::new(),
             accounting: Accounting::default(),
             ledger: Ledger::default(),
@@ -159,6 +159,7 @@ impl Summarizer {
             target_lived: BootNs(0),
             rows: Rows::default(),
             lost: BTreeMap::new(),
+            degraded: session.degraded.clone(),
             reasons: BTreeMap::new(),
             births_lost: 0,
             attach: None,
@@ -174,6 +175,7 @@ impl Summarizer {
             armed: None,
             leftovers: Vec::new(),
             anomalies: anomalies::Following::default(),
+            session,
         }
     }
 
@@ -359,6 +361,8 @@ impl Summarizer {
                 let room = self.leftovers.len() < LEFTOVERS_MAX;
                 self.leftovers.extend(note.as_leftover().filter(|_| room));
             }
+            topic::DEGRADED if self.degraded.contains(&note.text) => {}
+            topic::DEGRADED => self.degraded.push(note.text.clone()),
             topic::RECOVERED => self.recovered = Some(note.as_recovered()),
             topic::UNATTENDED_LOST => self.reason("unwatched stretch that could not be read"),
             topic::IMPORTED => self.imported = true,

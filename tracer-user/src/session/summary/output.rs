@@ -229,7 +229,7 @@ pub(super) fn build(fold: &Summarizer, report: &Report) -> Summary {
         critical_chain: report
             .chain
             .as_ref()
-            .and_then(|chain| critical(chain, session)),
+            .and_then(|chain| critical(chain, session.tick_rule)),
         completeness,
         leftovers: leftovers(fold),
         anomalies: fold.anomalies.overview(),
@@ -245,7 +245,7 @@ pub(super) fn build(fold: &Summarizer, report: &Report) -> Summary {
                 Backend::Ebpf => "ebpf",
                 Backend::None => "none",
             },
-            degraded: session.degraded.clone(),
+            degraded: fold.degraded.clone(),
             events: cost.events,
             lost: cost.lost,
             ticks: cost.ticks,

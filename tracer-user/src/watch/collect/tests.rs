@@ -1,63 +1,11 @@
 //! The collector on a `/proc` that tests make.
 
-use std::{fs, os::unix::fs::symlink, path::PathBuf};
+use std::fs;
 
-use super::*;
-
-const CLK: u64 = 100;
-
-fn nothing(_: &mut [Vec<u8>]) -> u32 {
-    0
-}
-
-/// A directory that passes for a procfs.
-struct Fake {
-    folder: tempfile::TempDir,
-}
-
-impl Fake {
-    fn new() -> Self {
-        let fake = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
-        let own = std::process::id();
-        symlink(own.to_string(), fake.path("self")).unwrap();
-        fake.process(own, 1, "test", b"test\0pytest\0");
-        fs::create_dir_all(fake.path("sys/kernel/random")).unwrap();
-        fs::write(fake.path("sys/kernel/random/boot_id"), "an-id\n").unwrap();
-        fs::write(fake.path("stat"), "cpu 1 2 3\nbtime 1700000000\n").unwrap();
-        fake
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn process(&self, pid: u32, start: u64, comm: &str, cmdline: &[u8]) {
-        let dir = self.path(&pid.to_string());
-        fs::create_dir_all(&dir).unwrap();
-        self.used(pid, start, comm, 0);
-        fs::write(dir.join("cmdline"), cmdline).unwrap();
-        let about =
-            format!("Name:\t{comm}\nTgid:\t{pid}\nUid:\t1000\t1000\t1000\t1000\nNSpid:\t{pid}\n");
-        fs::write(dir.join("status"), about).unwrap();
-    }
-
-    fn used(&self, pid: u32, start: u64, comm: &str, utime: u64) {
-        let line = format!(
-            "{pid} ({comm}) S 1 {pid} {pid} 0 -1 4194560 0 0 0 0 {utime} 0 0 0 20 0 1 0 {start} 0 0 0\n"
-        );
-        fs::write(self.path(&format!("{pid}/stat")), line).unwrap();
-    }
-
-    fn remove(&self, pid: u32) {
-        fs::remove_dir_all(self.path(&pid.to_string())).unwrap();
-    }
-
-    fn root(&self) -> ProcRoot {
-        ProcRoot::open(self.folder.path()).unwrap()
-    }
-}
+use super::{
+    super::tests_proc::{CLK, Fake, nothing},
+    *,
+};
 
 fn collector() -> Collector {
     Collector::new(Patterns::new(&["pytest".to_owned()]).unwrap(), nothing)
@@ -168,17 +116,26 @@ fn a_proc_that_cannot_be_listed_is_no_proof_of_anything() {
     fake.process(4_000_011, 50, "pytest", b"pytest\0");
     let proc = fake.root();
     let mut collector = collector();
-    assert_eq!(plainly(&mut collector, &proc, 9999).len(), 1);
-    fs::remove_dir_all(fake.folder.path()).unwrap();
-    let (look, found) = look(
-        &mut collector,
-        &proc,
-        9999,
-        &HashMap::new(),
-        &BTreeSet::new(),
-    );
-    // A removed directory lists as empty; whoever was open would be looked at and be gone.
-    assert!(found.is_empty() && (look.blind || look.unknown.is_empty()));
+    let there = plainly(&mut collector, &proc, 9999);
+    assert_eq!(there.len(), 1);
+    // A directory that was removed cannot be listed, though it is held open (readdir(3), ENOENT).
+    fs::remove_dir_all(fake.path("")).unwrap();
+    let open = [there[0].who].into();
+    let (look, found) = look(&mut collector, &proc, 9999, &HashMap::new(), &open);
+    assert_eq!(found, []);
+    assert!(look.blind && look.unknown.is_empty(), "{look:?}");
+}
+
+#[test]
+fn what_has_no_words_fits_no_pattern_that_fits_everything() {
+    let fake = Fake::new();
+    fake.process(4_000_013, 50, "pytest", b"pytest\0");
+    fake.process(4_000_014, 50, "kthreadd", b"");
+    fake.ended(4_000_015, 50, "pytest");
+    let all = Patterns::new(&[".*".to_owned()]).unwrap();
+    let found = plainly(&mut Collector::new(all, nothing), &fake.root(), 9999);
+    let pids: Vec<u32> = found.iter().map(|one| one.who.pid.0).collect();
+    assert_eq!(pids, [4_000_013]);
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(super) fn run(shared: &Shared<Board>, mut plan: Plan) {
             return;
         };
         let sender = Sender {
-            client: Client::new(&manager.url),
+            client: Client::new(manager.to.clone()),
             manager,
             host: &plan.host,
         };
@@ -145,9 +145,7 @@ impl Sender<'_> {
         let body = body(alerts, self.manager, self.host, Timestamp::now())
             .map_err(|error| Failure::Refused(error.to_string()))?;
         let post = Post {
-            url: &self.manager.url,
             path: PATH,
-            bearer: self.manager.bearer.as_ref(),
             headers: &mut std::iter::empty(),
             body: &body,
         };
@@ -255,15 +253,18 @@ mod tests {
     use serde_json::Value;
 
     use super::{super::sample::orphan, *};
-    use crate::config::notify::Address;
+    use crate::config::notify::{Address, Endpoint};
 
     fn manager() -> Alertmanager {
         Alertmanager {
-            url: Address::Plain("http://localhost:9093".to_owned()),
+            to: Endpoint {
+                url: Address::Plain("http://localhost:9093".to_owned()),
+                auth: None,
+                ca_file: None,
+            },
             labels: BTreeMap::from([("team".to_owned(), "agents".to_owned())]),
             generator_url: Some("https://example.org/runbook".to_owned()),
             resend: Duration::from_secs(60),
-            bearer: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! How a notifier is told, complete: its settings and what they need of the rest.
 
 use super::{command::Runner, webhook::Caller, worker::Deliver};
-use crate::config::notify::{Address, Channel, NotifierSettings, NotifySettings, Secret};
+use crate::config::notify::{Channel, NotifierSettings, NotifySettings, Secret};
 
 /// The settings of one notifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,14 +53,9 @@ impl Plan {
 }
 
 fn secrets(settings: &NotifierSettings) -> Vec<&Secret> {
-    let (url, bearer) = match &settings.channel {
-        Channel::Webhook(webhook) => (&webhook.url, &webhook.bearer),
-        Channel::Alertmanager(manager) => (&manager.url, &manager.bearer),
-        Channel::Command(_) => return Vec::new(),
-    };
-    let url = match url {
-        Address::Secret(secret) => Some(secret),
-        Address::Plain(_) => None,
-    };
-    url.into_iter().chain(bearer).collect()
+    match &settings.channel {
+        Channel::Webhook(webhook) => webhook.to.secrets().collect(),
+        Channel::Alertmanager(manager) => manager.to.secrets().collect(),
+        Channel::Command(_) => Vec::new(),
+    }
 }

@@ -26,7 +26,7 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn new(webhook: Webhook) -> Self {
-        let client = Client::new(&webhook.url);
+        let client = Client::new(webhook.to.clone());
         Self { webhook, client }
     }
 }
@@ -37,9 +37,7 @@ impl Deliver for Caller {
             .map_err(|error| Failure::Refused(error.to_string()))?;
         let headers = self.webhook.headers.iter();
         let post = Post {
-            url: &self.webhook.url,
             path: "",
-            bearer: self.webhook.bearer.as_ref(),
             headers: &mut headers.map(|(name, value)| (name.as_str(), value.as_str())),
             body: &body,
         };

@@ -23,6 +23,10 @@ fn after_a_million_processes_of_a_million_commands_nothing_has_grown() {
         told.end(t + 5, child, root, cost);
         assert!(told.ledger.entries() <= 2 && told.ledger.commands() <= 2048);
     }
+    // It may have been among those that were given up.
+    let newcomer = told.child(9_999_996, 2, root, "newcomer");
+    told.end(9_999_998, newcomer, root, 9_000_000);
+    cpu += 9_000_000;
     told.end(10_000_000, root, process(0, 0), 0);
     let report = told.ledger.report(None);
     for n in 0..5 {
@@ -36,10 +40,14 @@ fn after_a_million_processes_of_a_million_commands_nothing_has_grown() {
     let commands = &report.costliest.commands;
     let sure = commands.iter().filter(|command| heavy(&command.name));
     assert!(sure.clone().all(|command| !command.at_least) && sure.count() == 5);
+    let newcomer = commands
+        .iter()
+        .find(|command| *command.name == *b"newcomer");
+    assert!(newcomer.is_some_and(|command| command.at_least));
     assert!(commands.len() <= 3 * TOP);
     // Whatever was given up is in the sums.
     let sum = whole(&report);
-    assert_eq!((sum.processes, sum.cpu_us()), (1_000_001, cpu));
+    assert_eq!((sum.processes, sum.cpu_us()), (1_000_002, cpu));
     assert!(report.costliest.rest.commands > 900_000);
     let (_, shares) = chain(&report);
     let other = report.chain.as_ref().unwrap().other_ns;

@@ -1,7 +1,10 @@
 //! Trees made by hand.
 
 use super::*;
-use crate::tree::accounting::{chain::LINKS_MAX, cost::Seen};
+use crate::tree::accounting::{
+    chain::{LINKS_MAX, SHARES_MAX},
+    cost::Seen,
+};
 
 #[test]
 fn a_process_counts_with_the_program_it_executed_last() {
@@ -192,4 +195,83 @@ fn a_chain_has_a_root_that_was_held_and_at_most_so_many_links() {
     assert_eq!(chain.links[0].start, BootNs(50));
     let sum: u64 = chain.shares.iter().map(|(_, ns)| ns).sum();
     assert_eq!(sum, chain.links[0].end.since(BootNs(50)));
+}
+
+/// It ends, and was charged so much for its children.
+fn end_charged(told: &mut Told, t: u64, process: Process, cpu_us: u64, children_us: u64) {
+    let mut exit = exit(process, super::process(0, 0), cpu_us, 1);
+    exit.totals.children_cpu_us = Some((children_us, 0));
+    told.ledger.ended(BootNs(t), &exit, false);
+}
+
+/// The same of a child, which had none.
+fn end_childless(told: &mut Told, t: u64, process: Process, parent: Process, cpu_us: u64) {
+    let mut exit = exit(process, parent, cpu_us, 1);
+    exit.totals.children_cpu_us = Some((0, 0));
+    told.ledger.ended(BootNs(t), &exit, false);
+}
+
+#[test]
+fn what_a_parent_was_charged_beyond_the_exits_of_its_children_is_their_commands() {
+    let mut told = Told::begin();
+    let root = told.root;
+    let one = told.child(1, 2, root, "cc1");
+    end_childless(&mut told, 5, one, root, 100);
+    end_charged(&mut told, 8, root, 7, 140);
+    let report = told.ledger.report(None);
+    assert_eq!(account(&report, "cc1").1, 140);
+    assert_eq!(account(&report, "make").1, 7);
+    assert_eq!(report.subtrees[0].cost.cpu_us(), 147);
+}
+
+#[test]
+fn what_a_process_was_charged_before_it_was_found_is_nobodys_here() {
+    let mut told = Told {
+        ledger: Ledger::default(),
+        root: process(1, 0),
+    };
+    let root = told.root;
+    let mut found = fork(root, process(999_999, 0));
+    found.adopted = true;
+    told.ledger.born(&found);
+    told.ledger.root(root.key);
+    let one = told.child(1, 2, root, "cc1");
+    end_childless(&mut told, 5, one, root, 100);
+    // Most of it is that of children that had ended by then.
+    end_charged(&mut told, 8, root, 7, 9_000);
+    assert_eq!(account(&told.ledger.report(None), "cc1").1, 100);
+}
+
+#[test]
+fn nobody_waits_for_a_process_that_was_given_to_it() {
+    let mut told = Told::begin();
+    let root = told.root;
+    let shell = told.child(10, 2, root, "sh");
+    let orphan = told.child(12, 3, shell, "orphan");
+    told.end(20, shell, root, 1);
+    // The root is a subreaper: the orphan is its child by now.
+    told.end(90, orphan, root, 1);
+    told.end(100, root, process(0, 0), 1);
+    let (links, shares) = chain(&told.ledger.report(None));
+    assert_eq!(links, ["make", "sh"]);
+    let expected = [("make", 90), ("sh", 10)];
+    assert_eq!(shares, expected.map(|(name, ns)| (name.to_owned(), ns)));
+}
+
+#[test]
+fn time_of_programs_that_are_not_told_apart_comes_with_the_path_of_a_child() {
+    let mut told = Told::begin();
+    let root = told.root;
+    let child = told.child(0, 2, root, "sh");
+    let all = u64::try_from(SHARES_MAX).unwrap() + 10;
+    for n in 0..all {
+        told.exec(n + 1, child, &format!("/bin/{n:03}"));
+    }
+    told.end(all + 1, child, root, 1);
+    told.end(all + 1, root, process(0, 0), 1);
+    let report = told.ledger.report(None);
+    let chain = report.chain.unwrap();
+    let sum: u64 = chain.shares.iter().map(|(_, ns)| ns).sum();
+    assert!(chain.other_ns > 0);
+    assert_eq!(sum + chain.other_ns, all + 1);
 }

@@ -1,89 +1,20 @@
 //! `tracer watch`: tells once of what was left behind, again after a restart nothing, and of its end.
 
-use std::process::{Child, Command, Stdio};
+mod kinds;
+mod reload;
+mod scene;
+
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
+use scene::{Sleeper, alerts, decisions, mark, of_pid, told, watch};
 use serde_json::Value;
-use tracer_tests::launch::Launch;
 use tracer_tests::place;
 use tracer_tests::proc;
 use tracer_tests::pty::Pty;
 use tracer_tests::room::Room;
 use tracer_tests::wait::{PATIENCE, wait_for};
-
-/// A pattern that no other process of the machine has in its command line.
-fn mark(name: &str) -> String {
-    format!("pytest-mark-{name}-{}", std::process::id())
-}
-
-fn watch(room: &Room, name: &str) -> Result<Launch> {
-    // The watcher's own command line has the pattern as well; it never tells of itself.
-    let launch = room
-        .tracer("watch")?
-        .arg("--bpffs")
-        .arg(room.path("no-bpffs"));
-    Ok(launch.args([
-        "--enable",
-        "--age-min",
-        "0",
-        "--interval-s",
-        "1",
-        "--pattern",
-        &mark(name),
-    ]))
-}
-
-fn alerts(stdout: &str) -> Result<Vec<Value>> {
-    let lines = stdout.lines().map(serde_json::from_str);
-    Ok(lines.collect::<Result<_, _>>()?)
-}
-
-fn of_pid(alerts: &[Value], pid: i32) -> Vec<(&str, &Value)> {
-    let mine = alerts.iter().filter(|alert| {
-        alert["labels"]["pid"]
-            .as_str()
-            .and_then(|text| text.parse().ok())
-            == Some(pid)
-    });
-    mine.map(|alert| (alert["decision"].as_str().unwrap_or("?"), alert))
-        .collect()
-}
-
-fn decisions(alerts: &[Value], pid: i32) -> Vec<&str> {
-    of_pid(alerts, pid)
-        .into_iter()
-        .map(|(decision, _)| decision)
-        .collect()
-}
-
-/// Ends when dropped.
-struct Sleeper(Child);
-
-impl Sleeper {
-    fn called(name: &str) -> Result<Self> {
-        let text = format!("exec -a 'python3 {}' sleep 320", mark(name));
-        let mut child = Command::new("bash");
-        child.args(["-c", &text]).stdout(Stdio::null());
-        Ok(Self(child.spawn()?))
-    }
-
-    fn pid(&self) -> Result<i32> {
-        Ok(i32::try_from(self.0.id())?)
-    }
-
-    fn end(&mut self) -> Result<()> {
-        self.0.kill()?;
-        self.0.wait()?;
-        Ok(())
-    }
-}
-
-impl Drop for Sleeper {
-    fn drop(&mut self) {
-        let _ = self.end();
-    }
-}
 
 #[test]
 fn one_alert_none_from_the_next_watcher_and_one_recovery() -> Result<()> {
@@ -130,6 +61,28 @@ fn one_alert_none_from_the_next_watcher_and_one_recovery() -> Result<()> {
         .finish(PATIENCE)?
         .expect_code(0)?;
     ensure!(fourth.stdout.is_empty(), "{fourth:?}");
+    Ok(())
+}
+
+#[test]
+fn news_of_a_watcher_that_was_killed_are_told_once_more_and_not_twice() -> Result<()> {
+    let room = Room::without_kernel()?;
+    let sleeper = Sleeper::called("pending")?;
+    let first = watch(&room, "pending")?.spawn()?;
+    told(&first, sleeper.pid()?, &["alert"])?;
+    first.signal(Signal::TERM)?;
+    first.finish(PATIENCE)?.expect_code(0)?;
+    // As it is on disk when the watcher is killed before the notifiers have the news.
+    let file = room.state().join("watch.json");
+    let mut state: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+    ensure!(state["pending"] == Value::Array(vec![]), "{state:#}");
+    state["pending"] = Value::Array(vec![state["open"][0]["alert"].clone()]);
+    std::fs::write(&file, state.to_string())?;
+    for wanted in [&["alert"][..], &[]] {
+        let next = watch(&room, "pending")?.arg("--once").finish(PATIENCE)?;
+        let next = alerts(std::str::from_utf8(&next.expect_code(0)?.stdout)?)?;
+        ensure!(decisions(&next, sleeper.pid()?) == wanted, "{next:#?}");
+    }
     Ok(())
 }
 
@@ -229,11 +182,14 @@ fn opened(room: &Room, enable: bool) -> Result<Vec<String>> {
     let launch = launch.arg("--state-dir").arg(room.state());
     let launch = launch.arg("--bpffs").arg(room.path("no-bpffs"));
     let launch = if enable {
-        launch.arg("--enable")
+        launch.args(["--enable", "--age-min", "0", "--pattern", &mark("environ")])
     } else {
         launch
     };
-    launch.finish(PATIENCE)?.expect_code(0)?;
+    let finished = launch.finish(PATIENCE)?.expect_code(0)?;
+    // With everything that an alert takes: who it is, and what it holds with whom.
+    let told = alerts(std::str::from_utf8(&finished.stdout)?)?.len();
+    ensure!(told == usize::from(enable), "{told} alerts");
     let text = std::fs::read_to_string(&log)?;
     Ok(text.lines().map(str::to_owned).collect())
 }
@@ -249,11 +205,17 @@ fn switched_off_it_opens_nothing_in_proc_and_never_environ() -> Result<()> {
         .collect();
     ensure!(proc.is_empty() && !room.state().exists(), "{proc:#?}");
     let sleeper = Sleeper::called("environ")?;
+    let begun = proc::start_ticks(sleeper.pid()?)?;
+    wait_for("it to be older than a second", PATIENCE, || {
+        Ok((tracer_tests::sys::boot_ns() / 10_000_000 > begun + 200).then_some(()))
+    })?;
     let on = opened(&room, true)?;
-    ensure!(
-        on.iter().any(|line| line.contains("cmdline")),
-        "nothing was looked at"
-    );
+    for looked_at in ["cmdline", "fdinfo", "wchan"] {
+        ensure!(
+            on.iter().any(|line| line.contains(looked_at)),
+            "{looked_at} was not looked at"
+        );
+    }
     ensure!(on.iter().all(|line| !line.contains("environ")));
     drop(sleeper);
     Ok(())

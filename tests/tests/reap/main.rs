@@ -1,5 +1,7 @@
 //! `tracer reap` ends what a session left, whatever it does about it, and never a stranger.
 
+mod rare;
+
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,13 +15,13 @@ use tracer_tests::room::Room;
 use tracer_tests::sys;
 use tracer_tests::wait::{PATIENCE, wait_for};
 
-fn reap(room: &Room, args: &[&str]) -> Result<Launch> {
+pub(crate) fn reap(room: &Room, args: &[&str]) -> Result<Launch> {
     let launch = room.tracer("reap")?.stdio(0, Stdio::null());
     Ok(launch.args(["--json"]).args(args))
 }
 
 /// Runs what leaves `count` processes behind, each of which writes its pid into a file when it is ready.
-fn leave(room: &Room, text: &str, count: usize) -> Result<Vec<i32>> {
+pub(crate) fn leave(room: &Room, text: &str, count: usize) -> Result<Vec<i32>> {
     let list = room.path("list");
     std::fs::write(&list, "")?;
     let text =
@@ -38,16 +40,16 @@ fn pids(list: &str) -> Result<Vec<i32>> {
         .collect()
 }
 
-fn report(text: &[u8]) -> Result<Value> {
+pub(crate) fn report(text: &[u8]) -> Result<Value> {
     serde_json::from_slice(text).context("no report")
 }
 
-fn fate_of(report: &Value, pid: i32) -> Option<&Value> {
+pub(crate) fn fate_of(report: &Value, pid: i32) -> Option<&Value> {
     let all = report["reaped"].as_array()?;
     Some(&all.iter().find(|one| one["pid"] == pid)?["fate"])
 }
 
-fn is_there(pid: i32) -> bool {
+pub(crate) fn is_there(pid: i32) -> bool {
     proc::state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
