@@ -36,7 +36,8 @@ fn wall(s: u64) -> Timestamp {
 
 /// Looks `s` seconds after the boot.
 fn tick(watcher: &mut Watcher, proc: &ProcRoot, s: u64) -> Tick {
-    watcher.tick(proc, BootNs(s * 1_000_000_000), wall(s), &HashMap::new())
+    let (left, orphans) = (HashMap::new(), Orphans::new());
+    watcher.tick(proc, BootNs(s * 1_000_000_000), wall(s), &left, &orphans)
 }
 
 /// What is news, in words.
