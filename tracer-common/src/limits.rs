@@ -8,8 +8,8 @@ pub const FILENAME_MAX: usize = 512;
 pub const ARGV_MAX: usize = 2048;
 /// Most bytes of a signal's sender's command line that are sent.
 pub const SENDER_CMDLINE_MAX: usize = 256;
-/// Default size of the ring buffer in bytes: 5,500 whole process lives (docs/performance.md).
-pub const RING_BYTES: u32 = 4 << 20;
+/// Default size of the ring buffer in bytes: 11,000 whole process lives.
+pub const RING_BYTES: u32 = 8 << 20;
 /// Default number of processes tracked at once.
 pub const TRACKED_MAX: u32 = 65_536;
 /// The reader is woken when the ring is fuller than one part in this many.
