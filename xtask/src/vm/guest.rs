@@ -33,6 +33,10 @@ pub(super) struct Report {
     pub(super) exit: Option<i32>,
     /// The line with which the kernel died.
     pub(super) panic: Option<String>,
+    /// The kernel met a breakpoint that it had put into its own code and taken out again: the emulator
+    /// went on with what it had translated before. Processors do not do that (`text_poke_sync` of
+    /// arch/x86/kernel/alternative.c waits for all of them), emulators with a thread for each may.
+    pub(super) ran_old_code: bool,
 }
 
 impl Report {
@@ -43,8 +47,11 @@ impl Report {
             counts: Counts::default(),
             exit: None,
             panic: None,
+            ran_old_code: false,
         };
         for line in log.lines().map(str::trim) {
+            // Behind the name of a test, as a rule.
+            report.ran_old_code |= line.contains("Oops: int3: ");
             if let Some(own) = line.strip_prefix(MARK) {
                 match own.trim().split_once(' ') {
                     Some(("kernel", release)) => report.kernel = Some(release.to_owned()),
@@ -167,5 +174,8 @@ mod tests {
         assert_eq!(failure(&GOOD.replace("0 failed", "2 failed")), "2 failed");
         let panic = GOOD.replace("[  1.0] noise", "[  1.0] Kernel panic - not syncing: oops");
         assert_eq!(failure(&panic), "[  1.0] Kernel panic - not syncing: oops");
+        assert!(!Report::parse(&panic).ran_old_code);
+        let old = panic.replace("7 passed", "[  0.9] Oops: int3: 0000 [#1] SMP");
+        assert!(Report::parse(&old).ran_old_code, "{old}");
     }
 }

@@ -94,7 +94,13 @@ fn one(series: &str, cache: &Path, initrd: &Path, args: &Args) -> Result<(String
     }
     let log = cache.join(format!("{series}.log"));
     let deadline = Duration::from_secs(args.timeout);
-    let report = guest::boot(&image.file, initrd, &log, deadline)?;
+    let mut report = guest::boot(&image.file, initrd, &log, deadline)?;
+    if report.panic.is_some() && report.ran_old_code {
+        say(format!(
+            "note: {series}: the emulator ran code that the kernel had changed; once more"
+        ));
+        report = guest::boot(&image.file, initrd, &log, deadline)?;
+    }
     let kernel = report.kernel.clone().unwrap_or_else(|| series.to_owned());
     let nothing_ran = !args.boot_only && report.counts == test::Counts::default();
     let failure = report
