@@ -35,6 +35,8 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         .find(|artifact| artifact.name == "tracer")
         .context("cargo built no program called tracer")?;
     let mut command = program::as_root(&tracer.executable)?;
+    // What cargo runs here may not use the user's own state directory; this is for the user.
+    command.env_remove("TRACER_REFUSE_DEFAULT_STATE");
     command.args(&args.args);
     let error = command.exec();
     Err(error).with_context(|| format!("cannot execute `{}`", program::line(&command)))
