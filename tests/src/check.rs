@@ -181,17 +181,17 @@ pub fn attached_in_a_storm(workers: u32, options: &[&str]) -> Result<Recorded> {
         .next()
         .and_then(|major| major.parse().ok());
     let skips = major.is_some_and(|major: u32| major >= 7);
-    let tries = if skips { 4 } else { 1 };
-    for _ in 1..tries {
+    let mut more_tries = if skips { 3 } else { 0 };
+    loop {
         let recorded = attached_once(workers, options)?;
-        if recorded.session.summary["completeness"]["attach_converged"] != false {
-            recorded.session.expect_complete()?;
-            return Ok(recorded);
+        let is_unsure = recorded.session.summary["completeness"]["attach_converged"] == false;
+        if is_unsure && more_tries > 0 {
+            more_tries -= 1;
+            continue;
         }
+        recorded.session.expect_complete()?;
+        return Ok(recorded);
     }
-    let recorded = attached_once(workers, options)?;
-    recorded.session.expect_complete()?;
-    Ok(recorded)
 }
 
 fn attached_once(workers: u32, options: &[&str]) -> Result<Recorded> {

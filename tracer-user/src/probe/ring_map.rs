@@ -33,8 +33,8 @@ const DISCARDED: u32 = 1 << 30;
 const SHARED: MapFlags = MapFlags::SHARED;
 /// `BPF_RINGBUF_HDR_SZ`.
 const HEADER: usize = 8;
-/// Most bytes of data that are mapped, apart from the last record's. Moving on costs some ten
-/// microseconds, and comes after a thousand processes.
+/// Most bytes of data that are mapped, apart from the last record's. Moving on takes a
+/// system call or two, and comes after a thousand processes.
 const WINDOW: usize = 1 << 20;
 /// No record of the kernel side is longer, its header included.
 const RECORD_MAX: usize = 16 << 10;

@@ -33,8 +33,8 @@ pub(super) struct Report {
     pub(super) exit: Option<i32>,
     /// The line with which the kernel died.
     pub(super) panic: Option<String>,
-    /// The kernel met a breakpoint that it had put into its own code and taken out again: the emulator
-    /// went on with what it had translated before. Processors do not do that (`text_poke_sync` of
+    /// The kernel met a breakpoint that it had put into its own code and taken out again. Taken for the
+    /// emulator's, which may go on with what it had translated before; seen once, and not proven. Processors do not do that (`text_poke_sync` of
     /// arch/x86/kernel/alternative.c waits for all of them), emulators with a thread for each may.
     pub(super) ran_old_code: bool,
 }
