@@ -7,6 +7,7 @@
 )]
 
 mod account;
+mod doubts;
 mod ends;
 mod follow;
 mod followed;

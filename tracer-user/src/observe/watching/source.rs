@@ -18,6 +18,7 @@ use super::orders::Orders;
 use crate::{
     event::{Event, EventKind, Fork},
     observe::{
+        attached::doubts,
         error::chain,
         kernel::{Kernel, load_following},
         ready::event_loop,
@@ -266,7 +267,7 @@ impl Reading<'_> {
         self.carried_out = orders.number;
         let adoption = self.kernel.follow(&orders.follow);
         let adoption = adoption.map_err(|error| chain(&error))?;
-        self.looks_left = if adoption.converged { 0 } else { LOOKS };
+        self.looks_left = if adoption.converged() { 0 } else { LOOKS };
         let mut shared = lock(self.shared);
         for lack in self.kernel.follow_lacks() {
             // Who follows names only misses nothing where cgroups cannot be seen.
@@ -326,11 +327,14 @@ impl Reading<'_> {
     fn look_again(&mut self) {
         self.looks_left = self.looks_left.saturating_sub(1);
         match self.kernel.follow_again() {
-            Ok(adoption) if adoption.converged => self.looks_left = 0,
+            Ok(adoption) if adoption.converged() => self.looks_left = 0,
             Ok(_) if self.looks_left > 0 => {}
-            Ok(_) => lock(self.shared).wrong(
-                "who was there when following began may not have been found completely".to_owned(),
-            ),
+            Ok(adoption) => {
+                let why = doubts(adoption.doubts).kinds();
+                lock(self.shared).wrong(format!(
+                    "who was there when following began may not have been found completely: {why}"
+                ));
+            }
             Err(error) => lock(self.shared).wrong(chain(&error)),
         }
     }
