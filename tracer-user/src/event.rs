@@ -3,6 +3,9 @@
 //! `probe::decode` makes these from ring bytes, `session::journal` from journal lines. They are data:
 //! nothing here reads, waits or decides.
 
+#[cfg(test)]
+pub(crate) mod made;
+
 use crate::units::{BootNs, Comm, Process};
 
 /// One thing that happened, when, and to whom.
