@@ -13,4 +13,5 @@ mod follow;
 mod followed;
 mod names;
 mod orphans;
+mod rings;
 mod watch;
