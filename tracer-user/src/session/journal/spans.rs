@@ -216,7 +216,7 @@ mod tests {
                 }
                 text.extend_from_slice(&part[..read]);
             }
-            let expected: String = wanted.iter().map(|line| format!("{line:9}\n")).collect();
+            let expected = wanted.map(|line| format!("{line:9}\n")).concat();
             assert_eq!(String::from_utf8_lossy(&text), expected, "{room} bytes");
             assert_eq!(source.read(&mut part).expect("its end"), 0);
         }
