@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::{Notify, watch};
 use tracer_common::{event::KIND_MAX, names::PROG_FOLLOW_EXEC};
 
-use super::orders::Orders;
+use super::{leftovers::same, orders::Orders};
 use crate::{
     event::{Event, EventKind, Fork},
     observe::{
@@ -282,7 +282,8 @@ impl Reading<'_> {
     fn drain(&mut self) -> bool {
         let orders = self.orders.borrow();
         let mut shared = lock(self.shared);
-        let (proc, mut any) = (&self.proc, false);
+        let mut any = false;
+        let mut were_there = Vec::new();
         let more = self.kernel.drain_each(BATCH, |event, followed| {
             any = true;
             let found = match &event.kind {
@@ -292,12 +293,16 @@ impl Reading<'_> {
             let by = followed.zip(found);
             let by = by.map(|(followed, fork)| orders.by(followed, fork.comm));
             shared.forest.apply(&event, by);
-            if let Some(fork) = found
-                && let Ok(words) = proc.process(fork.child.tgid).and_then(|dir| dir.cmdline())
-            {
-                shared.forest.runs(fork.child.key, words);
-            }
+            were_there.extend(found.map(|fork| fork.child));
         });
+        drop(shared);
+        // Without the lock: a process can keep whoever reads its command line waiting.
+        for child in were_there {
+            let words = same(&self.proc, child).and_then(|dir| dir.cmdline().ok());
+            if let Some(words) = words {
+                lock(self.shared).forest.runs(child.key, words);
+            }
+        }
         self.is_stale |= any;
         more
     }
@@ -350,30 +355,29 @@ impl Reading<'_> {
         while self.drain() {}
         let mut shared = lock(self.shared);
         shared.forest.only(&living, now);
-        for process in living {
-            if !shared.forest.has(process.key)
-                && let Some(fork) = self.fork_of(process, &shared.forest)
-            {
-                let kind = EventKind::Fork(fork);
-                shared.forest.apply(&Event { t: now, kind }, None);
-            }
+        let unknown = living.into_iter();
+        let unknown = unknown.filter(|process| !shared.forest.has(process.key));
+        let unknown: Vec<Process> = unknown.collect();
+        drop(shared);
+        for child in unknown {
+            let Some(stat) = same(&self.proc, child).and_then(|dir| dir.stat().ok()) else {
+                continue;
+            };
+            let mut shared = lock(self.shared);
+            let parent = shared.forest.of_pid(stat.ppid).unwrap_or_default();
+            // The fork that was lost, as far as `/proc` tells of it.
+            let fork = Fork {
+                child,
+                creator: parent,
+                parent,
+                comm: stat.comm,
+                depth: 0,
+                uid: 0,
+                adopted: true,
+            };
+            let kind = EventKind::Fork(fork);
+            shared.forest.apply(&Event { t: now, kind }, None);
         }
-    }
-
-    /// The fork that was lost, as far as `/proc` tells of it.
-    fn fork_of(&self, child: Process, forest: &Forest) -> Option<Fork> {
-        let dir = self.proc.process(child.tgid).ok()?;
-        let stat = dir.stat().ok()?;
-        let parent = forest.of_pid(stat.ppid).unwrap_or_default();
-        Some(Fork {
-            child,
-            creator: parent,
-            parent,
-            comm: stat.comm,
-            depth: 0,
-            uid: 0,
-            adopted: true,
-        })
     }
 }
 
