@@ -8,12 +8,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
 use super::{Failure, OWN_FAILURE, escape::printable};
 use crate::{
-    procfs::{Access, FileId, ProcRoot, mounts::MountId},
+    procfs::{Access, FileId, ProcRoot, ReadEnd, mounts::MountId},
     session::redact::redact_argv,
     units::Tgid,
     watch::{
@@ -74,9 +74,12 @@ fn place(what: &str) -> anyhow::Result<PathBuf> {
 }
 
 fn of_process(proc: &ProcRoot, pid: Tgid, as_json: bool) -> anyhow::Result<(String, bool)> {
-    let dir = proc
-        .process(pid)
-        .with_context(|| format!("process {pid}"))?;
+    let dir = match proc.process(pid) {
+        Err(ReadEnd::Gone) => {
+            bail!("no process has pid {pid}; a file of that name is meant by ./{pid}")
+        }
+        dir => dir.with_context(|| format!("process {pid}"))?,
+    };
     let named = holders::name(&dir, pid, redact_argv).with_context(|| format!("process {pid}"))?;
     let Held { held, more } = holdings(proc, &dir, pid)
         .with_context(|| format!("what process {pid} has open: root or its own user may see it"))?;
