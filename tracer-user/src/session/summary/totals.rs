@@ -12,6 +12,10 @@ use crate::{
     tree::accounting::{cost::Cost, ledger::Report},
 };
 
+/// Losses that leave nothing unknown but the last fraction of what a process cost: the figures say so by
+/// their validity, and the record is complete all the same.
+pub const ACCOUNTS_LOST: [&str; 2] = ["ring_full_account", "accounts_full"];
+
 /// What the tree cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Totals {

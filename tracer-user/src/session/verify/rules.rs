@@ -332,6 +332,7 @@ fn in_words(counts: &Counts) -> String {
         exits,
         signals,
         ooms,
+        accounts,
         snapshots,
         ticks,
         anomalies,
@@ -340,6 +341,6 @@ fn in_words(counts: &Counts) -> String {
     } = counts;
     format!(
         "{records} records ({forks} fork, {execs} exec, {exits} exit, {signals} signal, {ooms} oom, \
-         {snapshots} snapshot, {ticks} tick, {anomalies} anomaly, {lost} lost, {dropped} dropped)"
+         {accounts} account, {snapshots} snapshot, {ticks} tick, {anomalies} anomaly, {lost} lost, {dropped} dropped)"
     )
 }

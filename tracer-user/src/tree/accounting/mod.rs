@@ -64,6 +64,8 @@ impl Accounting {
             EventKind::Exit(exit) => self.exit(exit),
             EventKind::Signal(_) => self.signals += 1,
             EventKind::Oom(_) => self.oom_kills += 1,
+            // The ledger has them.
+            EventKind::Account(_) => {}
         }
     }
 
