@@ -264,10 +264,8 @@ impl Summarizer {
                 self.strays += u64::from(!is_kept);
                 self.ledger.ended(t, exit, is_ours);
             }
-            EventKind::Fork(_)
-            | EventKind::Signal(_)
-            | EventKind::Oom(_)
-            | EventKind::Account(_) => {}
+            EventKind::Account(account) => self.ledger.closed(account),
+            EventKind::Fork(_) | EventKind::Signal(_) | EventKind::Oom(_) => {}
         }
     }
 

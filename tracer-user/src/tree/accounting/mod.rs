@@ -10,6 +10,7 @@ pub mod commands;
 pub mod cost;
 pub mod ledger;
 pub mod subtrees;
+mod waiting;
 
 use serde::Serialize;
 
