@@ -18,16 +18,20 @@ use rustix::time::{ClockId, clock_gettime};
 use tracer_tests::sys::{self, Usage};
 use tracer_tests::truth::Truth;
 
-/// Computes until this process has used so much CPU time.
+/// Computes until this process has used so much CPU time, and some more: looking at that clock brings the kernel's
+/// sum up to date, which ends of ordinary processes do not.
 fn compute(length: Duration) {
     let begun = used();
     while used() - begun < length {
-        // Looking at the clock brings the kernel's sum up to date each time; what lacks at the end is then
-        // that of dying alone. So look rarely.
-        let until = Instant::now() + length / 4;
-        while Instant::now() < until {
-            std::hint::black_box(0);
-        }
+        spin(length / 4);
+    }
+    spin(Duration::from_micros(300));
+}
+
+fn spin(length: Duration) {
+    let until = Instant::now() + length;
+    while Instant::now() < until {
+        std::hint::black_box(0);
     }
 }
 
