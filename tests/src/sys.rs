@@ -10,8 +10,10 @@ use std::ptr;
 
 mod births;
 pub mod calls;
+mod usage;
 
 pub use births::{clone, fork, fork_as};
+pub use usage::{Usage, wait4_usage};
 
 /// What `wait4(2)` said of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,8 +22,10 @@ pub const KIND_EXIT: u16 = 3;
 pub const KIND_SIGNAL: u16 = 4;
 /// Kind of [`OomEvent`].
 pub const KIND_OOM: u16 = 5;
+/// Kind of [`AccountEvent`].
+pub const KIND_ACCOUNT: u16 = 6;
 /// One more than the highest kind.
-pub const KIND_MAX: u16 = 6;
+pub const KIND_MAX: u16 = 7;
 
 /// What every record starts with.
 #[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
@@ -249,4 +251,34 @@ pub struct OomEvent {
     pub oom_score_adj: i32,
     /// Zero.
     pub reserved: u32,
+}
+
+/// The closed account of a process whose end was reported before: it has been waited for and released, so
+/// what the kernel counts for it no longer changes.
+#[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct AccountEvent {
+    /// Kind [`KIND_ACCOUNT`].
+    pub header: EventHeader,
+    /// The process; `tid_init` is its leader.
+    pub process: ProcRef,
+    /// CPU time in ns of all threads: `signal->sum_sched_runtime`, or that of the leader alone where this
+    /// is more, because it ran on after it had been released.
+    pub cpu_ns: u64,
+    /// `signal->utime` in ns; see [`ExitEvent::utime_ns`].
+    pub utime_ns: u64,
+    /// `signal->stime` in ns; see [`ExitEvent::utime_ns`].
+    pub stime_ns: u64,
+    /// Page faults served without I/O.
+    pub min_flt: u64,
+    /// Page faults that needed I/O.
+    pub maj_flt: u64,
+    /// Voluntary context switches.
+    pub nvcsw: u64,
+    /// Involuntary context switches.
+    pub nivcsw: u64,
+    /// Bytes fetched from the block layer; `u64::MAX` when this kernel does not account I/O.
+    pub read_bytes: u64,
+    /// Bytes sent to the block layer; `u64::MAX` when this kernel does not account I/O.
+    pub write_bytes: u64,
 }

@@ -24,5 +24,7 @@ pub const EXECS_MISSED: u32 = MAP_FULL + 4;
 pub const ADOPT_AGAIN: u32 = MAP_FULL + 5;
 /// Reasons not to be sure of an adoption: children of a dying process that could not be written down.
 pub const ADOPT_UNSURE: u32 = MAP_FULL + 6;
+/// Processes whose accounts will not come, because too many had ended and not been released.
+pub const ACCOUNTS_FULL: u32 = MAP_FULL + 7;
 /// Number of counters.
-pub const COUNTERS: u32 = MAP_FULL + 7;
+pub const COUNTERS: u32 = MAP_FULL + 8;

@@ -10,6 +10,8 @@ pub const MAP_COUNTERS: &str = "COUNTERS";
 pub const MAP_CONTROL: &str = "CONTROL";
 /// Hash of what is followed: [`crate::follow::Key`] → 1.
 pub const MAP_FOLLOWED: &str = "FOLLOWED";
+/// Hash of processes whose ends are reported and whose accounts are not.
+pub const MAP_UNRELEASED: &str = "UNRELEASED";
 /// The frozen global that holds [`crate::offsets::Offsets`].
 pub const GLOBAL_OFFSETS: &str = "OFFSETS";
 /// The frozen global that holds [`crate::snapshot::Places`].
@@ -18,6 +20,8 @@ pub const GLOBAL_PLACES: &str = "PLACES";
 pub const GLOBAL_CGROUPS: &str = "CGROUPS";
 /// The frozen global, a `u32`, that holds the ring buffer's size in bytes.
 pub const GLOBAL_RING_BYTES: &str = "RING_BYTES";
+/// Frozen global, `u32`: 1 when whole trees are to be adopted, 0 when only processes that are held.
+pub const GLOBAL_ADOPTS_TREES: &str = "ADOPTS_TREES";
 
 /// `tp_btf` program on `sched_process_fork`.
 pub const PROG_FORK: &str = "on_fork";
@@ -31,7 +35,8 @@ pub const PROG_SIGNAL: &str = "on_signal";
 pub const PROG_OOM: &str = "on_oom";
 /// `tp_btf` program on `sched_wakeup_new`, for what the kernel skipped [`PROG_FORK`] for.
 pub const PROG_WAKEUP_NEW: &str = "on_wakeup_new";
-/// `tp_btf` program on `sched_process_free`, for what both programs at the exit hook were skipped for.
+/// `tp_btf` program on `sched_process_free`, for the accounts of those that have ended, and for what both
+/// programs at the exit hook were skipped for.
 pub const PROG_FREE: &str = "on_free";
 /// More of [`PROG_EXEC`] behind the first, each for what the kernel skipped all before it for.
 pub const PROGS_EXEC_AGAIN: [&str; 7] = [

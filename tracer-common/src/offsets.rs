@@ -181,6 +181,8 @@ offsets! {
     /// 1 when tracepoints may be preempted on this kernel, so that a program can be skipped, and other
     /// programs stand in for it.
     programs_can_be_skipped,
+    /// 1 when the closed account of each process is to be reported.
+    tells_accounts,
     /// `task->flags` of a thread that is made without passing the fork hook, for `io_uring` and vhost:
     /// `PF_IO_WORKER`, and `PF_USER_WORKER` where this kernel has it. 0 where all new threads are seen.
     hidden_thread_flags,

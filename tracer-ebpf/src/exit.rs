@@ -10,13 +10,13 @@ use tracer_common::{
     control::{Control, TRACKED_ADOPTED, TRACKED_SHARES_MM, Tracked},
     event::{ExitEvent, FLAG_MAXRSS_UPPER_BOUND, FLAG_TOTALS_PARTIAL, FLAG_WAS_ADOPTED, KIND_EXIT},
     ids::ProcRef,
-    loss::TOTALS_PARTIAL,
+    loss::{ACCOUNTS_FULL, TOTALS_PARTIAL},
     offsets::ABSENT,
 };
 
 use crate::{
     exec::count_missed,
-    maps::TRACKED,
+    maps::{TRACKED, UNRELEASED, Unreleased},
     process::{Names, Sight, image_peak, tracked_ref},
     read::{Direct, Object, Probed, atomic_add, comm_into, off, together},
     send::{control, count, header, reserve, submit, watched},
@@ -79,58 +79,22 @@ fn try_exit<const AGAIN: bool>(ctx: &BtfTracePointContext) -> Option<()> {
         return None;
     }
     TRACKED.remove(tgid).ok()?;
+    if off!(tells_accounts) == 1 {
+        let process = Unreleased {
+            start_boottime_ns: last.start_boottime_ns,
+            tgid: last.tgid,
+            tgid_inner: last.tgid_inner,
+        };
+        if UNRELEASED.insert(tgid, process, 0).is_err() {
+            count(ACCOUNTS_FULL);
+        }
+    }
     report(control, &last, tgid, task.probed(), Source::Hook)
-}
-
-/// `sched_process_free(task)`: behind the end of every task, when its parent has been told, in a softirq
-/// that cannot be preempted; so this program is never skipped. It reports the ends that nobody else has.
-#[btf_tracepoint(function = "sched_process_free")]
-fn on_free(ctx: BtfTracePointContext) -> i32 {
-    if try_free(&ctx).is_some() {
-        #[cfg(feature = "log")]
-        aya_log_ebpf::warn!(&ctx, "exit: reported only when a task was freed");
-    }
-    0
-}
-
-#[inline(always)]
-fn try_free(ctx: &BtfTracePointContext) -> Option<()> {
-    let task = Direct(ctx.arg(0));
-    let tgid: u32 = task.get(off!(task_tgid));
-    let entry = TRACKED.get_ptr_mut(tgid)?;
-    // A leader that another thread has replaced by exec has that thread's pid by now.
-    if task.get::<u32>(off!(task_pid)) != tgid {
-        return None;
-    }
-    // SAFETY: a map value.
-    let mut last = unsafe { totals(entry) };
-    if last.start_boottime_ns != task.get(off!(task_start_boottime)) {
-        return None;
-    }
-    let control = control()?;
-    TRACKED.remove(tgid).ok()?;
-
-    // By now the process's own sums have every thread in them.
-    let signal = task.probed().follow(off!(task_signal));
-    last.cpu_ns = signal.get(off!(signal_sum_sched_runtime));
-    last.utime_ns = signal.get(off!(signal_utime));
-    last.stime_ns = signal.get(off!(signal_stime));
-    last.min_flt = signal.get(off!(signal_min_flt));
-    last.maj_flt = signal.get(off!(signal_maj_flt));
-    last.nvcsw = signal.get(off!(signal_nvcsw));
-    last.nivcsw = signal.get(off!(signal_nivcsw));
-    if last.read_bytes != u64::MAX {
-        last.read_bytes = signal.get(off!(signal_read_bytes));
-        last.write_bytes = signal.get(off!(signal_write_bytes));
-    }
-    last.threads_ended = last.threads_made;
-    last.unsure = 0;
-    report(control, &last, tgid, task.probed(), Source::Freed)
 }
 
 /// Where an end is reported from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Source {
+pub(crate) enum Source {
     /// The last thread is in `do_exit`.
     Hook,
     /// It is all over; only what belongs to the process itself may still be looked at.
@@ -139,7 +103,7 @@ enum Source {
 
 /// Sends the exit of a process that has just been removed from the map.
 #[inline(always)]
-fn report(
+pub(crate) fn report(
     control: *mut Control,
     last: &Tracked,
     tgid: u32,
@@ -295,7 +259,7 @@ unsafe fn leave_totals(entry: *mut Tracked, task: Direct) {
 /// # Safety
 /// `entry` is a value of TRACKED.
 #[inline(always)]
-unsafe fn totals(entry: *const Tracked) -> Tracked {
+pub(crate) unsafe fn totals(entry: *const Tracked) -> Tracked {
     // SAFETY: the caller's promise; other CPUs only add to single words of it.
     unsafe {
         let threads_ended = (&raw const (*entry).threads_ended).read_volatile();

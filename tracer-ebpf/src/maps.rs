@@ -9,7 +9,9 @@ use tracer_common::{
     control::{Control, Tracked},
     event::ExecEvent,
     follow::{CgroupPlaces, FOLLOWED_MAX, Key},
-    limits::{ARGV_MAX, FILENAME_MAX, RING_BYTES as DEFAULT_RING_BYTES, TRACKED_MAX},
+    limits::{
+        ARGV_MAX, FILENAME_MAX, RING_BYTES as DEFAULT_RING_BYTES, TRACKED_MAX, UNRELEASED_MAX,
+    },
     loss,
     names::PROGS_EXEC_AGAIN,
     offsets::Offsets,
@@ -33,6 +35,11 @@ pub(crate) static CGROUPS: CgroupPlaces = CgroupPlaces::ABSENT;
 #[unsafe(no_mangle)]
 pub(crate) static RING_BYTES: u32 = DEFAULT_RING_BYTES;
 
+/// 1 when whole trees are to be adopted. Else the verifier need not follow the way up to an ancestor, which
+/// takes it as long as all else in the `adopt` iterator ten times over.
+#[unsafe(no_mangle)]
+pub(crate) static ADOPTS_TREES: u32 = 1;
+
 /// Events on their way to user space.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(DEFAULT_RING_BYTES, 0);
@@ -41,6 +48,24 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(DEFAULT_RING_BYTES, 
 /// not depend on an allocation.
 #[map]
 pub(crate) static TRACKED: HashMap<u32, Tracked> = HashMap::with_max_entries(TRACKED_MAX, 0);
+
+/// Processes that have ended, by tgid in the initial namespace, until they are released: what names them
+/// then is gone from the task. Preallocated, for the same reason.
+#[map]
+pub(crate) static UNRELEASED: HashMap<u32, Unreleased> =
+    HashMap::with_max_entries(UNRELEASED_MAX, 0);
+
+/// See [`UNRELEASED`].
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Unreleased {
+    /// Its start time: its number may be used again.
+    pub(crate) start_boottime_ns: u64,
+    /// Thread group id in the observer's pid namespace.
+    pub(crate) tgid: u32,
+    /// Thread group id in its own pid namespace.
+    pub(crate) tgid_inner: u32,
+}
 
 /// During an adoption, processes of the tree that have lost their parent before they were found, by tgid
 /// in the initial namespace.

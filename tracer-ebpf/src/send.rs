@@ -12,7 +12,7 @@ use aya_ebpf::{
 use tracer_common::{
     control::Control,
     event::EventHeader,
-    limits::WAKE_AT_PART,
+    limits::{ACCOUNTS_PART, WAKE_AT_PART},
     loss::{RING_FULL, SENT},
 };
 
@@ -79,6 +79,26 @@ pub(crate) fn submit<T: 'static>(
     record.submit(flags);
     count(SENT + u32::from(kind));
     wake_if_idle(control, flags);
+}
+
+/// Reserves a record that only completes what another has said, or counts its loss. It must never take the
+/// room of one that says something new.
+#[inline(always)]
+pub(crate) fn reserve_spare<T: 'static>(kind: u16) -> Option<RingBufEntry<T>> {
+    let spare = u64::from(frozen(&RING_BYTES) / ACCOUNTS_PART);
+    if EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) >= spare {
+        count(RING_FULL + u32::from(kind));
+        return None;
+    }
+    reserve(kind)
+}
+
+/// Hands over a filled record that nobody waits for: a reader that sleeps finds it with the next one. Only
+/// a ring that fills up wakes it.
+#[inline(always)]
+pub(crate) fn submit_quietly<T: 'static>(record: RingBufEntry<T>, kind: u16) {
+    record.submit(wake_flags(size_of::<T>() as u64 + RECORD_HEADER, false));
+    count(SENT + u32::from(kind));
 }
 
 /// Bytes the ring puts before each record.

@@ -30,6 +30,8 @@ pub enum EventKind {
     Signal(Box<Signal>),
     /// The OOM killer chose a tracked process.
     Oom(Box<Oom>),
+    /// A process that has ended was released, and its account is closed.
+    Account(Account),
 }
 
 /// A process was made, or found when tracking began.
@@ -133,6 +135,27 @@ pub struct ExitTotals {
     pub io_write_bytes: Option<u64>,
     /// A thread was still on its way out: the sums may lack its share.
     pub partial: bool,
+}
+
+/// What the kernel counts for a process that has ended and been released: nothing can be added any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Account {
+    /// The process. Its pid may have been given to another by now.
+    pub process: Process,
+    /// CPU time in user mode, µs.
+    pub cpu_user_us: u64,
+    /// CPU time in the kernel, µs.
+    pub cpu_system_us: u64,
+    /// Page faults without I/O.
+    pub faults_minor: u64,
+    /// Page faults with I/O.
+    pub faults_major: u64,
+    /// Voluntary context switches, all threads.
+    pub ctx_switches_voluntary: u64,
+    /// Involuntary context switches, all threads.
+    pub ctx_switches_involuntary: u64,
+    /// Bytes read from and written to the block layer; `None` when this kernel does not account it.
+    pub io_bytes: Option<(u64, u64)>,
 }
 
 /// A signal was generated for a tracked process.

@@ -196,7 +196,10 @@ impl Detector {
                     None => {}
                 }
             }
-            EventKind::Fork(_) | EventKind::Signal(_) | EventKind::Oom(_) => {}
+            EventKind::Fork(_)
+            | EventKind::Signal(_)
+            | EventKind::Oom(_)
+            | EventKind::Account(_) => {}
         }
     }
 

@@ -295,6 +295,11 @@ pub(super) fn event_line(event: &Event, began: BootNs) -> String {
             oom.victim.tgid,
             printable_bytes(oom.comm.as_bytes())
         ),
+        EventKind::Account(account) => format!(
+            "cost   {} {} CPU",
+            account.process.tgid,
+            length(account.cpu_user_us.saturating_add(account.cpu_system_us))
+        ),
     };
     timed(event.t, began, &what)
 }

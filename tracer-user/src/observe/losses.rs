@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use tracer_common::event::{KIND_EXEC, KIND_EXIT, KIND_FORK, KIND_OOM, KIND_SIGNAL};
+use tracer_common::event::{KIND_ACCOUNT, KIND_EXEC, KIND_EXIT, KIND_FORK, KIND_OOM, KIND_SIGNAL};
 
-use crate::probe::attached::Counters;
+use crate::{probe::attached::Counters, session::summary::ACCOUNTS_LOST};
 
 /// Records that could not be decoded: another build's, or damaged.
 pub(super) const UNDECODABLE: &str = "undecodable";
@@ -60,10 +60,22 @@ pub(super) fn by_reason(counters: &Counters) -> Vec<(String, u64)> {
         (format!("ring_full_{name}"), count.unwrap_or(0))
     };
     let mut losses: Vec<_> = KINDS.into_iter().map(ring_full).collect();
+    let accounts = [
+        counters.ring_full[usize::from(KIND_ACCOUNT)],
+        counters.accounts_full,
+    ];
+    let accounts = ACCOUNTS_LOST.map(str::to_owned).into_iter().zip(accounts);
+    losses.extend(accounts);
     losses.push(("map_full".to_owned(), counters.map_full));
     losses.push(("execs_missed".to_owned(), counters.execs_missed));
     losses.push(("hooks_skipped".to_owned(), counters.skipped));
     losses
+}
+
+/// Whether something is unknown for this loss. Without its account a process is known all the same, as of its
+/// exit.
+pub(super) fn is_event(reason: &str) -> bool {
+    !ACCOUNTS_LOST.contains(&reason)
 }
 
 #[cfg(test)]

@@ -110,6 +110,7 @@ impl Sign {
                 (signal.target.key, signal.sender.key, what)
             }
             EventKind::Oom(oom) => (oom.victim.key, oom.trigger.key, (4, 0)),
+            EventKind::Account(account) => (account.process.key, account.process.key, (5, 0)),
         };
         Self {
             t,

@@ -11,19 +11,21 @@ use bytemuck::Pod;
 use thiserror::Error;
 use tracer_common::{
     event::{
-        EventHeader, ExecEvent, ExitEvent, FLAG_ADOPTED, FLAG_ARGV_TRUNCATED, FLAG_ARGV_UNREADABLE,
-        FLAG_FILENAME_TRUNCATED, FLAG_FOLLOWED, FLAG_MAXRSS_UPPER_BOUND, FLAG_OOM_FIGURES,
-        FLAG_SENDER_EXITING, FLAG_SENDER_KERNEL, FLAG_SIGNAL_BLOCKED, FLAG_SIGNAL_GROUP,
-        FLAG_SIGNAL_HANDLED, FLAG_SIGNAL_NO_INFO, FLAG_SIGNAL_PRIVILEGED, FLAG_TOTALS_PARTIAL,
-        Followed, ForkEvent, KIND_EXEC, KIND_EXIT, KIND_FORK, KIND_OOM, KIND_SIGNAL, OomEvent,
-        SignalEvent, SignalSender,
+        AccountEvent, EventHeader, ExecEvent, ExitEvent, FLAG_ADOPTED, FLAG_ARGV_TRUNCATED,
+        FLAG_ARGV_UNREADABLE, FLAG_FILENAME_TRUNCATED, FLAG_FOLLOWED, FLAG_MAXRSS_UPPER_BOUND,
+        FLAG_OOM_FIGURES, FLAG_SENDER_EXITING, FLAG_SENDER_KERNEL, FLAG_SIGNAL_BLOCKED,
+        FLAG_SIGNAL_GROUP, FLAG_SIGNAL_HANDLED, FLAG_SIGNAL_NO_INFO, FLAG_SIGNAL_PRIVILEGED,
+        FLAG_TOTALS_PARTIAL, Followed, ForkEvent, KIND_ACCOUNT, KIND_EXEC, KIND_EXIT, KIND_FORK,
+        KIND_OOM, KIND_SIGNAL, OomEvent, SignalEvent, SignalSender,
     },
     ids::ProcRef,
     limits::SENDER_CMDLINE_MAX,
 };
 
 use crate::{
-    event::{Event, EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Scene, Signal},
+    event::{
+        Account, Event, EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Scene, Signal,
+    },
     units::{BootNs, Comm, ProcKey, Process, Tgid},
 };
 
@@ -80,6 +82,7 @@ pub fn decode(record: &[u8], units: DecodeUnits) -> Result<Event, DecodeError> {
             EventKind::Signal(Box::new(signal(&signal_event, rest)))
         }
         KIND_OOM => EventKind::Oom(Box::new(oom(&split(record, KIND_OOM)?.0, units))),
+        KIND_ACCOUNT => EventKind::Account(account(&split(record, KIND_ACCOUNT)?.0)),
         unknown => return Err(DecodeError::UnknownKind(unknown)),
     };
     Ok(Event {
@@ -271,6 +274,20 @@ fn oom(event: &OomEvent, units: DecodeUnits) -> Oom {
             shmem_rss_kb: kb(event.shmem_rss_pages),
         }),
         oom_score_adj: event.oom_score_adj,
+    }
+}
+
+fn account(event: &AccountEvent) -> Account {
+    let (cpu_user_us, cpu_system_us) = cpu_split_us(event.cpu_ns, event.utime_ns, event.stime_ns);
+    Account {
+        process: process(&event.process),
+        cpu_user_us,
+        cpu_system_us,
+        faults_minor: event.min_flt,
+        faults_major: event.maj_flt,
+        ctx_switches_voluntary: event.nvcsw,
+        ctx_switches_involuntary: event.nivcsw,
+        io_bytes: accounted(event.read_bytes).zip(accounted(event.write_bytes)),
     }
 }
 

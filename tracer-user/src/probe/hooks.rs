@@ -34,6 +34,8 @@ enum Need {
     Optional,
     /// It stands in where another program was skipped.
     StandIn,
+    /// It reports accounts, where they are wanted, and stands in for another program.
+    Account,
     /// It begins trees by itself, where that is wanted.
     Following,
 }
@@ -44,7 +46,7 @@ enum Need {
 pub(super) const HOOKS: [Hook; 19] = [
     hook(PROG_EXIT, "sched_process_exit", Need::Required),
     hook(PROG_EXIT_AGAIN, "sched_process_exit", Need::StandIn),
-    hook(PROG_FREE, "sched_process_free", Need::StandIn),
+    hook(PROG_FREE, "sched_process_free", Need::Account),
     hook(PROG_FOLLOW_EXEC, "sched_process_exec", Need::Following),
     hook(PROG_EXEC, "sched_process_exec", Need::Required),
     exec_again(0),
@@ -114,6 +116,8 @@ impl Hook {
 pub(super) struct Wanted {
     /// Those that stand in for others: this kernel may skip a program.
     pub(super) stand_ins: bool,
+    /// The one that reports accounts.
+    pub(super) accounts: bool,
     /// Those that watch an adoption.
     pub(super) adopting: bool,
     /// Those that begin trees by themselves.
@@ -127,6 +131,9 @@ impl Wanted {
         }
         if program == PROG_FOLLOW_LOOK || needs(program, Need::Following) {
             return self.following;
+        }
+        if needs(program, Need::Account) {
+            return self.accounts || self.stand_ins;
         }
         (self.stand_ins || !needs(program, Need::StandIn)) && program != PROG_SNAPSHOT
     }

@@ -21,11 +21,12 @@ use rustix::{
 use tracer_common::{
     control::Observer,
     follow::{CgroupPlaces, FOLLOWED_MAX},
-    limits::{RING_BYTES, TRACKED_MAX},
+    limits::{RING_BYTES, TRACKED_MAX, UNRELEASED_MAX},
     names::{
-        GLOBAL_CGROUPS, GLOBAL_OFFSETS, GLOBAL_PLACES, GLOBAL_RING_BYTES, MAP_EVENTS, MAP_FOLLOWED,
-        MAP_TRACKED, PROG_WHO_AM_I,
+        GLOBAL_ADOPTS_TREES, GLOBAL_CGROUPS, GLOBAL_OFFSETS, GLOBAL_PLACES, GLOBAL_RING_BYTES,
+        MAP_EVENTS, MAP_FOLLOWED, MAP_TRACKED, MAP_UNRELEASED, PROG_WHO_AM_I,
     },
+    offsets::ABSENT,
     snapshot::Places,
 };
 
@@ -56,7 +57,8 @@ pub struct Settings {
     /// Most processes tracked at once.
     pub tracked_max: u32,
     /// Whether trees are to be adopted that go on meanwhile. The programs for that take the kernel as long
-    /// to verify as all others together; without them such an adoption never calls itself converged.
+    /// to verify as all others together. Without them an adoption takes in the root alone, and unless that
+    /// one is held never calls itself converged.
     pub adopts_trees: bool,
     /// Whether trees are to begin by themselves ([`Attached::follow`]). The programs for that cost every
     /// exec, every new process and every move to another cgroup on the machine a little.
@@ -175,6 +177,7 @@ impl Loader {
         let mut degraded = kernel.facts.degraded;
         let wanted = Wanted {
             stand_ins: kernel.facts.offsets.programs_can_be_skipped == 1,
+            accounts: kernel.facts.offsets.tells_accounts == 1,
             adopting: self.settings.adopts_trees,
             following: self.settings.follows,
         };
@@ -209,19 +212,27 @@ impl Loader {
     ) -> Result<Ebpf, ProbeError> {
         let offsets = bytemuck::bytes_of(&kernel.facts.offsets);
         let places = kernel.facts.places.as_ref().unwrap_or(&Places::ABSENT);
+        // A reference to a constant: what is handed over must live as long as the loader.
+        let adopts_trees: &u32 = if self.settings.adopts_trees { &1 } else { &0 };
         let followed_max = if self.settings.follows {
             FOLLOWED_MAX
         } else {
             1
+        };
+        let unreleased_max = match kernel.facts.offsets.tells_accounts {
+            1 => UNRELEASED_MAX,
+            _ => 1,
         };
         aya.btf(None)
             .override_global(GLOBAL_OFFSETS, offsets, true)
             .override_global(GLOBAL_PLACES, bytemuck::bytes_of(places), true)
             .override_global(GLOBAL_CGROUPS, bytemuck::bytes_of(&kernel.cgroups), true)
             .override_global(GLOBAL_RING_BYTES, &self.settings.ring_bytes, true)
+            .override_global(GLOBAL_ADOPTS_TREES, adopts_trees, true)
             .map_max_entries(MAP_EVENTS, self.settings.ring_bytes)
             .map_max_entries(MAP_TRACKED, self.settings.tracked_max)
             .map_max_entries(MAP_FOLLOWED, followed_max)
+            .map_max_entries(MAP_UNRELEASED, unreleased_max)
             .load(self.object.as_deref().unwrap_or(OBJECT))
             .map_err(|error| ProbeError::from_maps(error, Situation::read))
     }
@@ -256,7 +267,10 @@ impl Kernel {
         let bytes = KernelTypes::open(KERNEL_BTF).map_err(ProbeError::from_btf_file)?;
         let btf = Btf::parse(&bytes).map_err(|source| ProbeError::BadBtf { source })?;
         let mut facts = read_kernel(&btf).map_err(|source| ProbeError::MissingField { source })?;
+        // Trees that are only looked at now and then: nobody adds up what their members have cost.
         let hooks = facts.hooks;
+        let has_sum = facts.offsets.signal_sum_sched_runtime != ABSENT;
+        facts.offsets.tells_accounts = u32::from(!follows && has_sum && hooks.free.is_some());
         let cgroups = follows.then(|| cgroups::read(&btf));
         let (moved, made) = match &cgroups {
             Some(cgroups) => (cgroups.moved, cgroups.made),

@@ -8,7 +8,7 @@ use aya::{
 };
 use tracer_common::{
     control::Tracked,
-    event::KIND_MAX,
+    event::{KIND_ACCOUNT, KIND_MAX},
     loss,
     names::{MAP_CONTROL, MAP_COUNTERS, MAP_EVENTS, MAP_TRACKED},
 };
@@ -33,6 +33,8 @@ pub struct Counters {
     pub threads: u64,
     /// Execs that no program saw.
     pub execs_missed: u64,
+    /// Accounts that will not come, because too many processes had ended and not been released.
+    pub accounts_full: u64,
     /// Times the kernel skipped a program that has no stand-in, for whatever process.
     pub skipped: u64,
 }
@@ -49,17 +51,26 @@ impl Counters {
             totals_partial: at(loss::TOTALS_PARTIAL),
             threads: at(loss::THREADS),
             execs_missed: at(loss::EXECS_MISSED),
+            accounts_full: at(loss::ACCOUNTS_FULL),
             skipped: 0,
         }
     }
 
-    /// Events that did not reach the ring, as far as is known.
+    /// Events that did not reach the ring, as far as is known. An account is none: what it is about has been
+    /// told.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.ring_full.iter().sum::<u64>() + self.map_full + self.execs_missed + self.skipped
+        let events = &self.ring_full[..usize::from(KIND_ACCOUNT)];
+        events.iter().sum::<u64>() + self.map_full + self.execs_missed + self.skipped
     }
 
-    /// Events that reached the ring.
+    /// Events that reached the ring, without accounts.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.sent[..usize::from(KIND_ACCOUNT)].iter().sum()
+    }
+
+    /// Records that reached the ring.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.sent.iter().sum()

@@ -91,6 +91,8 @@ const IMAGE: Need = Need::Should("executed files and arguments are missing");
 const OWNER: Need = Need::Should("user ids are missing");
 const NAMESPACE: Need = Need::Should("pids of other pid namespaces are not translated");
 const AGAIN: Need = Need::Should("execs can be missed where tracepoints are preempted");
+const ACCOUNTS: Need =
+    Need::Should("CPU time of short processes is known as of their exit hook only");
 const SKIPPED: Need = Need::Should("forks and exits can be missed where tracepoints are preempted");
 const CPU: Need = Need::Should("CPU times are missing");
 const FAULTS: Need = Need::Should("page faults are missing");
@@ -245,6 +247,7 @@ impl Table<'_, '_> {
             exit_has_group_dead: self.exit_has_group_dead(),
             mark_victim_is_task: self.mark_victim_is_task(),
             programs_can_be_skipped: self.programs_can_be_skipped(),
+            tells_accounts: 0,
             // Where every new thread is seen waking up, none is hidden.
             hidden_thread_flags: match self.programs_can_be_skipped() {
                 1 => 0,
@@ -361,7 +364,7 @@ impl Table<'_, '_> {
             exit: tracepoint("sched_process_exit", Need::Must("sees processes end")),
             signal: tracepoint("signal_generate", Need::Should("signals are missing")),
             wakeup_new: tracepoint("sched_wakeup_new", SKIPPED),
-            free: tracepoint("sched_process_free", SKIPPED),
+            free: tracepoint("sched_process_free", ACCOUNTS),
             oom: tracepoint("mark_victim", Need::Should("OOM kills are missing")),
             task_iterator: None,
         };

@@ -18,8 +18,8 @@ use crate::{
 
 /// Version of the rules by which everything derived is made from a journal. Raised when the same journal
 /// gives other files than it did before: files of an older version are old then, and not broken.
-/// 1: without a version. 2: costs, critical chain, and what the observer cost.
-pub const RULES: u32 = 2;
+/// 1: without a version. 2: costs, critical chain, and what the observer cost. 3: closed accounts.
+pub const RULES: u32 = 3;
 
 /// What becomes of the records, one after the other: the summary, in practice. Pure.
 ///

@@ -4,10 +4,10 @@
 //! journal has them all.
 
 use crate::collections::HashMap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
-    event::{EventKind, Exec, Exit},
+    event::{Account, EventKind, Exec, Exit},
     session::journal::record::Body,
     units::{BootNs, Comm, ProcKey, Process},
     verdict::WaitStatus,
@@ -15,6 +15,8 @@ use crate::{
 
 /// Processes in a list of the costliest.
 const TOP: usize = 5;
+/// Ended ones whose accounts may still come; beyond that the oldest is ranked by its exit record.
+const WAITING_MAX: usize = 1024;
 
 /// One process, as far as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +77,8 @@ pub struct Processes {
     alive: HashMap<ProcKey, (u64, Lived)>,
     /// Ended ones that may be shown.
     kept: BTreeMap<u64, Lived>,
+    /// Ended ones that are in no order yet, with their places: their accounts may still come.
+    waiting: VecDeque<(u64, Lived)>,
     by_cpu: Vec<Lived>,
     by_rss: Vec<Lived>,
 }
@@ -92,6 +96,7 @@ impl Processes {
             total: 0,
             alive: HashMap::default(),
             kept: BTreeMap::new(),
+            waiting: VecDeque::new(),
             by_cpu: Vec::new(),
             by_rss: Vec::new(),
         }
@@ -106,6 +111,7 @@ impl Processes {
             }
             Body::Event(EventKind::Exec(exec)) => self.exec(t, exec),
             Body::Event(EventKind::Exit(exit)) => self.exit(t, exit),
+            Body::Event(EventKind::Account(account)) => self.account(account),
             _ => {}
         }
     }
@@ -157,11 +163,38 @@ impl Processes {
             cpu_us: totals.cpu_user_us.saturating_add(totals.cpu_system_us),
             peak_rss_kb: totals.peak_rss_kb,
         });
-        rank(&mut self.by_cpu, &lived, |ended| ended.cpu_us);
-        rank(&mut self.by_rss, &lived, |ended| ended.peak_rss_kb);
         if self.is_shown(place) {
-            self.kept.insert(place, lived);
+            self.kept.insert(place, lived.clone());
         }
+        self.waiting.push_back((place, lived));
+        if self.waiting.len() > WAITING_MAX
+            && let Some((_, first)) = self.waiting.pop_front()
+        {
+            self.rank(&first);
+        }
+    }
+
+    /// Nothing more comes on top of what it used.
+    fn account(&mut self, account: &Account) {
+        let key = account.process.key;
+        let is_it = |(_, lived): &(u64, Lived)| lived.process.key == key;
+        let found = self.waiting.iter().position(is_it);
+        let Some((place, mut lived)) = found.and_then(|at| self.waiting.remove(at)) else {
+            return;
+        };
+        if let Some(ended) = &mut lived.ended {
+            let cpu_us = account.cpu_user_us.saturating_add(account.cpu_system_us);
+            ended.cpu_us = ended.cpu_us.max(cpu_us);
+        }
+        if let Some(kept) = self.kept.get_mut(&place) {
+            kept.ended = lived.ended;
+        }
+        self.rank(&lived);
+    }
+
+    fn rank(&mut self, lived: &Lived) {
+        rank(&mut self.by_cpu, lived, |ended| ended.cpu_us);
+        rank(&mut self.by_rss, lived, |ended| ended.peak_rss_kb);
     }
 
     /// Whether the process of this place would be shown if there came no more.
@@ -174,6 +207,9 @@ impl Processes {
     /// What there is to show.
     #[must_use]
     pub fn finish(mut self) -> Overview {
+        for (_, lived) in std::mem::take(&mut self.waiting) {
+            self.rank(&lived);
+        }
         let alive = std::mem::take(&mut self.alive);
         let living = alive
             .into_values()

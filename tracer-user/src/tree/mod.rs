@@ -55,7 +55,7 @@ pub enum Effect {
     BirthLate,
     /// The process was in the tree already; nothing changed.
     Duplicate,
-    /// Signals and OOM kills leave the tree as it is.
+    /// Signals, OOM kills and accounts leave the tree as it is.
     Untouched,
 }
 
@@ -85,7 +85,7 @@ impl Tree {
             EventKind::Fork(fork) => self.fork(t, fork),
             EventKind::Exec(exec) => self.exec(t, exec),
             EventKind::Exit(exit) => self.exit(exit),
-            EventKind::Signal(_) | EventKind::Oom(_) => Effect::Untouched,
+            EventKind::Signal(_) | EventKind::Oom(_) | EventKind::Account(_) => Effect::Untouched,
         }
     }
 

@@ -151,6 +151,8 @@ impl Casebook {
             }
             EventKind::Signal(signal) => self.signal(seq, t, signal, &ticks),
             EventKind::Oom(oom) => self.oom(seq, t, oom),
+            // Of one whose case is closed.
+            EventKind::Account(_) => {}
             EventKind::Exit(exit) => return Some(self.exit(seq, t, exit, &ticks)),
         }
         None

@@ -76,7 +76,7 @@ impl Forest {
                 self.member(exec.process, exec.comm).cmdline = line;
             }
             EventKind::Exit(exit) => self.exit(event.t, exit),
-            EventKind::Signal(_) | EventKind::Oom(_) => {}
+            EventKind::Signal(_) | EventKind::Oom(_) | EventKind::Account(_) => {}
         }
         self.tree.apply(event.t, &event.kind);
         if let EventKind::Exit(exit) = &event.kind {

@@ -3,7 +3,7 @@
 use proptest::{collection::vec, option, prelude::*};
 use serde_json::{Map, Value, json};
 use tracer::{
-    event::{EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Scene, Signal},
+    event::{Account, EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Scene, Signal},
     session::journal::{
         Body,
         anomaly::{Anomaly, Stage},
@@ -206,6 +206,23 @@ pub(crate) fn oom_event() -> impl Strategy<Value = EventKind> {
     )
 }
 
+pub(crate) fn account_event() -> impl Strategy<Value = EventKind> {
+    let numbers = any::<(u64, u64, u64, u64, u64, u64)>();
+    let io = any::<Option<(u64, u64)>>();
+    (any_process(), numbers, io).prop_map(|(process, n, io_bytes)| {
+        EventKind::Account(Account {
+            process,
+            cpu_user_us: n.0,
+            cpu_system_us: n.1,
+            faults_minor: n.2,
+            faults_major: n.3,
+            ctx_switches_voluntary: n.4,
+            ctx_switches_involuntary: n.5,
+            io_bytes,
+        })
+    })
+}
+
 pub(crate) fn target() -> impl Strategy<Value = TargetBody> {
     let skipped =
         (any_process(), comm(), any::<String>()).prop_map(|(process, comm, reason)| Skipped {
@@ -297,6 +314,7 @@ pub(crate) fn body() -> impl Strategy<Value = Body> {
         exit_event().prop_map(Body::Event),
         signal_event().prop_map(Body::Event),
         oom_event().prop_map(Body::Event),
+        account_event().prop_map(Body::Event),
         target().prop_map(|target| Body::Target(Box::new(target))),
         (any::<u32>(), any::<bool>()).prop_map(|(n, at_exit)| {
             let Body::Snapshot { row, .. } = row(n.into()).body else {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tracer::{
-    event::EventKind,
+    event::{Account, EventKind},
     session::{
         journal::record::Body,
         processes::{Lived, Overview, Processes},
@@ -92,4 +92,48 @@ fn v9_the_costliest_are_named_also_when_they_are_left_out() {
         .map(|lived| lived.ended.expect("ended").peak_rss_kb)
         .collect();
     assert_eq!(rss, [1049, 1048, 1047, 1046, 1045]);
+}
+
+#[test]
+fn the_costliest_are_those_by_their_closed_accounts() {
+    let mut processes = Processes::new(2, 1);
+    for n in 0..2_000_u64 {
+        let mut born = fork(n);
+        born.t = BootNs(n);
+        processes.apply(born.t, &born.body);
+        let Body::Event(EventKind::Exit(gone)) = exit(n).body else {
+            unreachable!("it is what it is called");
+        };
+        let mut gone = *gone;
+        gone.process = process(u32::try_from(n).expect("small") + 2);
+        (gone.totals.cpu_user_us, gone.totals.cpu_system_us) = (0, n % 10);
+        processes.apply(BootNs(n), &Body::Event(EventKind::Exit(Box::new(gone))));
+    }
+    // The first is waited for no longer; the others are those whose exits said least, and the last of all.
+    for (pid, cpu_system_us) in [(2, 900), (1_992, 70), (1_982, 60), (2_001, 50), (1_972, 3)] {
+        let account = Account {
+            process: process(pid),
+            cpu_user_us: 0,
+            cpu_system_us,
+            faults_minor: 0,
+            faults_major: 0,
+            ctx_switches_voluntary: 0,
+            ctx_switches_involuntary: 0,
+            io_bytes: None,
+        };
+        let body = Body::Event(EventKind::Account(account));
+        processes.apply(BootNs(3_000), &body);
+    }
+    let view = processes.finish();
+    let found = view.by_cpu.iter().map(|lived| {
+        let cpu_us = lived.ended.map(|ended| ended.cpu_us);
+        (lived.process.tgid.0, cpu_us)
+    });
+    let found: Vec<_> = found.take(3).collect();
+    assert_eq!(
+        found,
+        [(1_992, Some(70)), (1_982, Some(60)), (2_001, Some(50))]
+    );
+    let last = view.tail.last().and_then(|lived| lived.ended);
+    assert_eq!(last.map(|ended| ended.cpu_us), Some(50));
 }

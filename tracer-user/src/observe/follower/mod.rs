@@ -265,9 +265,13 @@ impl<'a> Follower<'a> {
                 }
             }
             EventKind::Signal(signal) => self.complete(event.t, signal),
-            EventKind::Exec(_) | EventKind::Exit(_) | EventKind::Oom(_) => {}
+            EventKind::Exec(_) | EventKind::Exit(_) | EventKind::Oom(_) | EventKind::Account(_) => {
+            }
         }
-        let changes = !matches!(event.kind, EventKind::Signal(_) | EventKind::Oom(_));
+        let changes = matches!(
+            event.kind,
+            EventKind::Fork(_) | EventKind::Exec(_) | EventKind::Exit(_)
+        );
         self.happened += u64::from(changes);
         // The search for the workload needs the true arguments; nothing behind it does.
         let pinned = self

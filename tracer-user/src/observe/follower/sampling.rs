@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Follower;
 use crate::{
     event::Event,
-    observe::kernel::Kernel,
+    observe::{kernel::Kernel, losses::is_event},
     procfs::host::read_mono_ns,
     sampler::{KernelRows, Subject, Tick, schedule::Schedule},
     session::journal::record::{Body, Note, Record, SnapshotEvent},
@@ -163,7 +163,7 @@ impl Follower<'_> {
             .as_mut()
             .map(Kernel::new_losses)
             .unwrap_or_default();
-        self.scenes.lost_some |= !losses.is_empty();
+        self.scenes.lost_some |= losses.iter().any(|(reason, _)| is_event(reason));
         for (reason, count) in losses {
             self.records.push(Record {
                 t: now,

@@ -90,7 +90,7 @@ impl Expense {
         ObserverCost {
             cpu_us: own.as_ref().map(|own| cpu(own).cpu_us()),
             peak_rss_kb: own.and_then(|own| u64::try_from(own.max_rss()).ok()),
-            events: counters.map(|counters| counters.sent()),
+            events: counters.map(|counters| counters.events()),
             lost: counters.map(|counters| counters.lost()),
             ticks: Some(self.ticks.count()),
             missed_ticks: Some(self.ticks.missed()),

@@ -221,6 +221,7 @@ fn samples() -> Vec<Vec<u8>> {
         filled::<ExitEvent>(KIND_EXIT),
         filled::<SignalEvent>(KIND_SIGNAL),
         filled::<OomEvent>(KIND_OOM),
+        filled::<AccountEvent>(KIND_ACCOUNT),
     ]
 }
 
@@ -288,6 +289,22 @@ proptest! {
         prop_assert_eq!((signal.sender_comm, signal.sender_uid), (Comm::from_bytes(&wire.sender_comm), wire.sender_uid));
         prop_assert_eq!(signal.group, wire.header.flags & FLAG_SIGNAL_GROUP != 0);
         prop_assert_eq!(signal.from_kernel, wire.header.flags & FLAG_SENDER_KERNEL != 0);
+    }
+
+    #[test]
+    fn an_account_keeps_every_field(bytes in prop::collection::vec(any::<u8>(), size_of::<AccountEvent>())) {
+        let mut wire: AccountEvent = bytemuck::pod_read_unaligned(&bytes);
+        wire.header.kind = KIND_ACCOUNT;
+        let event = decode(bytes_of(&wire), UNITS).unwrap();
+        let EventKind::Account(account) = event.kind else { panic!("not an account") };
+        prop_assert_eq!(event.t, BootNs(wire.header.t_boot_ns));
+        prop_assert_eq!(account.process, process(&wire.process));
+        prop_assert_eq!(account.cpu_user_us + account.cpu_system_us, wire.cpu_ns / 1000);
+        prop_assert_eq!((account.faults_minor, account.faults_major), (wire.min_flt, wire.maj_flt));
+        let switches = (account.ctx_switches_voluntary, account.ctx_switches_involuntary);
+        prop_assert_eq!(switches, (wire.nvcsw, wire.nivcsw));
+        let io = accounted(wire.read_bytes).zip(accounted(wire.write_bytes));
+        prop_assert_eq!(account.io_bytes, io);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! [`Body::Unknown`]; so does a known kind whose keys no longer fit. Pure, and total: there are no
 //! bytes that make it panic.
 
+mod account;
 mod control;
 mod events;
 mod session;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use self::{
+    account::AccountKeys,
     control::{CrashKeys, EndKeys, EventKey, GapKeys, LossKeys, NoteKeys, TargetKeys},
     events::{ExecKeys, ExitKeys, ForkKeys, OomKeys, SignalKeys},
 };
@@ -51,6 +53,7 @@ fn decode_known(kind: &str, line: &str) -> Option<Body> {
             parse::<SignalKeys<'_>>(line)?.signal()?,
         ))),
         "oom" => Body::Event(EventKind::Oom(Box::new(parse::<OomKeys<'_>>(line)?.oom()?))),
+        "account" => Body::Event(EventKind::Account(parse::<AccountKeys>(line)?.account())),
         "session" => Body::Session(Box::new(session::decode(line)?)),
         "target" => Body::Target(Box::new(parse::<TargetKeys<'_>>(line)?.target()?)),
         "snapshot" => {

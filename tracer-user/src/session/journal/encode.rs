@@ -4,12 +4,17 @@
 //! microsecond. Kinds that come a few times a second go through serde. The way back is `decode`.
 //! Pure.
 
+#![expect(
+    clippy::inline_always,
+    reason = "for the keys: a copy of known length is a few instructions, any other is a call, and a line has forty"
+)]
+
 mod session;
 
 use serde::Serialize;
 
 use crate::{
-    event::{EventKind, Exec, Exit, Fork, Oom, Signal},
+    event::{Account, EventKind, Exec, Exit, Fork, Oom, Signal},
     session::journal::{
         end_line,
         escape::put_json,
@@ -56,6 +61,7 @@ impl Encoder {
             Body::Event(EventKind::Exit(exit)) => self.exit(out, exit),
             Body::Event(EventKind::Signal(signal)) => self.signal(out, signal),
             Body::Event(EventKind::Oom(oom)) => self.oom(out, oom),
+            Body::Event(EventKind::Account(account)) => self.account(out, account),
             Body::Session(info) => session::put(out, info),
             Body::Target(target) => self.target(out, target),
             Body::Snapshot { row, event } => {
@@ -190,22 +196,13 @@ impl Encoder {
             key!("peak_rss_upper_bound"),
             totals.peak_rss_upper_bound,
         );
-        put_number(out, key!("faults_major"), totals.faults_major);
-        put_number(out, key!("faults_minor"), totals.faults_minor);
-        put_number(
-            out,
-            key!("ctx_switches_voluntary"),
+        let faults = [totals.faults_major, totals.faults_minor];
+        let switches = [
             totals.ctx_switches_voluntary,
-        );
-        put_number(
-            out,
-            key!("ctx_switches_involuntary"),
             totals.ctx_switches_involuntary,
-        );
-        out.extend_from_slice(key!("io_read_bytes"));
-        put_opt_u64(out, totals.io_read_bytes);
-        out.extend_from_slice(key!("io_write_bytes"));
-        put_opt_u64(out, totals.io_write_bytes);
+        ];
+        let io = [totals.io_read_bytes, totals.io_write_bytes];
+        put_usage(out, faults, switches, io);
         put_flag(out, key!("totals_partial"), totals.partial);
         put_number(out, key!("execs"), exit.execs.into());
         put_number(out, key!("threads"), exit.threads.into());
@@ -273,6 +270,19 @@ impl Encoder {
         put_i64(out, oom.oom_score_adj.into());
     }
 
+    fn account(&self, out: &mut Vec<u8>, account: &Account) {
+        self.process(out, &account.process);
+        put_number(out, key!("cpu_user_us"), account.cpu_user_us);
+        put_number(out, key!("cpu_system_us"), account.cpu_system_us);
+        let (read, written) = account.io_bytes.unzip();
+        let faults = [account.faults_major, account.faults_minor];
+        let switches = [
+            account.ctx_switches_voluntary,
+            account.ctx_switches_involuntary,
+        ];
+        put_usage(out, faults, switches, [read, written]);
+    }
+
     fn target(&self, out: &mut Vec<u8>, target: &TargetBody) {
         let pinned = match target {
             TargetBody::Pinned(pinned) => pinned,
@@ -313,22 +323,43 @@ fn put_kind(out: &mut Vec<u8>, kind: &str) {
     );
 }
 
+#[inline(always)]
 pub(crate) fn put_number(out: &mut Vec<u8>, key: &[u8], n: u64) {
     out.extend_from_slice(key);
     put_u64(out, n);
 }
 
+#[inline(always)]
 pub(crate) fn put_field(out: &mut Vec<u8>, key: &[u8], text: &str) {
     out.extend_from_slice(key);
     put_str(out, text);
 }
 
+#[inline(always)]
 fn put_bool(out: &mut Vec<u8>, key: &[u8], yes: bool) {
     out.extend_from_slice(key);
     out.extend_from_slice(if yes { b"true" } else { b"false" });
 }
 
+/// What exits and accounts count beside CPU time.
+fn put_usage(
+    out: &mut Vec<u8>,
+    [major, minor]: [u64; 2],
+    [voluntary, involuntary]: [u64; 2],
+    [read, written]: [Option<u64>; 2],
+) {
+    put_number(out, key!("faults_major"), major);
+    put_number(out, key!("faults_minor"), minor);
+    put_number(out, key!("ctx_switches_voluntary"), voluntary);
+    put_number(out, key!("ctx_switches_involuntary"), involuntary);
+    out.extend_from_slice(key!("io_read_bytes"));
+    put_opt_u64(out, read);
+    out.extend_from_slice(key!("io_write_bytes"));
+    put_opt_u64(out, written);
+}
+
 /// A flag whose absence means no.
+#[inline(always)]
 fn put_flag(out: &mut Vec<u8>, key: &[u8], yes: bool) {
     if yes {
         put_bool(out, key, true);
@@ -336,6 +367,7 @@ fn put_flag(out: &mut Vec<u8>, key: &[u8], yes: bool) {
 }
 
 /// A number whose absence means 0.
+#[inline(always)]
 pub(crate) fn put_count(out: &mut Vec<u8>, key: &[u8], n: u32) {
     if n > 0 {
         put_number(out, key, n.into());
@@ -346,6 +378,7 @@ fn put_comm(out: &mut Vec<u8>, comm: &Comm) {
     put_bytes(out, key!("comm"), key!("comm_hex"), comm.as_bytes());
 }
 
+#[inline(always)]
 fn put_other_pids(out: &mut Vec<u8>, process: &Process, init_key: &[u8], inner_key: &[u8]) {
     if process.key.init != process.tgid.0 {
         put_number(out, init_key, process.key.init.into());

@@ -38,6 +38,7 @@ fn put_counts(out: &mut Vec<u8>, counts: &Counts) {
     put_number(out, key!("exits"), counts.exits);
     put_number(out, key!("signals"), counts.signals);
     put_number(out, key!("ooms"), counts.ooms);
+    put_number(out, key!("accounts"), counts.accounts);
     put_number(out, key!("snapshots"), counts.snapshots);
     put_number(out, key!("ticks"), counts.ticks);
     put_number(out, key!("anomalies"), counts.anomalies);
@@ -80,6 +81,7 @@ mod tests {
             exits: u64::MAX,
             signals: u64::MAX,
             ooms: u64::MAX,
+            accounts: u64::MAX,
             snapshots: u64::MAX,
             ticks: u64::MAX,
             anomalies: u64::MAX,

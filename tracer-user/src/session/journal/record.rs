@@ -85,6 +85,7 @@ impl Body {
             Self::Event(EventKind::Exit(_)) => "exit",
             Self::Event(EventKind::Signal(_)) => "signal",
             Self::Event(EventKind::Oom(_)) => "oom",
+            Self::Event(EventKind::Account(_)) => "account",
             Self::Target(_) => "target",
             Self::Snapshot { .. } => "snapshot",
             Self::Tick(_) => "tick",
@@ -277,6 +278,8 @@ pub struct Counts {
     pub signals: u64,
     /// `oom`.
     pub ooms: u64,
+    /// `account`.
+    pub accounts: u64,
     /// `snapshot`.
     pub snapshots: u64,
     /// `tick`.
@@ -299,6 +302,7 @@ impl Counts {
             Body::Event(EventKind::Exit(_)) => self.exits += 1,
             Body::Event(EventKind::Signal(_)) => self.signals += 1,
             Body::Event(EventKind::Oom(_)) => self.ooms += 1,
+            Body::Event(EventKind::Account(_)) => self.accounts += 1,
             Body::Snapshot { .. } => self.snapshots += 1,
             Body::Tick(_) => self.ticks += 1,
             Body::Anomaly(_) => self.anomalies += 1,

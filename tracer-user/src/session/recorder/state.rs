@@ -218,7 +218,7 @@ pub(super) fn weight(body: &Body) -> usize {
             exec.filename.len() + exec.argv.iter().map(|arg| arg.len() + 32).sum::<usize>()
         }
         Body::Event(EventKind::Signal(signal)) => 160 + signal.sender_cmdline.len(),
-        Body::Event(EventKind::Exit(_) | EventKind::Oom(_)) => 160,
+        Body::Event(EventKind::Exit(_) | EventKind::Oom(_) | EventKind::Account(_)) => 160,
         Body::Event(EventKind::Fork(_)) => 0,
         Body::Snapshot { .. } => 800,
         _ => 512,

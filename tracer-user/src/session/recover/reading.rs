@@ -167,7 +167,7 @@ impl Witness {
                 (process, &exec.comm)
             }
             EventKind::Exit(exit) => (&exit.process, &exit.comm),
-            EventKind::Signal(_) | EventKind::Oom(_) => return,
+            EventKind::Signal(_) | EventKind::Oom(_) | EventKind::Account(_) => return,
         };
         if self.is(process, self.enrolled) {
             self.rows.names.insert(comm.to_text());

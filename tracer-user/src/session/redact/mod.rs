@@ -141,7 +141,8 @@ impl Redactor {
                 let count = self.cmdline(&mut signal.sender_cmdline);
                 signal.sender_redacted = signal.sender_redacted.saturating_add(count);
             }
-            EventKind::Fork(_) | EventKind::Exit(_) | EventKind::Oom(_) => {}
+            EventKind::Fork(_) | EventKind::Exit(_) | EventKind::Oom(_) | EventKind::Account(_) => {
+            }
         }
     }
 

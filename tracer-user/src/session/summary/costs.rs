@@ -231,10 +231,7 @@ fn figures(cost: &Cost, whole: bool) -> Figures {
         faults_major: cost.faults_major,
         faults_minor: cost.faults_minor,
         validity: FigureValidity {
-            cpu: validity(
-                cost,
-                whole && cost.cpu_short == cost.cpu_settled && cost.partial == 0,
-            ),
+            cpu: validity(cost, whole && cost.is_cpu_closed()),
             peak_rss: validity(cost, whole && cost.peak_unknown == 0),
             io: io.map(|_| validity(cost, whole && cost.partial == 0)),
             // Rows do not have them.

@@ -21,6 +21,7 @@ pub(crate) use self::text::quote;
 pub use self::{
     costs::{CommandCost, Critical, Validity},
     output::Summary,
+    totals::ACCOUNTS_LOST,
 };
 use super::{
     anomalies,
@@ -265,6 +266,7 @@ impl Summarizer {
                 self.strays += u64::from(!is_kept);
                 self.ledger.ended(t, exit, is_ours);
             }
+            EventKind::Account(account) => self.ledger.closed(account),
             EventKind::Fork(_) | EventKind::Signal(_) | EventKind::Oom(_) => {}
         }
     }

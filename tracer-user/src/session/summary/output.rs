@@ -10,7 +10,7 @@ use super::{
     ending::{root_ending, subtype, verdict, waited},
     reasons::reasons,
     text::{quote, seconds, wall},
-    totals::{Totals, totals},
+    totals::{ACCOUNTS_LOST, Totals, totals},
 };
 use crate::{
     session::{
@@ -283,7 +283,7 @@ fn completeness(fold: &Summarizer) -> Completeness {
     let mut reasons: Vec<String> = fold
         .lost
         .iter()
-        .filter(|&(_, &count)| count > 0)
+        .filter(|&(reason, &count)| count > 0 && !ACCOUNTS_LOST.contains(&reason.as_str()))
         .map(|(reason, count)| format!("{count} lost: {reason}"))
         .chain(
             fold.reasons

@@ -12,6 +12,10 @@ use crate::{
     tree::accounting::{cost::Cost, ledger::Report},
 };
 
+/// Losses that leave nothing unknown but the last fraction of what a process cost: the figures say so by
+/// their validity, and the record is complete all the same.
+pub const ACCOUNTS_LOST: [&str; 2] = ["ring_full_account", "accounts_full"];
+
 /// What the tree cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Totals {
@@ -102,9 +106,9 @@ pub(super) fn totals(fold: &Summarizer, completeness: &Completeness, report: &Re
         .ended_root
         .as_ref()
         .map_or(fold.last, |ended| ended.dead.t);
-    let (cpu_user_us, cpu_system_us, cpu) = cpu(fold, completeness, &report.late);
-    let alive = &report.alive;
-    let sum = if is_whole(completeness) && accounting.partial_totals == 0 {
+    let (cpu_user_us, cpu_system_us, cpu) = cpu(fold, completeness, &report.ended);
+    let (alive, ended_cost) = (&report.alive, &report.ended);
+    let sum = if is_whole(completeness) && ended_cost.partial == 0 {
         Validity::Exact
     } else {
         Validity::AtLeast
@@ -124,10 +128,10 @@ pub(super) fn totals(fold: &Summarizer, completeness: &Completeness, report: &Re
             .rows
             .peak_tree_rss_kb
             .max(accounting.peak_process_rss_kb),
-        io_read_bytes: io_known.then_some(accounting.io_read_bytes),
-        io_write_bytes: io_known.then_some(accounting.io_write_bytes),
-        faults_major: accounting.faults_major,
-        faults_minor: accounting.faults_minor,
+        io_read_bytes: io_known.then_some(ended_cost.io_read_bytes),
+        io_write_bytes: io_known.then_some(ended_cost.io_write_bytes),
+        faults_major: ended_cost.faults_major,
+        faults_minor: ended_cost.faults_minor,
         wall_us: ended.since(began) / 1000,
         alive: Alive {
             processes: alive.processes,
@@ -154,34 +158,36 @@ pub(super) fn totals(fold: &Summarizer, completeness: &Completeness, report: &Re
             faults_minor: sum,
             wall_us: Validity::Exact,
         },
-        cpu_attributed_us: report
-            .late
-            .cpu_us()
-            .saturating_add(accounting.cpu_user_us)
-            .saturating_add(accounting.cpu_system_us),
+        cpu_attributed_us: ended_cost.cpu_us(),
     }
 }
 
 /// CPU time of those that have ended, in user mode and in the kernel.
 ///
 /// An exit event is sent while the process is on its way out: the rest of its last tick and what dying
-/// takes are not in it. Whoever waits for a process is charged with all of it, so the account of the
-/// root's parent, where that was us, has everything that was waited for. It is the better one unless it
-/// is lower, because somebody was waited for by nobody.
-fn cpu(fold: &Summarizer, completeness: &Completeness, late: &Cost) -> (u64, u64, Validity) {
-    let accounting = &fold.accounting;
-    let user = accounting.cpu_user_us.saturating_add(late.cpu_user_us);
-    let system = accounting.cpu_system_us.saturating_add(late.cpu_system_us);
+/// takes are not in it. They are in its closed account, where that has come. Whoever waits for a process is
+/// charged with all of it, so the account of the root's parent, where that was us, has everything that was
+/// waited for. It is the better one unless it is lower, because somebody was waited for by nobody, or ran on for
+/// some microseconds after that.
+fn cpu(fold: &Summarizer, completeness: &Completeness, ended: &Cost) -> (u64, u64, Validity) {
+    let sum = ended.cpu_user_us.saturating_add(ended.cpu_system_us);
+    let validity = |has_all: bool| match has_all && is_whole(completeness) {
+        true => Validity::Exact,
+        false => Validity::AtLeast,
+    };
     match fold.reaped {
-        Some(reaped) if reaped.cpu_us() >= user.saturating_add(system) => {
+        Some(reaped) if reaped.cpu_us() >= sum => {
             let has_all = completeness.alive == 0 && fold.strays == 0;
-            let validity = if has_all && is_whole(completeness) {
-                Validity::Exact
-            } else {
-                Validity::AtLeast
-            };
-            (reaped.cpu_user_us, reaped.cpu_system_us, validity)
+            (
+                reaped.cpu_user_us,
+                reaped.cpu_system_us,
+                validity(has_all || ended.is_cpu_closed()),
+            )
         }
-        _ => (user, system, Validity::AtLeast),
+        _ => (
+            ended.cpu_user_us,
+            ended.cpu_system_us,
+            validity(ended.is_cpu_closed()),
+        ),
     }
 }

@@ -4,6 +4,7 @@
 //! Read-only, and without a lock: a session that runs is checked as far as it has come. Trusts
 //! nothing it reads. [`rules`] decides; this module opens the files.
 
+mod accounts;
 mod anomalies;
 mod files;
 pub mod rules;

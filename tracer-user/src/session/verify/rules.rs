@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::anomalies::AnomalyRules;
+use super::{accounts::AccountRules, anomalies::AnomalyRules};
 use crate::{
     event::EventKind,
     session::{
@@ -74,6 +74,7 @@ pub struct Rules {
     deaths_twice: u64,
     attached: Vec<Note>,
     anomalies: AnomalyRules,
+    accounts: AccountRules,
 }
 
 /// What the rules found out besides, for rules about other files.
@@ -116,6 +117,7 @@ impl Rules {
             deaths_twice: 0,
             attached: Vec::new(),
             anomalies: AnomalyRules::default(),
+            accounts: AccountRules::default(),
         }
     }
 
@@ -143,6 +145,9 @@ impl Rules {
             _ => {}
         }
         self.order(&entry.body);
+        if let Body::Event(event) = &entry.body {
+            self.accounts.event(event);
+        }
         if let Body::End(end) = &entry.body
             && self.ended.is_none()
             && end.counts != self.counts
@@ -288,6 +293,9 @@ impl Rules {
             let what = format!("{} processes end twice", self.deaths_twice);
             self.broken(last, what);
         }
+        for what in self.accounts.finish() {
+            self.broken(last, what);
+        }
         // Where records were left out, half of one may be missing.
         if self.counts.dropped == 0 {
             for what in std::mem::take(&mut self.anomalies).finish() {
@@ -332,6 +340,7 @@ fn in_words(counts: &Counts) -> String {
         exits,
         signals,
         ooms,
+        accounts,
         snapshots,
         ticks,
         anomalies,
@@ -340,6 +349,6 @@ fn in_words(counts: &Counts) -> String {
     } = counts;
     format!(
         "{records} records ({forks} fork, {execs} exec, {exits} exit, {signals} signal, {ooms} oom, \
-         {snapshots} snapshot, {ticks} tick, {anomalies} anomaly, {lost} lost, {dropped} dropped)"
+         {accounts} account, {snapshots} snapshot, {ticks} tick, {anomalies} anomaly, {lost} lost, {dropped} dropped)"
     )
 }

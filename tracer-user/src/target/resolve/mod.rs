@@ -118,7 +118,7 @@ impl Resolver {
             EventKind::Fork(fork) => self.fork(fork),
             EventKind::Exec(exec) => self.exec(exec, event.t),
             EventKind::Exit(exit) => self.exit(exit),
-            EventKind::Signal(_) | EventKind::Oom(_) => {}
+            EventKind::Signal(_) | EventKind::Oom(_) | EventKind::Account(_) => {}
         }
         self.pinned.as_ref()
     }

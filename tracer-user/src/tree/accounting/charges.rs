@@ -1,9 +1,11 @@
 //! What a process was charged for the children that it waited for, against what their exit events said.
 //!
 //! An exit event is sent while its process is on its way out: the time since the kernel last accounted for it, up
-//! to a tick, and what dying takes are not in it. All of it is in what the kernel charges the parent that waits
-//! for it. The difference belongs to the children together. What each of them lacks is of the same kind, so
-//! it is divided evenly: right for the parent's children as a group, and close for each kind of them. Pure.
+//! to a tick, and what dying takes are not in it. All of it is in its closed account, which comes later, and in what
+//! the kernel charges the parent that waits for it. What the parent was charged beyond all that is known belongs
+//! to the children whose accounts have not come, together. What each of them lacks is of the same kind, so it is
+//! divided evenly among them: right for them as a group, and close for each kind of them. So nothing is divided
+//! before it is known of every child whether its account comes. Pure.
 
 use std::sync::Arc;
 
@@ -15,14 +17,19 @@ const NAMES_MAX: usize = 16;
 /// The children of one parent that have ended.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Charges {
-    /// How many had each name.
+    /// How many there are of each name whose accounts have not come.
     names: Vec<(Name, u64)>,
     /// How many had others.
     others: u64,
-    /// What their exit events said, of them and of what they had waited for, µs.
+    /// What is known of all, and of what they had waited for, µs.
     told_us: u64,
-    /// Of one of them that is not known.
+    /// Of one of them it is not known what it had waited for.
     is_unknown: bool,
+    /// Those whose accounts may still come.
+    waiting: u64,
+    /// What the parent was charged for them: user and system time, µs. Not before its end, and only if all of
+    /// its life was seen.
+    pub(super) charged_us: Option<(u64, u64)>,
 }
 
 /// What children have cost beyond their exit events.
@@ -37,27 +44,45 @@ pub(super) struct Late {
 }
 
 impl Charges {
-    /// A child has ended with this cost, and was charged so much for its own children.
-    pub(super) fn add(&mut self, name: &Name, cost: &Cost, children_us: Option<(u64, u64)>) {
-        let known = self.names.iter().position(|(other, _)| other == name);
-        match known {
-            Some(at) => self.names[at].1 += 1,
-            None if self.names.len() < NAMES_MAX => self.names.push((Arc::clone(name), 1)),
-            None => self.others += 1,
-        }
+    /// A child has ended that was charged so much for its own children.
+    pub(super) fn ended(&mut self, children_us: Option<(u64, u64)>) {
+        self.waiting += 1;
         match children_us {
-            Some((user, system)) => {
-                for us in [cost.cpu_us(), user, system] {
-                    self.told_us = self.told_us.saturating_add(us);
-                }
-            }
+            Some((user, system)) => self.tell(user.saturating_add(system)),
             None => self.is_unknown = true,
         }
     }
 
-    /// What they have cost beyond that, if the parent was charged `user` and `system` µs for them. Nothing
-    /// where that is less than they are known to have cost: some were waited for by nobody.
-    pub(super) fn settle(self, (user, system): (u64, u64)) -> Option<Late> {
+    /// The account of one has come.
+    pub(super) fn closed(&mut self, cost: &Cost) {
+        self.waiting = self.waiting.saturating_sub(1);
+        self.tell(cost.cpu_us());
+    }
+
+    /// The account of one is waited for no longer: all there is of it is its exit event.
+    pub(super) fn given_up(&mut self, name: &Name, cost: &Cost) {
+        self.waiting = self.waiting.saturating_sub(1);
+        self.tell(cost.cpu_us());
+        match self.names.iter().position(|(other, _)| other == name) {
+            Some(at) => self.names[at].1 += 1,
+            None if self.names.len() < NAMES_MAX => self.names.push((Arc::clone(name), 1)),
+            None => self.others += 1,
+        }
+    }
+
+    fn tell(&mut self, us: u64) {
+        self.told_us = self.told_us.saturating_add(us);
+    }
+
+    /// Whether it is known of every child whether its account comes.
+    pub(super) fn is_settled(&self) -> bool {
+        self.waiting == 0
+    }
+
+    /// What those without accounts have cost beyond their exit events. Nothing where the parent was charged
+    /// less than the children are known to have cost: some were waited for by nobody.
+    pub(super) fn settle(self) -> Option<Late> {
+        let (user, system) = self.charged_us?;
         let count: u64 = self.names.iter().map(|(_, count)| count).sum::<u64>() + self.others;
         let charged = user.saturating_add(system);
         let late = charged.checked_sub(self.told_us)?;
@@ -107,6 +132,22 @@ mod tests {
         }
     }
 
+    impl Charges {
+        /// A child that has ended, and whose account does not come.
+        fn add(&mut self, name: &Name, cost: &Cost, children_us: Option<(u64, u64)>) {
+            self.ended(children_us);
+            assert!(!self.is_settled());
+            self.given_up(name, cost);
+        }
+
+        fn settled_with(&self, charged_us: (u64, u64)) -> Option<Late> {
+            let mut charges = self.clone();
+            assert!(charges.is_settled());
+            charges.charged_us = Some(charged_us);
+            charges.settle()
+        }
+    }
+
     #[test]
     fn what_came_late_is_divided_by_heads_and_nothing_of_it_is_lost_but_fractions() {
         let [cc, sh] = ["cc1", "sh"].map(|name| Name::from(name.as_bytes()));
@@ -116,7 +157,7 @@ mod tests {
         }
         // A child that was itself charged for 50.
         charges.add(&sh, &cost(10), Some((40, 10)));
-        let late = charges.settle((300, 101)).unwrap();
+        let late = charges.settled_with((300, 101)).unwrap();
         let found: Vec<_> = late
             .names
             .iter()
@@ -133,11 +174,12 @@ mod tests {
         let name = Name::from(&b"sh"[..]);
         let mut charges = Charges::default();
         charges.add(&name, &cost(100), Some((0, 0)));
-        assert_eq!(charges.clone().settle((50, 49)), None);
-        assert!(charges.clone().settle((50, 50)).is_some());
+        assert_eq!(charges.settled_with((50, 49)), None);
+        assert!(charges.settled_with((50, 50)).is_some());
+        assert_eq!(charges.clone().settle(), None);
         charges.add(&name, &cost(0), None);
-        assert_eq!(charges.settle((500, 0)), None);
-        assert_eq!(Charges::default().settle((5, 0)), None);
+        assert_eq!(charges.settled_with((500, 0)), None);
+        assert_eq!(Charges::default().settled_with((5, 0)), None);
     }
 
     #[test]
@@ -147,8 +189,24 @@ mod tests {
             charges.add(&Name::from(&[n][..]), &cost(1), Some((0, 0)));
         }
         assert_eq!(charges.names.len(), NAMES_MAX);
-        let late = charges.settle((120, 0)).unwrap();
+        let late = charges.settled_with((120, 0)).unwrap();
         assert_eq!((late.others.cpu_us(), late.sum.cpu_us()), (48, 80));
         assert_eq!(late.sum.cpu_settled, 40);
+    }
+
+    #[test]
+    fn who_has_an_account_gets_no_share_and_leaves_the_rest_to_those_who_have_none() {
+        let [long, short] = ["long", "short"].map(|name| Name::from(name.as_bytes()));
+        let mut charges = Charges::default();
+        charges.ended(Some((5, 0)));
+        charges.add(&short, &cost(100), Some((0, 0)));
+        // Its exit event said much less.
+        charges.closed(&cost(400));
+        charges.add(&long, &cost(100), Some((0, 0)));
+        let late = charges.settled_with((700, 0)).unwrap();
+        // 700 charged; known are 400, what that one had waited for, and twice 100.
+        let found = late.names.iter().map(|(_, cost)| cost.cpu_us());
+        assert_eq!(found.collect::<Vec<_>>(), [47, 47]);
+        assert_eq!(late.sum.cpu_settled, 2);
     }
 }

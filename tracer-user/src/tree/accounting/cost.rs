@@ -3,7 +3,10 @@
 //! Facts of the dead come from their exit events, those of the living from their last row. Sums saturate:
 //! a hostile journal may claim anything.
 
-use crate::{event::ExitTotals, snapshot::SnapshotRow};
+use crate::{
+    event::{Account, ExitTotals},
+    snapshot::SnapshotRow,
+};
 
 /// Figures of one process, or sums over several.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,7 +40,7 @@ pub struct Cost {
     /// Ended processes: the CPU time of their exit events lacks the end of their last tick, and what dying
     /// took.
     pub cpu_short: u64,
-    /// Of those, the ones whose parent was charged for them: it is all there.
+    /// Of those, the ones whose account is closed, or whose parent was charged for them: it is all there.
     pub cpu_settled: u64,
     /// Ended processes whose own peak is not known.
     pub peak_unknown: u64,
@@ -56,6 +59,34 @@ impl Cost {
     #[must_use]
     pub fn io(&self) -> Option<(u64, u64)> {
         (self.io_unknown == 0).then_some((self.io_read_bytes, self.io_write_bytes))
+    }
+
+    /// This of an exit event, with what the closed account of the same process says; `None` if that is less, which no
+    /// kernel says.
+    #[must_use]
+    pub fn closed(&self, account: &Account) -> Option<Self> {
+        let cpu_us = account.cpu_user_us.saturating_add(account.cpu_system_us);
+        let (read, written) = account
+            .io_bytes
+            .unwrap_or((self.io_read_bytes, self.io_write_bytes));
+        (cpu_us >= self.cpu_us()).then_some(Self {
+            cpu_user_us: account.cpu_user_us,
+            cpu_system_us: account.cpu_system_us,
+            faults_major: self.faults_major.max(account.faults_major),
+            faults_minor: self.faults_minor.max(account.faults_minor),
+            io_read_bytes: self.io_read_bytes.max(read),
+            io_write_bytes: self.io_write_bytes.max(written),
+            // All threads are in it.
+            partial: 0,
+            cpu_settled: self.cpu_short,
+            ..*self
+        })
+    }
+
+    /// Whether nothing is missing of the CPU time of those that have ended.
+    #[must_use]
+    pub fn is_cpu_closed(&self) -> bool {
+        self.cpu_short == self.cpu_settled && self.partial == 0
     }
 
     /// Adds what others have cost.

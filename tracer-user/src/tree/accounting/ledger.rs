@@ -1,24 +1,28 @@
 //! The account of every process, by command and by subtree, and the root's critical chain.
 //!
-//! A process is entered at its birth and closed once: at its end with the kernel's totals, or, where the
-//! end is not seen, with what its last row said. Who made whom never changes, whatever process the kernel
+//! A process is entered at its birth and closed once: after its end with the account that the kernel closes when
+//! it has been waited for, or where that does not come with the totals of its exit event, or where the end is not
+//! seen with what its last row said. Who made whom never changes, whatever process the kernel
 //! gives an orphan to, so a subtree is a process and all that it and they made.
 //!
-//! Memory is that of the living. A process that has ended is kept only while somebody below it lives, and
-//! only to a depth of [`TOP`]: a subtree has cost at least what any subtree in it has, so one that is
+//! Memory is that of the living, and of a bounded number that wait for their accounts. Otherwise a process that
+//! has ended is kept only while somebody below it is, and only to a depth of [`TOP`]: a subtree has cost at least what any subtree in it has, so one that is
 //! inside of [`TOP`] others is never among the costliest [`TOP`]. Pure.
+
+mod closing;
 
 use crate::collections::HashMap;
 
 use super::{
-    chain::{Course, CriticalChain, Ended},
-    charges::{Charges, Late},
+    chain::{Course, CriticalChain},
+    charges::Charges,
     commands::{Commands, Costliest, Name, Names, TOP},
     cost::{Cost, Sampled, Seen},
     subtrees::{Subtree, Subtrees},
+    waiting::Waiting,
 };
 use crate::{
-    event::{Exec, Exit, Fork},
+    event::{Exec, Fork},
     units::{BootNs, ProcKey, Process},
 };
 
@@ -33,8 +37,8 @@ pub struct Report {
     pub chain: Option<CriticalChain>,
     /// Those whose end was not seen, as of their last rows.
     pub alive: Cost,
-    /// What came on top of the exit events.
-    pub late: Cost,
+    /// All that have ended and whose end was seen.
+    pub ended: Cost,
 }
 
 /// All accounts.
@@ -51,7 +55,8 @@ pub struct Ledger {
     lost: Cost,
     /// The processes that tracer itself is the parent of.
     ours: Charges,
-    late: Cost,
+    waiting: Waiting,
+    ended: Cost,
 }
 
 /// One process, and what those below it that have ended came to.
@@ -64,15 +69,19 @@ struct Entry {
     above: Option<ProcKey>,
     /// Sums of what has ended, the process itself once it has.
     cost: Cost,
-    /// Itself while it lives, and the entries and deep processes below that are open.
+    /// Itself until all is known of it, and the entries and deep processes below that are open.
     open: u64,
+    /// Whose account it goes to: its own, or that of an ancestor when it is too deep to have one.
+    account: ProcKey,
+    /// Its children that have ended.
+    charges: Charges,
     living: Option<Box<Living>>,
+    /// It has ended, and its account may still come.
+    is_waiting: bool,
 }
 
 #[derive(Debug, Clone)]
 struct Living {
-    /// Whose account it goes to: its own, or that of an ancestor when it is too deep to have one.
-    account: ProcKey,
     /// Who is told of its end, as of its birth.
     parent: Option<ProcKey>,
     /// Images it had before the one it has.
@@ -81,8 +90,6 @@ struct Living {
     has_executed: bool,
     adopted: bool,
     sampled: Sampled,
-    /// Its children that have ended.
-    charges: Charges,
     course: Course,
 }
 
@@ -120,8 +127,8 @@ impl Ledger {
         let key = process.key;
         let above = creator.and_then(|creator| {
             let entry = self.entries.get(&creator)?;
-            let living = entry.living.as_ref()?;
-            Some((living.account, entry.depth))
+            entry.living.as_ref()?;
+            Some((entry.account, entry.depth))
         });
         let depth = above.map_or(0, |(_, depth)| depth.saturating_add(1));
         let above = above.map(|(account, _)| account);
@@ -137,13 +144,11 @@ impl Ledger {
         });
         let course = Course::born(key.start, parent_course);
         let living = Living {
-            account,
             parent,
             images_before: 0,
             has_executed: false,
             adopted,
             sampled: Sampled::default(),
-            charges: Charges::default(),
             course,
         };
         self.by_tgid.insert(process.tgid.0, key);
@@ -154,7 +159,10 @@ impl Ledger {
             above,
             cost: Cost::default(),
             open: 1,
+            account,
+            charges: Charges::default(),
             living: Some(Box::new(living)),
+            is_waiting: false,
         };
         self.entries.insert(key, entry);
     }
@@ -166,7 +174,8 @@ impl Ledger {
             .entries
             .get(&fork.creator.key)
             .filter(|_| fork.creator.key != key)
-            .and_then(|creator| Some((creator.living.as_ref()?.account, creator.depth)));
+            .filter(|creator| creator.living.is_some())
+            .map(|creator| (creator.account, creator.depth));
         let Some(entry) = self.entries.get_mut(&key) else {
             return;
         };
@@ -203,133 +212,6 @@ impl Ledger {
             living.has_executed = true;
         }
         entry.command = name;
-    }
-
-    /// A process ended. `is_ours`: tracer is its parent.
-    pub fn ended(&mut self, t: BootNs, exit: &Exit, is_ours: bool) {
-        let cost = Cost::from(&exit.totals);
-        let key = exit.process.key;
-        let name = self
-            .entries
-            .get(&key)
-            .map(|entry| Name::clone(&entry.command));
-        let name = name.unwrap_or_else(|| self.names.of_comm(exit.comm));
-        let children_us = exit.totals.children_cpu_us;
-        if is_ours {
-            self.ours.add(&name, &cost, children_us);
-        } else if let Some(parent) = self.entries.get_mut(&exit.parent.key)
-            && let Some(waiting) = &mut parent.living
-        {
-            waiting.charges.add(&name, &cost, children_us);
-        }
-        self.settle(key, children_us);
-        let Some((living, ended)) = self.leave(t, key, &cost) else {
-            // Nothing of it was seen before.
-            self.commands.add(&name, &cost, false);
-            return;
-        };
-        if self.root == Some(key) {
-            self.chain = Some(ended.chain());
-        }
-        let parent = exit.parent.key;
-        if living.parent == Some(parent)
-            && let Some(parent) = self.entries.get_mut(&parent)
-            && let Some(waiting) = &mut parent.living
-        {
-            waiting.course.child_ended(ended);
-        }
-    }
-
-    /// A process is about to end that was charged so much for its children.
-    fn settle(&mut self, key: ProcKey, children_us: Option<(u64, u64)>) {
-        let Some(living) = self
-            .entries
-            .get_mut(&key)
-            .and_then(|entry| entry.living.as_mut())
-        else {
-            return;
-        };
-        let charges = std::mem::take(&mut living.charges);
-        let account = living.account;
-        // What was there before tracer may have had children before.
-        let known = children_us.filter(|_| !living.adopted);
-        let Some(late) = known.and_then(|known| charges.settle(known)) else {
-            return;
-        };
-        if let Some(entry) = self.entries.get_mut(&account) {
-            entry.cost.add(&late.sum);
-        }
-        self.charge(&late);
-    }
-
-    fn charge(&mut self, late: &Late) {
-        for (name, cost) in &late.names {
-            self.commands.add_late(name, cost);
-        }
-        self.commands.add_rest(&late.others);
-        self.late.add(&late.sum);
-    }
-
-    /// A process has ended, and its exit event was lost.
-    pub fn end_lost(&mut self, t: BootNs, key: ProcKey) {
-        let living = |entry: &Entry| Some(entry.living.as_ref()?.sampled.cost());
-        if let Some(cost) = self.entries.get(&key).and_then(living) {
-            self.lost.add(&cost);
-            self.leave(t, key, &cost);
-        }
-    }
-
-    /// Closes the account of a living process.
-    fn leave(&mut self, t: BootNs, key: ProcKey, cost: &Cost) -> Option<(Living, Ended)> {
-        let entry = self.entries.get_mut(&key)?;
-        let living = *entry.living.take()?;
-        let tgid = entry.process.tgid.0;
-        if self.by_tgid.get(&tgid) == Some(&key) {
-            self.by_tgid.remove(&tgid);
-        }
-        self.commands
-            .add(&entry.command, cost, living.images_before > 0);
-        let course = living.course.clone();
-        let ended = course.ended(t, entry.process, &entry.command);
-        let account = living.account;
-        if account == key {
-            entry.cost.add(cost);
-            self.close(key);
-        } else {
-            self.entries.remove(&key);
-            if let Some(entry) = self.entries.get_mut(&account) {
-                entry.cost.add(cost);
-            }
-            self.close(account);
-        }
-        Some((living, ended))
-    }
-
-    /// One less is open in this entry; one with none left goes, and is one less in that above.
-    fn close(&mut self, key: ProcKey) {
-        let mut next = Some(key);
-        while let Some(key) = next {
-            let Some(entry) = self.entries.get_mut(&key) else {
-                return;
-            };
-            entry.open -= 1;
-            if entry.open > 0 {
-                return;
-            }
-            let Some(entry) = self.entries.remove(&key) else {
-                return;
-            };
-            next = entry.above;
-            if let Some(above) = next.and_then(|above| self.entries.get_mut(&above)) {
-                above.cost.add(&entry.cost);
-            }
-            self.subtrees.rank(Subtree {
-                process: entry.process,
-                command: entry.command,
-                depth: entry.depth,
-                cost: entry.cost,
-            });
-        }
     }
 
     /// A row of the process that has this pid in the observer's namespace. `is_it` tells by its start
@@ -373,28 +255,31 @@ impl Ledger {
     /// time that tracer was charged for what it waited for.
     #[must_use]
     pub fn report(mut self, ours_us: Option<(u64, u64)>) -> Report {
-        let ours = std::mem::take(&mut self.ours);
-        if let Some(late) = ours_us.and_then(|ours_us| ours.settle(ours_us)) {
+        while let Some((key, left)) = self.waiting.next() {
+            self.resolve(key, &left, None);
+        }
+        let mut ours = std::mem::take(&mut self.ours);
+        ours.charged_us = ours_us;
+        if let Some(late) = ours.settle() {
             self.charge(&late);
             // The root is one of them, and has everything in its subtree.
             self.subtrees.charge_root(&late.sum);
         }
         let mut alive = self.lost;
-        let living: Vec<(ProcKey, Cost)> = self
-            .entries
-            .iter()
-            .filter_map(|(key, entry)| Some((*key, entry.living.as_ref()?.sampled.cost())))
-            .collect();
-        for (key, cost) in living {
-            alive.add(&cost);
-            self.leave(BootNs(0), key, &cost);
+        let living = self.entries.iter();
+        let living = living.filter(|(_, entry)| entry.living.is_some());
+        let living: Vec<ProcKey> = living.map(|(key, _)| *key).collect();
+        for key in living {
+            if let Some(cost) = self.leave_unseen(BootNs(0), key) {
+                alive.add(&cost);
+            }
         }
         Report {
             costliest: self.commands.costliest(),
             subtrees: self.subtrees.all(),
             chain: self.chain,
             alive,
-            late: self.late,
+            ended: self.ended,
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod commands;
 pub mod cost;
 pub mod ledger;
 pub mod subtrees;
+mod waiting;
 
 use serde::Serialize;
 
@@ -64,6 +65,8 @@ impl Accounting {
             EventKind::Exit(exit) => self.exit(exit),
             EventKind::Signal(_) => self.signals += 1,
             EventKind::Oom(_) => self.oom_kills += 1,
+            // The ledger has them.
+            EventKind::Account(_) => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! Memory: what is kept is counted, not guessed from the size of this process.
 
 use super::*;
-use crate::tree::accounting::commands::TOP;
+use crate::tree::accounting::{commands::TOP, waiting::WAITING_MAX};
 
 #[test]
 fn after_a_million_processes_of_a_million_commands_nothing_has_grown() {
@@ -21,7 +21,11 @@ fn after_a_million_processes_of_a_million_commands_nothing_has_grown() {
         let cost = if heavy { 5_000 } else { u64::from(n % 7) };
         cpu += cost;
         told.end(t + 5, child, root, cost);
-        assert!(told.ledger.entries() <= 2 && told.ledger.commands() <= 2048);
+        // The accounts of half of them come, the heavy ones' among them.
+        if n % 2 == 0 {
+            told.close(child, cost);
+        }
+        assert!(told.ledger.entries() <= WAITING_MAX + 2 && told.ledger.commands() <= 2048);
     }
     // It may have been among those that were given up.
     let newcomer = told.child(9_999_996, 2, root, "newcomer");
@@ -57,21 +61,36 @@ fn after_a_million_processes_of_a_million_commands_nothing_has_grown() {
 
 #[test]
 fn a_million_generations_that_each_outlive_their_parent_need_no_memory() {
+    generations(true, 0);
+}
+
+#[test]
+fn nor_do_they_much_if_no_account_ever_comes() {
+    generations(false, WAITING_MAX);
+}
+
+fn generations(comes: bool, most: usize) {
     let mut told = Told::begin();
     let mut last = told.root;
     for n in 0..1_000_000_u32 {
         let t = u64::from(n) * 10 + 1;
         let child = told.child(t, 2 + n % 30_000, last, "fork");
         told.end(t + 5, last, process(0, 0), 1);
+        if comes {
+            told.close(last, 1);
+        }
         last = child;
         assert!(
-            told.ledger.entries() <= TOP + 2,
+            told.ledger.entries() <= most + TOP + 2,
             "{}",
             told.ledger.entries()
         );
     }
     told.end(20_000_000, last, process(0, 0), 1);
-    assert_eq!(told.ledger.entries(), 0);
+    if comes {
+        told.close(last, 1);
+        assert_eq!(told.ledger.entries(), 0);
+    }
     let report = told.ledger.report(None);
     // A subtree counts those who are too deep to be told apart as well.
     assert_eq!(report.subtrees[0].cost.cpu_us(), 1_000_001);

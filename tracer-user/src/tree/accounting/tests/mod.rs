@@ -2,6 +2,7 @@
 
 mod any;
 mod bounds;
+mod closed;
 mod trees;
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
     ledger::{Ledger, Report},
 };
 use crate::{
-    event::{Exec, Exit, ExitTotals, Fork},
+    event::{Account, Exec, Exit, ExitTotals, Fork},
     units::{BootNs, Comm, ProcKey, Process, Tgid},
 };
 
@@ -145,4 +146,41 @@ impl Told {
         let exit = exit(process, parent, cpu_us, cpu_us * 10);
         self.ledger.ended(BootNs(t), &exit, false);
     }
+
+    /// Its account is closed, with so much CPU time.
+    fn close(&mut self, process: Process, cpu_us: u64) {
+        self.ledger.closed(&Account {
+            process,
+            cpu_user_us: 0,
+            cpu_system_us: cpu_us,
+            faults_minor: 0,
+            faults_major: 0,
+            ctx_switches_voluntary: 0,
+            ctx_switches_involuntary: 0,
+            io_bytes: None,
+        });
+    }
+}
+
+/// It ends, and was charged so much for its children.
+fn end_charged(told: &mut Told, t: u64, process: Process, cpu_us: u64, children_us: u64) {
+    end_below(told, t, process, outside(), (cpu_us, children_us));
+}
+
+/// The same, below somebody.
+fn end_below(
+    told: &mut Told,
+    t: u64,
+    process: Process,
+    parent: Process,
+    (cpu_us, children_us): (u64, u64),
+) {
+    let mut exit = exit(process, parent, cpu_us, 1);
+    exit.totals.children_cpu_us = Some((children_us, 0));
+    told.ledger.ended(BootNs(t), &exit, false);
+}
+
+/// Nobody of the tree.
+fn outside() -> Process {
+    process(0, 0)
 }

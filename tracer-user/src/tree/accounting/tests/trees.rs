@@ -197,26 +197,12 @@ fn a_chain_has_a_root_that_was_held_and_at_most_so_many_links() {
     assert_eq!(sum, chain.links[0].end.since(BootNs(50)));
 }
 
-/// It ends, and was charged so much for its children.
-fn end_charged(told: &mut Told, t: u64, process: Process, cpu_us: u64, children_us: u64) {
-    let mut exit = exit(process, super::process(0, 0), cpu_us, 1);
-    exit.totals.children_cpu_us = Some((children_us, 0));
-    told.ledger.ended(BootNs(t), &exit, false);
-}
-
-/// The same of a child, which had none.
-fn end_childless(told: &mut Told, t: u64, process: Process, parent: Process, cpu_us: u64) {
-    let mut exit = exit(process, parent, cpu_us, 1);
-    exit.totals.children_cpu_us = Some((0, 0));
-    told.ledger.ended(BootNs(t), &exit, false);
-}
-
 #[test]
 fn what_a_parent_was_charged_beyond_the_exits_of_its_children_is_their_commands() {
     let mut told = Told::begin();
     let root = told.root;
     let one = told.child(1, 2, root, "cc1");
-    end_childless(&mut told, 5, one, root, 100);
+    end_below(&mut told, 5, one, root, (100, 0));
     end_charged(&mut told, 8, root, 7, 140);
     let report = told.ledger.report(None);
     assert_eq!(account(&report, "cc1").1, 140);
@@ -236,7 +222,7 @@ fn what_a_process_was_charged_before_it_was_found_is_nobodys_here() {
     told.ledger.born(&found);
     told.ledger.root(root.key);
     let one = told.child(1, 2, root, "cc1");
-    end_childless(&mut told, 5, one, root, 100);
+    end_below(&mut told, 5, one, root, (100, 0));
     // Most of it is that of children that had ended by then.
     end_charged(&mut told, 8, root, 7, 9_000);
     assert_eq!(account(&told.ledger.report(None), "cc1").1, 100);
