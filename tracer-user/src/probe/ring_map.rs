@@ -277,6 +277,9 @@ mod tests {
                 let end = window.start + window.pages.len();
                 assert!(end <= 2 * size.get(), "{case}: ends at {end}");
                 assert_eq!(window.start % page, 0, "{case}");
+                // What is mapped and was read is memory of the observer.
+                let most = size.get().min(WINDOW) + longest.next_multiple_of(page);
+                assert_eq!(window.pages.len(), most, "{case}");
                 assert!(window.holds_record(offset), "{case}");
                 let expected = |at: usize| (at % size.get()) as u64;
                 let word = |at: usize| {
