@@ -5,7 +5,9 @@
 
 #[cfg(test)]
 pub(crate) mod made;
+mod spare;
 
+pub use self::spare::Spare;
 use crate::units::{BootNs, Comm, Process};
 
 /// One thing that happened, when, and to whom.
@@ -54,7 +56,7 @@ pub struct Fork {
 }
 
 /// A process replaced its image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exec {
     /// The process; exec does not change its identity.
     pub process: Process,
@@ -86,7 +88,7 @@ pub struct Exec {
 }
 
 /// A process ended, its last thread included.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exit {
     /// The process.
     pub process: Process,
