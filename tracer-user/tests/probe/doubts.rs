@@ -4,11 +4,12 @@
 use std::time::{Duration, Instant};
 
 use tracer::{
+    event::EventKind,
     probe::{attached::Doubts, loader::Settings},
     units::Tgid,
 };
 
-use crate::watch::{attach, fork, hold, reap};
+use crate::watch::{attach, drain, fork, hold, reap};
 
 /// Long enough for any machine.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -71,8 +72,17 @@ fn whoever_had_no_room_in_the_map_is_a_reason() {
     std::io::Read::read_exact(&mut &ready, &mut [0]).unwrap();
     let adoption = probe.adopt(Tgid(root.cast_unsigned())).unwrap();
     let tracked = probe.tracked().unwrap().len();
+    let mut ring = probe.take_ring().unwrap().unwrap();
+    let known = ring.end();
+    let mut events = Vec::new();
+    drain(&mut ring, &mut events);
     end(root);
 
+    // What was begun of those without room was given up again, and stands between the others.
+    let forks = events.iter();
+    let forks = forks.filter(|event| matches!(event.kind, EventKind::Fork(_)));
+    assert_eq!(forks.count(), tracked);
+    assert!(ring.is_read_to(known), "stuck at {}", ring.position());
     assert_eq!(adoption.adopted as usize, tracked, "{adoption:?}");
     // A hash may refuse a little before it is full, and every pass finds them again.
     assert!(tracked <= ROOM as usize, "{tracked}");
