@@ -74,9 +74,9 @@ fn whoever_had_no_room_in_the_map_is_a_reason() {
     let tracked = probe.tracked().unwrap().len();
     let mut ring = probe.take_ring().unwrap().unwrap();
     let known = ring.end();
+    end(root);
     let mut events = Vec::new();
     drain(&mut ring, &mut events);
-    end(root);
 
     // What was begun of those without room was given up again, and stands between the others.
     let forks = events.iter();
