@@ -4,12 +4,13 @@
 //! microsecond. Kinds that come a few times a second go through serde. The way back is `decode`.
 //! Pure.
 
+mod account;
 mod session;
 
 use serde::Serialize;
 
 use crate::{
-    event::{Account, EventKind, Exec, Exit, Fork, Oom, Signal},
+    event::{EventKind, Exec, Exit, Fork, Oom, Signal},
     session::journal::{
         end_line,
         escape::put_json,
@@ -191,13 +192,22 @@ impl Encoder {
             key!("peak_rss_upper_bound"),
             totals.peak_rss_upper_bound,
         );
-        let faults = [totals.faults_major, totals.faults_minor];
-        let switches = [
+        put_number(out, key!("faults_major"), totals.faults_major);
+        put_number(out, key!("faults_minor"), totals.faults_minor);
+        put_number(
+            out,
+            key!("ctx_switches_voluntary"),
             totals.ctx_switches_voluntary,
+        );
+        put_number(
+            out,
+            key!("ctx_switches_involuntary"),
             totals.ctx_switches_involuntary,
-        ];
-        let io = [totals.io_read_bytes, totals.io_write_bytes];
-        put_usage(out, faults, switches, io);
+        );
+        out.extend_from_slice(key!("io_read_bytes"));
+        put_opt_u64(out, totals.io_read_bytes);
+        out.extend_from_slice(key!("io_write_bytes"));
+        put_opt_u64(out, totals.io_write_bytes);
         put_flag(out, key!("totals_partial"), totals.partial);
         put_number(out, key!("execs"), exit.execs.into());
         put_number(out, key!("threads"), exit.threads.into());
@@ -265,19 +275,6 @@ impl Encoder {
         put_i64(out, oom.oom_score_adj.into());
     }
 
-    fn account(&self, out: &mut Vec<u8>, account: &Account) {
-        self.process(out, &account.process);
-        put_number(out, key!("cpu_user_us"), account.cpu_user_us);
-        put_number(out, key!("cpu_system_us"), account.cpu_system_us);
-        let (read, written) = account.io_bytes.unzip();
-        let faults = [account.faults_major, account.faults_minor];
-        let switches = [
-            account.ctx_switches_voluntary,
-            account.ctx_switches_involuntary,
-        ];
-        put_usage(out, faults, switches, [read, written]);
-    }
-
     fn target(&self, out: &mut Vec<u8>, target: &TargetBody) {
         let pinned = match target {
             TargetBody::Pinned(pinned) => pinned,
@@ -331,23 +328,6 @@ pub(crate) fn put_field(out: &mut Vec<u8>, key: &[u8], text: &str) {
 fn put_bool(out: &mut Vec<u8>, key: &[u8], yes: bool) {
     out.extend_from_slice(key);
     out.extend_from_slice(if yes { b"true" } else { b"false" });
-}
-
-/// What exits and accounts count beside CPU time.
-fn put_usage(
-    out: &mut Vec<u8>,
-    [major, minor]: [u64; 2],
-    [voluntary, involuntary]: [u64; 2],
-    [read, written]: [Option<u64>; 2],
-) {
-    put_number(out, key!("faults_major"), major);
-    put_number(out, key!("faults_minor"), minor);
-    put_number(out, key!("ctx_switches_voluntary"), voluntary);
-    put_number(out, key!("ctx_switches_involuntary"), involuntary);
-    out.extend_from_slice(key!("io_read_bytes"));
-    put_opt_u64(out, read);
-    out.extend_from_slice(key!("io_write_bytes"));
-    put_opt_u64(out, written);
 }
 
 /// A flag whose absence means no.
