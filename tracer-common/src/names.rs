@@ -20,6 +20,8 @@ pub const GLOBAL_PLACES: &str = "PLACES";
 pub const GLOBAL_CGROUPS: &str = "CGROUPS";
 /// The frozen global, a `u32`, that holds the ring buffer's size in bytes.
 pub const GLOBAL_RING_BYTES: &str = "RING_BYTES";
+/// Frozen global, `u32`: 1 when whole trees are to be adopted, 0 when only processes that are held.
+pub const GLOBAL_ADOPTS_TREES: &str = "ADOPTS_TREES";
 
 /// `tp_btf` program on `sched_process_fork`.
 pub const PROG_FORK: &str = "on_fork";

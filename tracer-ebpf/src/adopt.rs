@@ -23,9 +23,9 @@ use tracer_common::{
 
 use crate::{
     fork::fill,
-    maps::{ORPHANS, Orphan, TRACKED},
+    maps::{ADOPTS_TREES, ORPHANS, Orphan, TRACKED},
     process::Sight,
-    read::{Direct, Object, Probed, off},
+    read::{Direct, Object, Probed, frozen, off},
     send::{control, count, header, reserve, submit},
 };
 
@@ -253,6 +253,9 @@ enum Lineage {
 /// yet given to another: they would be passed over for as long as it takes, preempted, to end.
 #[inline(always)]
 fn lineage(process: Probed, asked: &Control) -> Lineage {
+    if frozen(&ADOPTS_TREES) == 0 {
+        return Lineage::Outside;
+    }
     let mut above = process;
     for generation in 0..=GENERATIONS {
         let tgid: u32 = above.get(off!(task_tgid));

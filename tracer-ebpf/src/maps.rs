@@ -35,6 +35,11 @@ pub(crate) static CGROUPS: CgroupPlaces = CgroupPlaces::ABSENT;
 #[unsafe(no_mangle)]
 pub(crate) static RING_BYTES: u32 = DEFAULT_RING_BYTES;
 
+/// 1 when whole trees are to be adopted. Else the verifier need not follow the way up to an ancestor, which
+/// takes it as long as all else in the `adopt` iterator ten times over.
+#[unsafe(no_mangle)]
+pub(crate) static ADOPTS_TREES: u32 = 1;
+
 /// Events on their way to user space.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(DEFAULT_RING_BYTES, 0);

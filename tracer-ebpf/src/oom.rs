@@ -40,6 +40,7 @@ fn try_task(ctx: &BtfTracePointContext) -> Option<()> {
     };
     let [file, anon, shmem] = resident(mm);
     let adj: i16 = victim
+        .probed()
         .follow(off!(task_signal))
         .get(off!(signal_oom_score_adj));
     let tid = victim.get(off!(task_pid));

@@ -204,6 +204,27 @@ pub(crate) fn is_set(mut value: u64) -> u64 {
     value
 }
 
+/// 1 when the two are the same, else 0; without a branch.
+#[inline(always)]
+pub(crate) fn is_same(a: u64, b: u64) -> u64 {
+    is_set(a ^ b) ^ 1
+}
+
+/// 1 when `value` is more than 0, else 0; without a branch.
+#[inline(always)]
+pub(crate) fn is_positive(value: i32) -> u64 {
+    let mut value = i64::from(value);
+    // SAFETY: touches its own register only.
+    unsafe {
+        core::arch::asm!(
+            "{value} = -{value}",
+            "{value} >>= 63",
+            value = inout(reg) value,
+        );
+    }
+    value as u64
+}
+
 /// Adds to a counter that other CPUs add to as well. `core`'s atomics have no `fetch_add` for this
 /// target.
 ///

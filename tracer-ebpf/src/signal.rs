@@ -2,10 +2,14 @@
 //!
 //! At generation, not at delivery: by then the kernel has turned whatever kills into a plain SIGKILL
 //! without sender.
+//!
+//! What is found out is put together without branches: the verifier would follow each of them both ways,
+//! and all that comes after it once for every combination.
 
 use core::ffi::c_void;
 
 use aya_ebpf::{
+    EbpfContext as _,
     helpers::{bpf_get_current_task, generated::bpf_probe_read_user},
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
@@ -17,26 +21,28 @@ use tracer_common::{
         FLAG_SIGNAL_HANDLED, FLAG_SIGNAL_NO_INFO, FLAG_SIGNAL_PRIVILEGED, KIND_SIGNAL, SignalEvent,
         SignalSender,
     },
-    limits::SENDER_CMDLINE_MAX,
+    limits::{COMM_LEN, SENDER_CMDLINE_MAX},
     offsets::ABSENT,
 };
 
 use crate::{
     maps::TRACKED,
     process::{Sight, tracked_ref},
-    read::{Direct, Object, Probed, at_most, comm_into, off},
+    read::{Direct, Object, Probed, at_most, comm_into, is_positive, is_same, is_set, off},
     send::{control, header, reserve, submit, watched},
 };
 
-const SIGHUP: i32 = 1;
-const SIGKILL: i32 = 9;
+const SIGHUP: u64 = 1;
+const SIGKILL: u64 = 9;
 const SIGCHLD: i32 = 17;
 /// The highest signal number.
-const SIGNALS: i32 = 64;
+const SIGNALS: u32 = 64;
 /// A handler that is none: `SIG_DFL` and `SIG_IGN`.
 const SIG_IGN: u64 = 1;
 /// `PF_EXITING` of `task->flags`.
 const PF_EXITING: u32 = 0x4;
+/// Where the second of the hook's arguments is.
+const INFO_AT: u32 = 8;
 /// `info` of a signal without details from a process: `SEND_SIG_NOINFO`.
 const NO_INFO: u64 = 0;
 /// `info` of a signal from the kernel: `SEND_SIG_PRIV`.
@@ -46,10 +52,10 @@ const SI_KERNEL: i32 = 0x80;
 /// `si_code` of a POSIX timer: whoever runs has nothing to do with it.
 const SI_TIMER: i32 = -2;
 
-/// Signals that end a process that has not said otherwise, bit n for signal n: all but CHLD, CONT,
-/// STOP, TSTP, TTIN, TTOU, URG and WINCH (signal(7)).
+/// Signals that end a process that has not said otherwise, bit n for signal n and bit 0 for the last: all
+/// but CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG and WINCH (signal(7)).
 const LETHAL: u64 =
-    !(1 | 1 << 17 | 1 << 18 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 28);
+    !(1 << 17 | 1 << 18 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 28);
 
 #[btf_tracepoint(function = "signal_generate")]
 fn on_signal(ctx: BtfTracePointContext) -> i32 {
@@ -60,14 +66,12 @@ fn on_signal(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn try_signal(ctx: &BtfTracePointContext) -> Option<()> {
     let signal: i32 = ctx.arg(0);
-    // Not a typed pointer: it may be one of two small numbers.
-    let info: u64 = ctx.arg(1);
-    let code = match info {
-        NO_INFO => 0,
-        PRIV => SI_KERNEL,
-        _ if off!(siginfo_code) == ABSENT => 0,
-        _ => Probed(info).get::<i32>(off!(siginfo_code)),
-    };
+    // Read as a number, which may be one of two small ones; the verifier takes the argument for a pointer.
+    let info: u64 = Probed(ctx.as_ptr() as u64).get(INFO_AT);
+    let (no_info, privileged) = (is_same(info, NO_INFO), is_same(info, PRIV));
+    // Behind these two small numbers nothing can be read, which gives 0.
+    let told: i32 = Probed(info).get(off!(siginfo_code));
+    let code = told | privileged as i32 * SI_KERNEL;
     // A child's end, stop or continuation: most of all signals, and no news.
     if signal == SIGCHLD && code > 0 {
         return None;
@@ -81,62 +85,60 @@ fn try_signal(ctx: &BtfTracePointContext) -> Option<()> {
     let sender = Probed(unsafe { bpf_get_current_task() });
     let sender_tgid: u32 = sender.get(off!(task_tgid));
 
-    let mut flags = 0;
+    let is_other = is_set(u64::from(sender_tgid ^ tgid));
     // A positive code names a cause in the kernel. Where the target itself runs it is the cause (a
     // fault); otherwise whoever runs was only interrupted.
-    if code == SI_KERNEL || code == SI_TIMER || (code > 0 && sender_tgid != tgid) {
-        flags |= FLAG_SENDER_KERNEL;
-    }
-    if ctx.arg::<i32>(3) != 0 {
-        flags |= FLAG_SIGNAL_GROUP;
-    }
-    match info {
-        NO_INFO => flags |= FLAG_SIGNAL_NO_INFO,
-        PRIV => flags |= FLAG_SIGNAL_PRIVILEGED,
-        _ => {}
-    }
-    if sender.get::<u32>(off!(task_flags)) & PF_EXITING != 0 {
-        flags |= FLAG_SENDER_EXITING;
-    }
-    flags |= disposition(target, signal);
+    let from_kernel = is_same(code as u64, SI_KERNEL as u64)
+        | is_same(code as u64, SI_TIMER as u64)
+        | is_positive(code) & is_other;
+    let is_exiting = sender.get::<u32>(off!(task_flags)) & PF_EXITING;
+    let flags = from_kernel * u64::from(FLAG_SENDER_KERNEL)
+        | is_set(u64::from(ctx.arg::<u32>(3))) * u64::from(FLAG_SIGNAL_GROUP)
+        | no_info * u64::from(FLAG_SIGNAL_NO_INFO)
+        | privileged * u64::from(FLAG_SIGNAL_PRIVILEGED)
+        | is_set(is_exiting.into()) * u64::from(FLAG_SENDER_EXITING)
+        | disposition(target, signal);
 
-    let lethal = (0..SIGNALS).contains(&signal) && LETHAL >> (signal as u32 & 63) & 1 != 0
-        || signal == SIGNALS;
-    let urgent = lethal && ctx.arg::<i32>(4) == 0 && watched(control, tgid);
+    let lethal = LETHAL >> (signal as u32 % SIGNALS) & 1;
+    let result: i32 = ctx.arg(4);
     // Who is asked about later. Where the kernel sent it in its own name, only a terminal that goes away
     // and a kill lead to somebody.
-    let by_somebody = flags & FLAG_SENDER_KERNEL == 0 || signal == SIGHUP || signal == SIGKILL;
-    let cpu_limit = cpu_limit_s(target);
-    if lethal && by_somebody && sender_tgid != tgid {
+    let by_somebody =
+        is_same(from_kernel, 0) | is_same(signal as u64, SIGHUP) | is_same(signal as u64, SIGKILL);
+    let tells_more = lethal & by_somebody & is_other != 0;
+    let mut sender_comm = [0; COMM_LEN];
+    // Threads may have names of their own; people know the process's.
+    // SAFETY: an array of ours.
+    unsafe { comm_into(&raw mut sender_comm, sender.follow(off!(task_group_leader))) };
+    // Before the two ways part: the verifier would go through all of it for each.
+    // SAFETY: map values.
+    let event = unsafe {
+        SignalEvent {
+            header: header(KIND_SIGNAL, flags as u16),
+            target: tracked_ref(&*entry, tgid, target.get(off!(task_pid))),
+            sender: Sight::of(sender).named(&*control),
+            signal,
+            code,
+            result,
+            cpu_limit_s: cpu_limit_s(target),
+            sender_comm,
+            sender_uid: sender.follow(off!(task_cred)).get(off!(cred_uid)),
+        }
+    };
+    let urgent = lethal & is_same(result as u64, 0) != 0 && watched(control, tgid);
+    if tells_more {
         let mut record = reserve::<SignalRecord>(KIND_SIGNAL)?;
         let long = record.as_mut_ptr();
-        // SAFETY: map values; the record is ours until submitted, and every field is written but the
-        // bytes of the command line that its length leaves out.
+        // SAFETY: the record is ours until submitted, and every field is written but the bytes of the
+        // command line that its length leaves out.
         unsafe {
-            let event = &raw mut (*long).event;
-            let target = tracked_ref(&*entry, tgid, target.get(off!(task_pid)));
-            fill(event, flags, sender, control);
-            (*event).target = target;
-            (*event).signal = signal;
-            (*event).code = code;
-            (*event).result = ctx.arg(4);
-            (*event).cpu_limit_s = cpu_limit;
+            (*long).event = event;
             tell_more(&raw mut (*long).sender, sender, control);
         }
         submit(record, KIND_SIGNAL, control, urgent);
     } else {
         let mut record = reserve::<SignalEvent>(KIND_SIGNAL)?;
-        let event = record.as_mut_ptr();
-        // SAFETY: as above.
-        unsafe {
-            let target = tracked_ref(&*entry, tgid, target.get(off!(task_pid)));
-            fill(event, flags, sender, control);
-            (*event).target = target;
-            (*event).signal = signal;
-            (*event).code = code;
-            (*event).result = ctx.arg(4);
-            (*event).cpu_limit_s = cpu_limit;
-        }
+        record.write(event);
         submit(record, KIND_SIGNAL, control, urgent);
     }
     Some(())
@@ -147,23 +149,6 @@ fn try_signal(ctx: &BtfTracePointContext) -> Option<()> {
 struct SignalRecord {
     event: SignalEvent,
     sender: SignalSender,
-}
-
-/// Fills in who sent it.
-///
-/// # Safety
-/// `event` is a record of ours, `control` a map value.
-#[inline(always)]
-unsafe fn fill(event: *mut SignalEvent, flags: u16, sender: Probed, control: *const Control) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        (*event).header = header(KIND_SIGNAL, flags);
-        (*event).sender = Sight::of(sender).named(&*control);
-        // Threads may have names of their own; people know the process's.
-        let leader = sender.follow(off!(task_group_leader));
-        comm_into(&raw mut (*event).sender_comm, leader);
-        (*event).sender_uid = sender.follow(off!(task_cred)).get(off!(cred_uid));
-    }
 }
 
 /// Fills in whose child the sender is and how it was started.
@@ -213,24 +198,20 @@ fn cpu_limit_s(target: Direct) -> u64 {
 
 /// Whether the target blocks the signal and whether it has a handler for it.
 #[inline(always)]
-fn disposition(target: Direct, signal: i32) -> u16 {
-    let mut flags = 0;
+fn disposition(target: Direct, signal: i32) -> u64 {
     let action = off!(sighand_action);
-    if !(1..=SIGNALS).contains(&signal) || action == ABSENT || off!(sigaction_size) == ABSENT {
+    if action == ABSENT || off!(sigaction_size) == ABSENT {
         return 0;
     }
-    let before = signal as u32 - 1;
+    let before = (signal as u32).wrapping_sub(1) % SIGNALS;
     let target = target.probed();
-    if target.get::<u64>(off!(task_blocked)) >> (before & 63) & 1 != 0 {
-        flags |= FLAG_SIGNAL_BLOCKED;
-    }
+    let blocked = target.get::<u64>(off!(task_blocked)) >> before & 1;
     let actions = Probed(
         target.follow(off!(task_sighand)).address()
             + u64::from(action)
             + u64::from(before * off!(sigaction_size)),
     );
-    if actions.get::<u64>(off!(sigaction_handler)) > SIG_IGN {
-        flags |= FLAG_SIGNAL_HANDLED;
-    }
-    flags
+    let handler: u64 = actions.get(off!(sigaction_handler));
+    blocked * u64::from(FLAG_SIGNAL_BLOCKED)
+        | is_set(handler & !SIG_IGN) * u64::from(FLAG_SIGNAL_HANDLED)
 }

@@ -33,11 +33,7 @@ impl KernelRows for KernelSide {
 impl Ours {
     /// Chooses as a session does: for a few it reads files.
     pub(crate) fn new(crowd: &Crowd) -> Self {
-        let settings = Settings {
-            adopts_trees: false,
-            ..Settings::default()
-        };
-        let mut attached = Loader::new(settings)
+        let mut attached = Loader::new(Settings::default())
             .load()
             .and_then(tracer::probe::loader::Loaded::attach)
             .expect("eBPF works here");

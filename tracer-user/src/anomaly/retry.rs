@@ -22,6 +22,8 @@ use crate::{
 const COMMANDS_MAX: usize = 1024;
 /// Characters of a command that are shown.
 const TEXT_MAX: usize = 120;
+/// Bytes of it that are kept: a character has four at most, and one more tells that it goes on.
+const WORDS_MAX: usize = 4 * TEXT_MAX + 4;
 /// `SIGPIPE`, on every architecture of Linux (signal(7)).
 const SIGPIPE: u32 = 13;
 
@@ -35,7 +37,7 @@ pub(super) struct Retries {
 #[derive(Debug, Clone)]
 struct Running {
     hash: u64,
-    text: Box<str>,
+    words: Vec<u8>,
 }
 
 #[derive(Debug, Clone)]
@@ -58,10 +60,9 @@ pub(super) enum Turn {
 
 impl Retries {
     pub(super) fn exec(&mut self, exec: &Exec) {
-        let text = words(exec);
-        let hash = hash(exec);
+        let (hash, words) = (hash(exec), words(exec));
         self.running
-            .insert(exec.process.key, Running { hash, text });
+            .insert(exec.process.key, Running { hash, words });
     }
 
     /// A process ends; `parent` is who tries again.
@@ -107,7 +108,7 @@ impl Retries {
         failing.subject = parent();
         let number = |n: u32| i32::try_from(n).ok();
         let detail = Detail::RetryLoop {
-            command: command.text.into(),
+            command: text(&command.words).into(),
             command_id: format!("{:016x}", command.hash),
             failures: failing.failures,
             exit_code: number(code).filter(|_| signal == 0),
@@ -199,20 +200,28 @@ fn hash(exec: &Exec) -> u64 {
     })
 }
 
-/// The command for people.
-fn words(exec: &Exec) -> Box<str> {
-    let mut text = String::new();
+/// The beginning of the command, its words apart by blanks: enough of it for [`text`].
+fn words(exec: &Exec) -> Vec<u8> {
     let argv = exec.argv.iter().map(Vec::as_slice);
     let filename = exec.argv.is_empty().then_some(exec.filename.as_slice());
+    let mut bytes =
+        Vec::with_capacity(WORDS_MAX.min(usize::try_from(exec.argv_bytes).unwrap_or(0)));
     for word in argv.chain(filename) {
-        if !text.is_empty() {
-            text.push(' ');
+        if !bytes.is_empty() {
+            bytes.push(b' ');
         }
-        text.push_str(&String::from_utf8_lossy(word));
-        if text.len() > TEXT_MAX * 4 {
+        let room = WORDS_MAX.saturating_sub(bytes.len());
+        bytes.extend_from_slice(&word[..word.len().min(room)]);
+        if word.len() >= room {
             break;
         }
     }
+    bytes
+}
+
+/// The command for people.
+fn text(words: &[u8]) -> Box<str> {
+    let mut text = String::from_utf8_lossy(words).into_owned();
     if let Some((cut, _)) = text.char_indices().nth(TEXT_MAX) {
         text.truncate(cut);
         text.push('…');

@@ -23,8 +23,8 @@ use tracer_common::{
     follow::{CgroupPlaces, FOLLOWED_MAX},
     limits::{RING_BYTES, TRACKED_MAX, UNRELEASED_MAX},
     names::{
-        GLOBAL_CGROUPS, GLOBAL_OFFSETS, GLOBAL_PLACES, GLOBAL_RING_BYTES, MAP_EVENTS, MAP_FOLLOWED,
-        MAP_TRACKED, MAP_UNRELEASED, PROG_WHO_AM_I,
+        GLOBAL_ADOPTS_TREES, GLOBAL_CGROUPS, GLOBAL_OFFSETS, GLOBAL_PLACES, GLOBAL_RING_BYTES,
+        MAP_EVENTS, MAP_FOLLOWED, MAP_TRACKED, MAP_UNRELEASED, PROG_WHO_AM_I,
     },
     offsets::ABSENT,
     snapshot::Places,
@@ -57,7 +57,8 @@ pub struct Settings {
     /// Most processes tracked at once.
     pub tracked_max: u32,
     /// Whether trees are to be adopted that go on meanwhile. The programs for that take the kernel as long
-    /// to verify as all others together; without them such an adoption never calls itself converged.
+    /// to verify as all others together. Without them an adoption takes in the root alone, and unless that
+    /// one is held never calls itself converged.
     pub adopts_trees: bool,
     /// Whether trees are to begin by themselves ([`Attached::follow`]). The programs for that cost every
     /// exec, every new process and every move to another cgroup on the machine a little.
@@ -211,6 +212,8 @@ impl Loader {
     ) -> Result<Ebpf, ProbeError> {
         let offsets = bytemuck::bytes_of(&kernel.facts.offsets);
         let places = kernel.facts.places.as_ref().unwrap_or(&Places::ABSENT);
+        // A reference to a constant: what is handed over must live as long as the loader.
+        let adopts_trees: &u32 = if self.settings.adopts_trees { &1 } else { &0 };
         let followed_max = if self.settings.follows {
             FOLLOWED_MAX
         } else {
@@ -225,6 +228,7 @@ impl Loader {
             .override_global(GLOBAL_PLACES, bytemuck::bytes_of(places), true)
             .override_global(GLOBAL_CGROUPS, bytemuck::bytes_of(&kernel.cgroups), true)
             .override_global(GLOBAL_RING_BYTES, &self.settings.ring_bytes, true)
+            .override_global(GLOBAL_ADOPTS_TREES, adopts_trees, true)
             .map_max_entries(MAP_EVENTS, self.settings.ring_bytes)
             .map_max_entries(MAP_TRACKED, self.settings.tracked_max)
             .map_max_entries(MAP_FOLLOWED, followed_max)

@@ -4,6 +4,11 @@
 //! microsecond. Kinds that come a few times a second go through serde. The way back is `decode`.
 //! Pure.
 
+#![expect(
+    clippy::inline_always,
+    reason = "for the keys: a copy of known length is a few instructions, any other is a call, and a line has forty"
+)]
+
 mod account;
 mod session;
 
@@ -315,22 +320,26 @@ fn put_kind(out: &mut Vec<u8>, kind: &str) {
     );
 }
 
+#[inline(always)]
 pub(crate) fn put_number(out: &mut Vec<u8>, key: &[u8], n: u64) {
     out.extend_from_slice(key);
     put_u64(out, n);
 }
 
+#[inline(always)]
 pub(crate) fn put_field(out: &mut Vec<u8>, key: &[u8], text: &str) {
     out.extend_from_slice(key);
     put_str(out, text);
 }
 
+#[inline(always)]
 fn put_bool(out: &mut Vec<u8>, key: &[u8], yes: bool) {
     out.extend_from_slice(key);
     out.extend_from_slice(if yes { b"true" } else { b"false" });
 }
 
 /// A flag whose absence means no.
+#[inline(always)]
 fn put_flag(out: &mut Vec<u8>, key: &[u8], yes: bool) {
     if yes {
         put_bool(out, key, true);
@@ -338,6 +347,7 @@ fn put_flag(out: &mut Vec<u8>, key: &[u8], yes: bool) {
 }
 
 /// A number whose absence means 0.
+#[inline(always)]
 pub(crate) fn put_count(out: &mut Vec<u8>, key: &[u8], n: u32) {
     if n > 0 {
         put_number(out, key, n.into());
@@ -348,6 +358,7 @@ fn put_comm(out: &mut Vec<u8>, comm: &Comm) {
     put_bytes(out, key!("comm"), key!("comm_hex"), comm.as_bytes());
 }
 
+#[inline(always)]
 fn put_other_pids(out: &mut Vec<u8>, process: &Process, init_key: &[u8], inner_key: &[u8]) {
     if process.key.init != process.tgid.0 {
         put_number(out, init_key, process.key.init.into());

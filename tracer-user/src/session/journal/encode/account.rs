@@ -2,10 +2,7 @@
 //! process has none of is left out.
 
 use super::{Encoder, put_number};
-use crate::{
-    event::Account,
-    session::journal::text::{key, put_opt_u64},
-};
+use crate::{event::Account, session::journal::text::key};
 
 impl Encoder {
     pub(super) fn account(&self, out: &mut Vec<u8>, account: &Account) {
@@ -15,19 +12,21 @@ impl Encoder {
         put_number(out, key!("faults_minor"), account.faults_minor);
         let voluntary = account.ctx_switches_voluntary;
         put_number(out, key!("ctx_switches_voluntary"), voluntary);
-        let (read, written) = account.io_bytes.unzip();
-        for (key, count) in [
-            (key!("faults_major"), Some(account.faults_major)),
-            (
-                key!("ctx_switches_involuntary"),
-                Some(account.ctx_switches_involuntary),
-            ),
-            (key!("io_read_bytes"), read),
-            (key!("io_write_bytes"), written),
-        ] {
-            if count != Some(0) {
-                out.extend_from_slice(key);
-                put_opt_u64(out, count);
+        if account.faults_major != 0 {
+            put_number(out, key!("faults_major"), account.faults_major);
+        }
+        if account.ctx_switches_involuntary != 0 {
+            let involuntary = account.ctx_switches_involuntary;
+            put_number(out, key!("ctx_switches_involuntary"), involuntary);
+        }
+        match account.io_bytes {
+            Some((0, 0)) => {}
+            Some((read, written)) => {
+                put_number(out, key!("io_read_bytes"), read);
+                put_number(out, key!("io_write_bytes"), written);
+            }
+            None => {
+                out.extend_from_slice(b",\"io_read_bytes\":null,\"io_write_bytes\":null");
             }
         }
     }
