@@ -3,6 +3,9 @@
 //! `probe::decode` makes these from ring bytes, `session::journal` from journal lines. They are data:
 //! nothing here reads, waits or decides.
 
+mod spare;
+
+pub use self::spare::Spare;
 use crate::units::{BootNs, Comm, Process};
 
 /// One thing that happened, when, and to whom.
@@ -51,7 +54,7 @@ pub struct Fork {
 }
 
 /// A process replaced its image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exec {
     /// The process; exec does not change its identity.
     pub process: Process,
@@ -83,7 +86,7 @@ pub struct Exec {
 }
 
 /// A process ended, its last thread included.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exit {
     /// The process.
     pub process: Process,

@@ -178,7 +178,7 @@ impl Detector {
                     watch.exec(t);
                 }
                 if let Some(identity) = &mut self.identity {
-                    identity.exec(exec.process.key, &exec.comm.to_text());
+                    identity.exec(exec.process.key, exec.comm);
                 }
             }
             EventKind::Exit(exit) => {
@@ -189,7 +189,9 @@ impl Detector {
                     who(exit.parent).subject(comm.as_deref())
                 };
                 match self.retries.exit(t, exit, parent, &self.thresholds) {
-                    Some(retry::Turn::Opens(hash, held)) => self.retries(t, hash, held),
+                    Some(retry::Turn::Opens(hash, held, subject)) => {
+                        self.retries(t, hash, held, subject);
+                    }
                     Some(retry::Turn::Closes(episode, subject)) => {
                         self.ledger.close(episode, t, Ended::Condition, subject);
                     }
@@ -203,17 +205,10 @@ impl Detector {
         }
     }
 
-    fn retries(&mut self, t: BootNs, hash: u64, held: Held) {
-        let Self {
-            ledger, retries, ..
-        } = self;
-        let mut subject = Subject::default();
-        let episode = ledger.open(Kind::RetryLoop, t, held, Subject::default);
-        if let Some(episode) = episode {
-            subject = retries.opened(hash, episode);
-        }
-        if let (Some(_), Some(change)) = (episode, ledger.changes.last_mut()) {
-            change.subject = subject;
+    fn retries(&mut self, t: BootNs, hash: u64, held: Held, subject: Subject) {
+        let told = || subject.clone();
+        if let Some(episode) = self.ledger.open(Kind::RetryLoop, t, held, told) {
+            self.retries.opened(hash, episode, subject);
         }
     }
 

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use super::{change::Detail, episode::Seen, memory::once, watch::Who};
 use crate::{
     snapshot::{Role, SnapshotRow},
-    units::{BootNs, ProcKey},
+    units::{BootNs, Comm, ProcKey},
 };
 
 /// The workload as it was pinned.
@@ -48,9 +48,13 @@ impl Identity {
     }
 
     /// A process executes a program of this name.
-    pub(super) fn exec(&mut self, key: ProcKey, comm: &str) {
-        if self.pinned.key == Some(key) && self.pinned.wrappers.contains(comm) {
-            self.executed.insert(comm.to_owned());
+    pub(super) fn exec(&mut self, key: ProcKey, comm: Comm) {
+        if self.pinned.key != Some(key) {
+            return;
+        }
+        let comm = comm.to_text();
+        if self.pinned.wrappers.contains(&comm) {
+            self.executed.insert(comm);
         }
     }
 

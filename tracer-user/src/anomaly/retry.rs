@@ -40,20 +40,21 @@ struct Running {
     words: Vec<u8>,
 }
 
+/// Small: all are looked at when there are too many.
 #[derive(Debug, Clone)]
 struct Failing {
     first: BootNs,
     last: BootNs,
     failures: u64,
-    open: Option<Episode>,
-    subject: Subject,
+    /// Its anomaly, and whom that is about.
+    open: Option<Box<(Episode, Subject)>>,
 }
 
 /// What an end means for the command.
 #[derive(Debug, PartialEq)]
 pub(super) enum Turn {
     /// It has failed often enough.
-    Opens(u64, Held),
+    Opens(u64, Held, Subject),
     /// It did well.
     Closes(Episode, Subject),
 }
@@ -80,7 +81,8 @@ impl Retries {
         }
         if code == 0 && signal == 0 {
             let failing = self.failing.remove(&command.hash)?;
-            return Some(Turn::Closes(failing.open?, failing.subject));
+            let (episode, subject) = *failing.open?;
+            return Some(Turn::Closes(episode, subject));
         }
         self.make_room(t);
         let window = thresholds.ns(Key::RetryLoopWindowS);
@@ -89,7 +91,6 @@ impl Retries {
             last: t,
             failures: 0,
             open: None,
-            subject: Subject::default(),
         };
         let failing = self.failing.entry(command.hash).or_insert_with(fresh);
         if failing.open.is_none() && t.since(failing.last) > window {
@@ -99,13 +100,12 @@ impl Retries {
         failing.failures += 1;
         let value = count(failing.failures);
         if let Some(open) = &mut failing.open {
-            open.goes_on(t, value);
+            open.0.goes_on(t, value);
             return None;
         }
         if failing.failures < thresholds.whole(Key::RetryLoopFailures) {
             return None;
         }
-        failing.subject = parent();
         let number = |n: u32| i32::try_from(n).ok();
         let detail = Detail::RetryLoop {
             command: text(&command.words).into(),
@@ -120,7 +120,7 @@ impl Retries {
             value,
             detail,
         };
-        Some(Turn::Opens(command.hash, held))
+        Some(Turn::Opens(command.hash, held, parent()))
     }
 
     /// Goes on with one that another observer left open.
@@ -130,19 +130,16 @@ impl Retries {
             first: span.first,
             last: span.last,
             failures: span.count,
-            open: Some(episode),
-            subject,
+            open: Some(Box::new((episode, subject))),
         };
         self.failing.insert(hash, failing);
     }
 
     /// The anomaly of a command is open from now on.
-    pub(super) fn opened(&mut self, hash: u64, episode: Episode) -> Subject {
-        let Some(failing) = self.failing.get_mut(&hash) else {
-            return Subject::default();
-        };
-        failing.open = Some(episode);
-        failing.subject.clone()
+    pub(super) fn opened(&mut self, hash: u64, episode: Episode, subject: Subject) {
+        if let Some(failing) = self.failing.get_mut(&hash) {
+            failing.open = Some(Box::new((episode, subject)));
+        }
     }
 
     /// Those that have not failed for a whole window: it was given up.
@@ -160,8 +157,8 @@ impl Retries {
         let mut closed = Vec::new();
         self.failing.retain(|_, failing| {
             let over = over(failing);
-            if over && let Some(episode) = failing.open {
-                closed.push((episode, std::mem::take(&mut failing.subject)));
+            if over && let Some(open) = failing.open.take() {
+                closed.push(*open);
             }
             !over
         });

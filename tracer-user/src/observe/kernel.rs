@@ -9,11 +9,11 @@ use super::{
     losses::{Told, UNDECODABLE, by_reason},
 };
 use crate::{
-    event::Event,
+    event::{Event, Spare},
     probe::{
         attached::{Adoption, Attached, Counters},
         control::SharedControl,
-        decode::{DecodeUnits, decode, followed},
+        decode::{DecodeUnits, decode_into, followed},
         follow::Follow,
         loader::{Loader, Settings},
         offsets::Degraded,
@@ -32,6 +32,8 @@ pub(super) struct Kernel {
     control: SharedControl,
     ring: RingReader<KernelRing, SharedControl>,
     units: DecodeUnits,
+    /// For events to come.
+    pub(super) spare: Spare,
     told: Told,
     /// Records that could not be decoded: another build's, or damaged.
     undecodable: u64,
@@ -89,6 +91,7 @@ impl Kernel {
             control,
             ring,
             units: DecodeUnits { page_kb },
+            spare: Spare::default(),
             told: Told::default(),
             undecodable: 0,
             marks: VecDeque::new(),
@@ -161,10 +164,10 @@ impl Kernel {
         limit: usize,
         mut take: impl FnMut(Event, Option<Followed>),
     ) -> bool {
-        let (units, undecodable) = (self.units, &mut self.undecodable);
+        let (units, spare, undecodable) = (self.units, &mut self.spare, &mut self.undecodable);
         let drained = self
             .ring
-            .drain(limit, |record| match decode(record, units) {
+            .drain(limit, |record| match decode_into(spare, record, units) {
                 Ok(event) => take(event, followed(record)),
                 Err(_) => *undecodable += 1,
             });

@@ -25,6 +25,7 @@ use tracer_common::{
 use crate::{
     event::{
         Account, Event, EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Scene, Signal,
+        Spare,
     },
     units::{BootNs, Comm, ProcKey, Process, Tgid},
 };
@@ -69,14 +70,26 @@ pub enum DecodeError {
 /// # Errors
 /// [`DecodeError`] when it is shorter, of unknown kind, or contradicts itself.
 pub fn decode(record: &[u8], units: DecodeUnits) -> Result<Event, DecodeError> {
+    decode_into(&mut Spare::default(), record, units)
+}
+
+/// [`decode`] into the room of events that are done with.
+///
+/// # Errors
+/// As those of [`decode`].
+pub fn decode_into(
+    spare: &mut Spare,
+    record: &[u8],
+    units: DecodeUnits,
+) -> Result<Event, DecodeError> {
     let (header, _) = split::<EventHeader>(record, 0)?;
     let kind = match header.kind {
         KIND_FORK => EventKind::Fork(fork(&split(record, KIND_FORK)?.0)),
         KIND_EXEC => {
             let (exec_event, rest) = split(record, KIND_EXEC)?;
-            EventKind::Exec(Box::new(exec(&exec_event, rest)?))
+            EventKind::Exec(spare.exec(|into| exec(into, &exec_event, rest))?)
         }
-        KIND_EXIT => EventKind::Exit(Box::new(exit(&split(record, KIND_EXIT)?.0, units))),
+        KIND_EXIT => EventKind::Exit(spare.exit(exit(&split(record, KIND_EXIT)?.0, units))),
         KIND_SIGNAL => {
             let (signal_event, rest) = split(record, KIND_SIGNAL)?;
             EventKind::Signal(Box::new(signal(&signal_event, rest)))
@@ -123,7 +136,7 @@ fn fork(event: &ForkEvent) -> Fork {
     }
 }
 
-fn exec(event: &ExecEvent, rest: &[u8]) -> Result<Exec, DecodeError> {
+fn exec(into: &mut Exec, event: &ExecEvent, rest: &[u8]) -> Result<(), DecodeError> {
     let bad = DecodeError::BadLengths {
         filename: event.filename_len,
         argv: event.argv_len,
@@ -136,12 +149,14 @@ fn exec(event: &ExecEvent, rest: &[u8]) -> Result<Exec, DecodeError> {
     let unreadable = has(&event.header, FLAG_ARGV_UNREADABLE);
     let cut = has(&event.header, FLAG_ARGV_TRUNCATED)
         || (!unreadable && event.argv_total > u64::from(event.argv_len));
-    Ok(Exec {
+    fill(&mut into.filename, filename);
+    arguments(&mut into.argv, argv);
+    *into = Exec {
         process: process(&event.process),
         comm: Comm::from_bytes(&event.comm),
-        filename: filename.to_vec(),
+        filename: std::mem::take(&mut into.filename),
         filename_truncated: has(&event.header, FLAG_FILENAME_TRUNCATED),
-        argv: arguments(argv),
+        argv: std::mem::take(&mut into.argv),
         argc: event.argc,
         argv_bytes: event.argv_total,
         argv_truncated: cut,
@@ -150,15 +165,28 @@ fn exec(event: &ExecEvent, rest: &[u8]) -> Result<Exec, DecodeError> {
         euid: event.euid,
         redacted: 0,
         caller_tid: event.old_tid_init,
-    })
+    };
+    Ok(())
+}
+
+fn fill(room: &mut Vec<u8>, bytes: &[u8]) {
+    room.clear();
+    room.extend_from_slice(bytes);
 }
 
 /// Splits the argument area: each argument ends with its NUL, so an empty one is a NUL alone, and only
 /// a last one that was cut has none.
-fn arguments(area: &[u8]) -> Vec<Vec<u8>> {
-    area.split_inclusive(|&byte| byte == 0)
-        .map(|piece| piece.strip_suffix(&[0]).unwrap_or(piece).to_vec())
-        .collect()
+fn arguments(into: &mut Vec<Vec<u8>>, area: &[u8]) {
+    let mut words = 0;
+    for piece in area.split_inclusive(|&byte| byte == 0) {
+        let word = piece.strip_suffix(&[0]).unwrap_or(piece);
+        match into.get_mut(words) {
+            Some(room) => fill(room, word),
+            None => into.push(word.to_vec()),
+        }
+        words += 1;
+    }
+    into.truncate(words);
 }
 
 fn exit(event: &ExitEvent, units: DecodeUnits) -> Exit {

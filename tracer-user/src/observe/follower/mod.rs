@@ -234,6 +234,7 @@ impl<'a> Follower<'a> {
         let mut events = std::mem::take(&mut self.events);
         // What a tick took from the ring is older than what is in it now.
         events.append(&mut self.backlog);
+        self.session.recorder.reuse(&mut kernel.spare);
         let more = kernel.drain(DRAIN_MAX, &mut events);
         for event in events.drain(..) {
             self.take(event);

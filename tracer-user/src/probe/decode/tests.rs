@@ -249,6 +249,25 @@ proptest! {
     }
 
     #[test]
+    fn nothing_stays_of_the_event_whose_room_is_used_again(
+        areas in prop::collection::vec("[ab\u{0}]{0,12}", 1..6),
+        names in prop::collection::vec("[a-z/]{0,9}", 6),
+    ) {
+        let mut spare = Spare::default();
+        for (area, name) in areas.iter().zip(&names) {
+            let event = ExecEvent {
+                header: header(KIND_EXEC, 0),
+                argv_total: area.len() as u64,
+                ..ExecEvent::zeroed()
+            };
+            let record = exec_record(&event, name.as_bytes(), area.as_bytes());
+            let event = decode_into(&mut spare, &record, UNITS).unwrap();
+            prop_assert_eq!(&event, &decode(&record, UNITS).unwrap());
+            spare.keep(event.kind);
+        }
+    }
+
+    #[test]
     fn an_exit_keeps_every_field(bytes in prop::collection::vec(any::<u8>(), size_of::<ExitEvent>())) {
         let mut wire: ExitEvent = bytemuck::pod_read_unaligned(&bytes);
         wire.header.kind = KIND_EXIT;

@@ -49,6 +49,7 @@ use self::{
     start::{From, Place},
     state::Item,
 };
+use crate::event::Spare;
 use crate::procfs::timens::BootOffset;
 use crate::session::{
     SessionId,
@@ -261,6 +262,11 @@ impl<F: Fold> Recorder<F> {
     /// wake-up for all of them.
     pub fn accept_all(&self, records: &mut Vec<Record>) -> Accepted {
         self.shared.accept(records.drain(..))
+    }
+
+    /// Adds the room of events that are in the file.
+    pub fn reuse(&self, spare: &mut Spare) {
+        spare.append(&mut self.shared.lock().spare);
     }
 
     /// Whether to take more events from the kernel's ring. After a no, `on_room` is called when there

@@ -19,15 +19,19 @@ use super::{
     state::{Finish, Idle, Item, weight},
     sync::contain,
 };
-use crate::session::{
-    derive::Fold,
-    enrollment::Enrollment,
-    journal::{
-        info::SessionInfo,
-        writer::{JournalWriter, Progress},
+use crate::{
+    event::Spare,
+    session::{
+        derive::Fold,
+        enrollment::Enrollment,
+        journal::{
+            info::SessionInfo,
+            record::Body,
+            writer::{JournalWriter, Progress},
+        },
+        lease::Lease,
+        store::{Dir, Store},
     },
-    lease::Lease,
-    store::{Dir, Store},
 };
 
 /// First wait after a failed write.
@@ -247,6 +251,7 @@ impl<F: Fold> Owner<F> {
     pub(super) fn write_if(&mut self, still: &mut dyn FnMut() -> bool) -> io::Result<bool> {
         let (shared, fold, tee) = (&self.shared, &mut self.fold, &self.tee);
         let mut reached = None;
+        let mut spare = Spare::default();
         let result = shared.on_disk(|| {
             self.writer.write_if(still, |progress: Progress<'_>| {
                 let Progress {
@@ -261,6 +266,9 @@ impl<F: Fold> Owner<F> {
                         bytes += weight(&record.body);
                         if let Some(fold) = fold.as_mut() {
                             fold.apply(seq, record.t, &record.body);
+                        }
+                        if let Body::Event(kind) = record.body {
+                            spare.keep(kind);
                         }
                     }
                 });
@@ -280,7 +288,7 @@ impl<F: Fold> Owner<F> {
         });
         if let Some((count, bytes)) = reached {
             self.dirty = true;
-            shared.wrote(count, bytes);
+            shared.wrote(count, bytes, &mut spare);
         }
         result
     }

@@ -20,6 +20,7 @@ use super::{
     sync::{Condvar, Mutex, MutexGuard},
 };
 use crate::{
+    event::Spare,
     procfs::timens::BootOffset,
     session::{
         crash::slot::Armed,
@@ -270,9 +271,10 @@ impl<T> Shared<T> {
         self.lock().finish.is_some()
     }
 
-    /// Counts lines that have reached the file.
-    pub(super) fn wrote(&self, lines: usize, bytes: usize) {
+    /// Counts lines that have reached the file, and gives back the room of their events.
+    pub(super) fn wrote(&self, lines: usize, bytes: usize, spare: &mut Spare) {
         let mut state = self.lock();
+        state.spare.append(spare);
         state.written += lines as u64;
         if let Some(words) = self.words.get() {
             words.written(state.written);

@@ -11,7 +11,7 @@ use super::{
     notice::Notice,
 };
 use crate::{
-    event::EventKind,
+    event::{EventKind, Spare},
     session::{
         enrollment::Enrollment,
         journal::record::{Body, Gap, Record},
@@ -91,6 +91,8 @@ pub(super) struct State<T> {
     pub(super) queue: VecDeque<Item>,
     /// Estimated size of all records accepted and not written.
     pub(super) bytes: usize,
+    /// Of events that are in the file.
+    pub(super) spare: Spare,
     pub(super) accepted: u64,
     pub(super) written: u64,
     pub(super) durable: u64,
@@ -119,6 +121,7 @@ impl<T> State<T> {
         Self {
             queue: VecDeque::new(),
             bytes: 0,
+            spare: Spare::default(),
             accepted: 0,
             written: 0,
             durable: 0,
