@@ -1,8 +1,7 @@
 //! Records to journal lines.
 //!
-//! Events are written by hand into a buffer that is used again: one line costs well under a
-//! microsecond. Kinds that come a few times a second go through serde. The way back is `decode`.
-//! Pure.
+//! Events are written by hand into a buffer that is used again: one line costs well under a microsecond.
+//! Kinds that come a few times a second go through serde. The way back is `decode`. Pure.
 
 #![expect(
     clippy::inline_always,
@@ -192,11 +191,8 @@ impl Encoder {
             put_number(out, key!("children_cpu_system_us"), system);
         }
         put_number(out, key!("peak_rss_kb"), totals.peak_rss_kb);
-        put_flag(
-            out,
-            key!("peak_rss_upper_bound"),
-            totals.peak_rss_upper_bound,
-        );
+        let is_bound = totals.peak_rss_upper_bound;
+        put_flag(out, key!("peak_rss_upper_bound"), is_bound);
         put_number(out, key!("faults_major"), totals.faults_major);
         put_number(out, key!("faults_minor"), totals.faults_minor);
         put_number(
