@@ -200,7 +200,7 @@ pub fn expect_whole(session: &Session) -> Result<()> {
     let account = &session.summary["completeness"];
     ensure!(lost_total(account) == 0, "lost is not empty: {account}");
     let mut gaps = session.of_kind("gap").map(|gap| gap.text("reason"));
-    ensure!(session.count("loss") == 0, "{account}");
+    ensure!(session.losses() == 0, "{account}");
     ensure!(gaps.all(|reason| reason == "unsampled"), "{account}");
     ensure!(account["alive"] == 0, "{account}");
     for (kind, key) in [("fork", "forks"), ("exec", "execs"), ("exit", "exits")] {
@@ -214,7 +214,7 @@ pub fn expect_whole(session: &Session) -> Result<()> {
     }
     let mut seen = std::collections::HashSet::new();
     for record in &session.journal {
-        if ["fork", "exec", "exit", "signal", "oom"].contains(&record.kind.as_str()) {
+        if ["fork", "exec", "exit", "signal", "oom", "account"].contains(&record.kind.as_str()) {
             let pid = record.small("pid")?;
             let sign = (record.t, &record.kind, pid, record.value["signal"].clone());
             ensure!(seen.insert(sign), "twice: {}", record.value);

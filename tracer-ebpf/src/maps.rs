@@ -3,7 +3,7 @@
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use tracer_common::{
     control::{Control, Tracked},
@@ -50,10 +50,11 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(DEFAULT_RING_BYTES, 
 pub(crate) static TRACKED: HashMap<u32, Tracked> = HashMap::with_max_entries(TRACKED_MAX, 0);
 
 /// Processes that have ended, by tgid in the initial namespace, until they are released: what names them
-/// then is gone from the task. Preallocated, for the same reason.
+/// then is gone from the task. Preallocated, for the same reason; and of bounded memory for long: a free
+/// that this kernel does not tell of, as happens, or one that never comes, makes room in the end.
 #[map]
-pub(crate) static UNRELEASED: HashMap<u32, Unreleased> =
-    HashMap::with_max_entries(UNRELEASED_MAX, 0);
+pub(crate) static UNRELEASED: LruHashMap<u32, Unreleased> =
+    LruHashMap::with_max_entries(UNRELEASED_MAX, 0);
 
 /// See [`UNRELEASED`].
 #[repr(C)]

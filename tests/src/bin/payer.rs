@@ -21,8 +21,8 @@ use tracer_tests::truth::Truth;
 /// Computes until this process has used so much CPU time, and some more: looking at that clock brings the kernel's
 /// sum up to date, which ends of ordinary processes do not.
 fn compute(length: Duration) {
-    let begun = used();
-    while used() - begun < length {
+    let until = used() + length;
+    while used() < until {
         spin(length / 4);
     }
     spin(Duration::from_micros(300));

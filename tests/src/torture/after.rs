@@ -345,7 +345,7 @@ fn expect_truth(
     // Where somebody went on in another's place, rows are missing, and nothing else.
     let gaps = session.of_kind("gap");
     let gaps = gaps.filter(|gap| gap.text("reason") != "unsampled");
-    let lost = session.of_kind("loss").count() + gaps.count();
+    let lost = session.losses() + gaps.count();
     ensure!(lost == 0, "something is lost: {account}");
     ensure!(
         account["alive"] == 0 && account["forks"] == account["exits"],

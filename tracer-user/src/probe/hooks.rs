@@ -112,6 +112,10 @@ impl Hook {
 }
 
 /// Which programs are wanted beside those that always are.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is wanted for a reason of its own, and any of them may come together"
+)]
 #[derive(Clone, Copy)]
 pub(super) struct Wanted {
     /// Those that stand in for others: this kernel may skip a program.

@@ -91,8 +91,7 @@ const IMAGE: Need = Need::Should("executed files and arguments are missing");
 const OWNER: Need = Need::Should("user ids are missing");
 const NAMESPACE: Need = Need::Should("pids of other pid namespaces are not translated");
 const AGAIN: Need = Need::Should("execs can be missed where tracepoints are preempted");
-const ACCOUNTS: Need =
-    Need::Should("CPU time of short processes is known as of their exit hook only");
+const ACCOUNTS: Need = Need::Should("closed accounts of processes are missing");
 const SKIPPED: Need = Need::Should("forks and exits can be missed where tracepoints are preempted");
 const CPU: Need = Need::Should("CPU times are missing");
 const FAULTS: Need = Need::Should("page faults are missing");
@@ -224,14 +223,12 @@ impl Table<'_, '_> {
             mm_arg_end: self.field("mm_struct", &["arg_end"], 8, IMAGE),
             mm_rss_stat,
             mm_rss_stride,
-
             pid_level: self.field("pid", &["level"], 4, NAMESPACE),
             pid_numbers: self.place("pid", "numbers", NAMESPACE),
             upid_nr: self.field("upid", &["nr"], 4, NAMESPACE),
             upid_ns: self.field("upid", &["ns"], 8, NAMESPACE),
             upid_size: self.size("upid", NAMESPACE),
             ns_inum: self.field("pid_namespace", &["ns.inum"], 4, NAMESPACE),
-
             cred_uid: self.field("cred", &["uid"], 4, OWNER),
             cred_euid: self.field("cred", &["euid"], 4, OWNER),
             bprm_filename: self.field("linux_binprm", &["filename"], 8, IMAGE),
@@ -248,8 +245,8 @@ impl Table<'_, '_> {
             mark_victim_is_task: self.mark_victim_is_task(),
             programs_can_be_skipped: self.programs_can_be_skipped(),
             tells_accounts: 0,
-            // Where every new thread is seen waking up, none is hidden.
             hidden_thread_flags: match self.programs_can_be_skipped() {
+                // Every new thread is seen waking up.
                 1 => 0,
                 _ if user_worker => PF_IO_WORKER | PF_USER_WORKER,
                 _ => PF_IO_WORKER,

@@ -4,6 +4,7 @@
     reason = "a test that cannot prepare its case has failed"
 )]
 
+mod accounts;
 mod anomalies;
 mod arbitrary;
 mod attachments;

@@ -257,6 +257,12 @@ impl<'a> Follower<'a> {
     }
 
     fn take(&mut self, mut event: Event) {
+        if let EventKind::Account(_) = event.kind {
+            // Of one that nobody of ours has to do with any more.
+            self.audience.event(&event);
+            self.records.push(Record::from(event));
+            return;
+        }
         match &mut event.kind {
             EventKind::Fork(fork) => {
                 if self.root.is_none() && self.session.is_root(fork.child) {

@@ -1,20 +1,20 @@
 //! Records to journal lines.
 //!
-//! Events are written by hand into a buffer that is used again: one line costs well under a
-//! microsecond. Kinds that come a few times a second go through serde. The way back is `decode`.
-//! Pure.
+//! Events are written by hand into a buffer that is used again: one line costs well under a microsecond.
+//! Kinds that come a few times a second go through serde. The way back is `decode`. Pure.
 
 #![expect(
     clippy::inline_always,
     reason = "for the keys: a copy of known length is a few instructions, any other is a call, and a line has forty"
 )]
 
+mod account;
 mod session;
 
 use serde::Serialize;
 
 use crate::{
-    event::{Account, EventKind, Exec, Exit, Fork, Oom, Signal},
+    event::{EventKind, Exec, Exit, Fork, Oom, Signal},
     session::journal::{
         end_line,
         escape::put_json,
@@ -191,18 +191,24 @@ impl Encoder {
             put_number(out, key!("children_cpu_system_us"), system);
         }
         put_number(out, key!("peak_rss_kb"), totals.peak_rss_kb);
-        put_flag(
+        let is_bound = totals.peak_rss_upper_bound;
+        put_flag(out, key!("peak_rss_upper_bound"), is_bound);
+        put_number(out, key!("faults_major"), totals.faults_major);
+        put_number(out, key!("faults_minor"), totals.faults_minor);
+        put_number(
             out,
-            key!("peak_rss_upper_bound"),
-            totals.peak_rss_upper_bound,
-        );
-        let faults = [totals.faults_major, totals.faults_minor];
-        let switches = [
+            key!("ctx_switches_voluntary"),
             totals.ctx_switches_voluntary,
+        );
+        put_number(
+            out,
+            key!("ctx_switches_involuntary"),
             totals.ctx_switches_involuntary,
-        ];
-        let io = [totals.io_read_bytes, totals.io_write_bytes];
-        put_usage(out, faults, switches, io);
+        );
+        out.extend_from_slice(key!("io_read_bytes"));
+        put_opt_u64(out, totals.io_read_bytes);
+        out.extend_from_slice(key!("io_write_bytes"));
+        put_opt_u64(out, totals.io_write_bytes);
         put_flag(out, key!("totals_partial"), totals.partial);
         put_number(out, key!("execs"), exit.execs.into());
         put_number(out, key!("threads"), exit.threads.into());
@@ -270,19 +276,6 @@ impl Encoder {
         put_i64(out, oom.oom_score_adj.into());
     }
 
-    fn account(&self, out: &mut Vec<u8>, account: &Account) {
-        self.process(out, &account.process);
-        put_number(out, key!("cpu_user_us"), account.cpu_user_us);
-        put_number(out, key!("cpu_system_us"), account.cpu_system_us);
-        let (read, written) = account.io_bytes.unzip();
-        let faults = [account.faults_major, account.faults_minor];
-        let switches = [
-            account.ctx_switches_voluntary,
-            account.ctx_switches_involuntary,
-        ];
-        put_usage(out, faults, switches, [read, written]);
-    }
-
     fn target(&self, out: &mut Vec<u8>, target: &TargetBody) {
         let pinned = match target {
             TargetBody::Pinned(pinned) => pinned,
@@ -339,23 +332,6 @@ pub(crate) fn put_field(out: &mut Vec<u8>, key: &[u8], text: &str) {
 fn put_bool(out: &mut Vec<u8>, key: &[u8], yes: bool) {
     out.extend_from_slice(key);
     out.extend_from_slice(if yes { b"true" } else { b"false" });
-}
-
-/// What exits and accounts count beside CPU time.
-fn put_usage(
-    out: &mut Vec<u8>,
-    [major, minor]: [u64; 2],
-    [voluntary, involuntary]: [u64; 2],
-    [read, written]: [Option<u64>; 2],
-) {
-    put_number(out, key!("faults_major"), major);
-    put_number(out, key!("faults_minor"), minor);
-    put_number(out, key!("ctx_switches_voluntary"), voluntary);
-    put_number(out, key!("ctx_switches_involuntary"), involuntary);
-    out.extend_from_slice(key!("io_read_bytes"));
-    put_opt_u64(out, read);
-    out.extend_from_slice(key!("io_write_bytes"));
-    put_opt_u64(out, written);
 }
 
 /// A flag whose absence means no.

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::ACCOUNTS_LOST;
 use crate::{
     session::journal::{
         notes::topic,
@@ -28,6 +29,8 @@ pub(in crate::session) fn after(aftermath: &mut Aftermath, seq: u64, t: BootNs, 
     match body {
         Body::Tick(_) => unseen.tick(t),
         Body::Snapshot { .. } => {}
+        // An account says nothing of how a process ended.
+        Body::Loss { reason, .. } if ACCOUNTS_LOST.contains(&reason.as_str()) => {}
         Body::Loss { count, .. } => unseen.lost(seq, t, *count),
         Body::Gap(gap) => {
             unseen.other();

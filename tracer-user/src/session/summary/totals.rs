@@ -171,9 +171,12 @@ pub(super) fn totals(fold: &Summarizer, completeness: &Completeness, report: &Re
 /// some microseconds after that.
 fn cpu(fold: &Summarizer, completeness: &Completeness, ended: &Cost) -> (u64, u64, Validity) {
     let sum = ended.cpu_user_us.saturating_add(ended.cpu_system_us);
-    let validity = |has_all: bool| match has_all && is_whole(completeness) {
-        true => Validity::Exact,
-        false => Validity::AtLeast,
+    let validity = |has_all: bool| {
+        if has_all && is_whole(completeness) {
+            Validity::Exact
+        } else {
+            Validity::AtLeast
+        }
     };
     match fold.reaped {
         Some(reaped) if reaped.cpu_us() >= sum => {

@@ -13,12 +13,22 @@ pub(super) struct AccountKeys {
     pid_inner: Option<u32>,
     cpu_user_us: u64,
     cpu_system_us: u64,
+    #[serde(default)]
     faults_major: u64,
     faults_minor: u64,
     ctx_switches_voluntary: u64,
+    #[serde(default)]
     ctx_switches_involuntary: u64,
+    #[serde(default = "none")]
     io_read_bytes: Option<u64>,
+    #[serde(default = "none")]
     io_write_bytes: Option<u64>,
+}
+
+/// No key means none, and null means that nobody counts them.
+#[expect(clippy::unnecessary_wraps, reason = "the value of a field")]
+fn none() -> Option<u64> {
+    Some(0)
 }
 
 impl AccountKeys {

@@ -229,6 +229,27 @@ fn what_a_process_was_charged_before_it_was_found_is_nobodys_here() {
 }
 
 #[test]
+fn who_was_there_before_ran_something_else_than_what_it_executes_here() {
+    let mut told = Told::begin();
+    let root = told.root;
+    let mut found = fork(process(2, 1), root);
+    found.adopted = true;
+    told.ledger.born(&found);
+    told.exec(5, found.child, "cc1");
+    told.end(9, found.child, root, 1);
+    // One that was made here executes its first.
+    let made = told.child(10, 3, root, "cc1");
+    told.end(12, made, root, 1);
+    told.end(20, root, process(0, 0), 1);
+    let commands = told.ledger.report(None).costliest.commands;
+    let cc1 = commands.iter().find(|command| *command.name == *b"cc1");
+    assert_eq!(
+        cc1.map(|cc1| (cc1.cost.processes, cc1.after_others)),
+        Some((2, 1))
+    );
+}
+
+#[test]
 fn nobody_waits_for_a_process_that_was_given_to_it() {
     let mut told = Told::begin();
     let root = told.root;
