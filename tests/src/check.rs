@@ -169,7 +169,8 @@ pub fn started(room: &Room, fixture: &str, args: &[&str]) -> Result<Running> {
 /// must have its fork and its exit in the record, and nothing else may be there.
 ///
 /// From 7.0 on the kernel may skip a program whose processor is taken away in the middle of another run of
-/// it; then the record says that it is not sure, which is right, and the storm is attached to once more.
+/// it; then the record says that it is not sure, and that this is why, which is right, and the storm is
+/// attached to once more. No other reason is an excuse.
 ///
 /// # Errors
 /// Says who is missing or invented.
@@ -180,12 +181,18 @@ pub fn attached_in_a_storm(workers: u32, options: &[&str]) -> Result<Recorded> {
         .split('.')
         .next()
         .and_then(|major| major.parse().ok());
-    let skips = major.is_some_and(|major: u32| major >= 7);
-    let mut more_tries = if skips { 3 } else { 0 };
+    let may_skip = major.is_some_and(|major: u32| major >= 7);
+    let mut more_tries = if may_skip { 3 } else { 0 };
     loop {
         let recorded = attached_once(workers, options)?;
-        let is_unsure = recorded.session.summary["completeness"]["attach_converged"] == false;
-        if is_unsure && more_tries > 0 {
+        let notes = recorded.session.of_kind("note");
+        let attached = notes
+            .map(|note| &note.value)
+            .find(|note| note["topic"] == "attached")
+            .context("no note on the attach")?;
+        let doubts = attached["data"]["doubts"].as_object();
+        let was_skipped = doubts.is_some_and(|why| why.len() == 1 && why.contains_key("skipped"));
+        if was_skipped && more_tries > 0 {
             more_tries -= 1;
             continue;
         }

@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::process::{Resource, Rlimit};
+use rustix::process::{Resource, Rlimit, Signal};
+use tracer_tests::check::until_noted;
 use tracer_tests::launch::Launch;
 use tracer_tests::outline::{self, expect_same, pipe_with, same_lines_elsewhere};
 use tracer_tests::pty::Pty;
@@ -178,6 +179,24 @@ fn limits_priorities_umask_and_directory_are_inherited() -> Result<()> {
         "{:#?}",
         outline.lines
     );
+    Ok(())
+}
+
+#[test]
+fn the_observer_goes_ahead_of_what_it_watches() -> Result<()> {
+    let room = Room::new()?;
+    let before = rustix::process::getpriority_process(None)?;
+    let nice = |pid: i32| -> Result<i32> {
+        let pid = rustix::process::Pid::from_raw(pid);
+        Ok(rustix::process::getpriority_process(pid)?)
+    };
+    let tracer = room.run()?.arg("-q").observe("listener", &[])?.spawn()?;
+    let command = until_noted(&room, "ready")?.parse()?;
+    let (ours, its) = (nice(tracer.pid())?, nice(command)?);
+    tracer.signal(Signal::TERM)?;
+    tracer.finish(PATIENCE)?.expect_code(42)?;
+    ensure!(its == before, "the command has {its}, not {before}");
+    ensure!(ours == (before - 10).max(-20), "the observer has {ours}");
     Ok(())
 }
 

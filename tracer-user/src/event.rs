@@ -3,6 +3,8 @@
 //! `probe::decode` makes these from ring bytes, `session::journal` from journal lines. They are data:
 //! nothing here reads, waits or decides.
 
+#[cfg(test)]
+pub(crate) mod made;
 mod spare;
 
 pub use self::spare::Spare;

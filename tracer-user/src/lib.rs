@@ -3,6 +3,10 @@
 //! Read [`observe`] first: it is the main path, from the command line to the end record, and every
 //! other module is one room off it. `ARCHITECTURE.md` has the picture.
 
+// So that what tests share can be compiled inside and outside of this crate.
+#[cfg(test)]
+extern crate self as tracer;
+
 pub mod anomaly;
 pub mod cli;
 mod collections;

@@ -13,7 +13,7 @@ use std::{
 
 use serde_json::json;
 use tracer::{
-    event::{EventKind, Exec, Exit, ExitTotals, Fork},
+    event::{EventKind, Exit, ExitTotals},
     session::{
         derive::{Fold, RULES},
         id::SessionId,
@@ -23,8 +23,13 @@ use tracer::{
         },
         summary::Summarizer,
     },
-    units::{BootNs, Comm, ProcKey, Process, Tgid},
+    units::{BootNs, Comm, Process},
 };
+
+#[path = "../src/event/made.rs"]
+mod made;
+
+use made::{Told as _, exec, exit, fork, process};
 
 /// Bytes that are allocated now.
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
@@ -106,9 +111,9 @@ impl Told {
             t: 2 * SECOND,
         };
         let root = process(ROOT, SECOND);
-        told.event(fork(root, process(2, 0)));
+        told.event(fork(root, process(2, 0)).told());
         told.take(&Body::Note(Box::new(Note::armed())));
-        told.event(exec(root, "/usr/bin/daemon"));
+        told.event(exec(root, &["/usr/bin/daemon"]).told());
         told
     }
 
@@ -127,9 +132,20 @@ impl Told {
     fn short(&mut self, pid: u32, program: &str) {
         let root = process(ROOT, SECOND);
         let child = process(pid, self.t);
-        self.event(fork(child, root));
-        self.event(exec(child, program));
-        self.event(exit(child, root));
+        self.event(fork(child, root).told());
+        self.event(exec(child, &[program]).told());
+        self.end(child, root);
+    }
+
+    /// It ends, and has cost what all do.
+    fn end(&mut self, process: Process, parent: Process) {
+        let totals = ExitTotals {
+            cpu_user_us: 3,
+            peak_rss_kb: 1000,
+            ..ExitTotals::default()
+        };
+        let exit = exit(process, parent, 0);
+        self.event(Exit { totals, ..exit }.told());
     }
 
     /// A tick, and rows of the root and of some others.
@@ -148,63 +164,6 @@ impl Told {
             self.take(&Body::Snapshot { row, event });
         }
     }
-}
-
-fn process(pid: u32, start: u64) -> Process {
-    Process {
-        key: ProcKey {
-            init: pid,
-            start: BootNs(start),
-        },
-        tgid: Tgid(pid),
-        inner: pid,
-    }
-}
-
-fn fork(child: Process, creator: Process) -> EventKind {
-    EventKind::Fork(Fork {
-        child,
-        creator,
-        parent: creator,
-        comm: Comm::default(),
-        depth: 1,
-        uid: 0,
-        adopted: false,
-    })
-}
-
-fn exec(process: Process, program: &str) -> EventKind {
-    EventKind::Exec(Box::new(Exec {
-        process,
-        comm: Comm::from_bytes(program.as_bytes()),
-        filename: program.as_bytes().to_vec(),
-        filename_truncated: false,
-        argv: vec![program.as_bytes().to_vec()],
-        argc: 1,
-        argv_bytes: 1,
-        argv_truncated: false,
-        argv_unreadable: false,
-        exec_no: 1,
-        euid: 0,
-        caller_tid: process.key.init,
-        redacted: 0,
-    }))
-}
-
-fn exit(process: Process, parent: Process) -> EventKind {
-    EventKind::Exit(Box::new(Exit {
-        process,
-        parent,
-        comm: Comm::default(),
-        status: 0,
-        totals: ExitTotals {
-            cpu_user_us: 3,
-            peak_rss_kb: 1000,
-            ..ExitTotals::default()
-        },
-        execs: 1,
-        threads: 1,
-    }))
 }
 
 #[test]
@@ -234,7 +193,7 @@ fn a_day_and_a_quarter_of_a_million_processes_take_seconds_and_leave_nothing_in_
     let grown = ALLOCATED.load(Ordering::Relaxed).saturating_sub(settled);
     assert!(grown < TABLES, "{grown} bytes more after a day");
 
-    told.event(exit(process(ROOT, SECOND), process(2, 0)));
+    told.end(process(ROOT, SECOND), process(2, 0));
     told.take(&Body::End(Box::new(End {
         ending: ObserverEnding::Completed,
         cause: String::new(),

@@ -52,7 +52,10 @@ impl Observed {
             .spawn()
             .unwrap();
         let adoption = attached.adopt(Tgid(child.id())).unwrap();
-        assert!(adoption.converged && adoption.adopted == 1, "{adoption:?}");
+        assert!(
+            adoption.converged() && adoption.adopted == 1,
+            "{adoption:?}"
+        );
         let ring = attached.take_ring().unwrap().unwrap();
         let reader = RingReader::new(ring, attached.control()).unwrap();
         Self {

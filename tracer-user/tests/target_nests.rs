@@ -1,8 +1,4 @@
 //! Any nest of wrappers gives the workload inside, and an attach finds it in a tree that is there.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test says what must hold, helpers included"
-)]
 
 mod story;
 

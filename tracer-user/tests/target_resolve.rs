@@ -1,10 +1,5 @@
 //! Which process is pinned behind which wrappers, told as streams of events.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test says what must hold, helpers included"
-)]
-
 use std::time::Duration;
 
 mod story;

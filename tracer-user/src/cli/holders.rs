@@ -8,17 +8,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
 use super::{Failure, OWN_FAILURE, escape::printable};
 use crate::{
-    procfs::{Access, FileId, ProcRoot, mounts::MountId},
+    procfs::{Access, FileId, ProcRoot, ReadEnd, mounts::MountId},
     session::redact::redact_argv,
     units::Tgid,
     watch::{
         holders::{self, Found, Holder, How, Named},
-        holdings::{Holding, holdings},
+        holdings::{Held, Holding, holdings},
         wording,
     },
 };
@@ -74,11 +74,14 @@ fn place(what: &str) -> anyhow::Result<PathBuf> {
 }
 
 fn of_process(proc: &ProcRoot, pid: Tgid, as_json: bool) -> anyhow::Result<(String, bool)> {
-    let dir = proc
-        .process(pid)
-        .with_context(|| format!("process {pid}"))?;
+    let dir = match proc.process(pid) {
+        Err(ReadEnd::Gone) => {
+            bail!("no process has pid {pid}; a file of that name is meant by ./{pid}")
+        }
+        dir => dir.with_context(|| format!("process {pid}"))?,
+    };
     let named = holders::name(&dir, pid, redact_argv).with_context(|| format!("process {pid}"))?;
-    let held = holdings(proc, &dir, pid)
+    let Held { held, more } = holdings(proc, &dir, pid)
         .with_context(|| format!("what process {pid} has open: root or its own user may see it"))?;
     let mut files: Vec<FileId> = Vec::new();
     for file in held.iter().filter_map(|held| held.file) {
@@ -97,7 +100,9 @@ fn of_process(proc: &ProcRoot, pid: Tgid, as_json: bool) -> anyhow::Result<(Stri
             .iter()
             .map(|held| json!({ "what": held.what, "name": held.name, "text": words(held) }))
             .collect();
-        let answer = json!({ "process": process(&named), "holds": held, "denied": found.denied });
+        let answer = json!({
+            "process": process(&named), "holds": held, "more": more, "denied": found.denied,
+        });
         return Ok((format!("{answer}\n"), true));
     }
     let mut text = line(&named);
@@ -110,6 +115,9 @@ fn of_process(proc: &ProcRoot, pid: Tgid, as_json: bool) -> anyhow::Result<(Stri
             text,
             "  holds no terminal, pipe, port, lock, mount or deleted file"
         );
+    }
+    if more > 0 {
+        let _ = writeln!(text, "  holds at least {more} things more");
     }
     unseen(&mut text, found.denied);
     Ok((text, true))

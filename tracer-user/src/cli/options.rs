@@ -192,13 +192,31 @@ fn thresholds_help() -> String {
     let mut text = "Change when anomalies are reported; may be given again\n\nKeys:\n".to_owned();
     for row in &thresholds::TABLE {
         // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "  {:<24}{} [{} {}]",
-            row.name, row.meaning, row.default, row.unit
-        );
+        let _ = writeln!(text, "  {} [{} {}]", row.name, row.default, row.unit);
+        for line in wrapped(row.meaning, MEANING_WIDTH) {
+            let _ = writeln!(text, "      {line}");
+        }
     }
     text
+}
+
+/// Columns for what a threshold means: 80 without what stands before it. clap would go on in the first
+/// column of the table.
+const MEANING_WIDTH: usize = 80 - 10 - 6;
+
+/// Lines of at most so many letters, broken between words.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 pub(super) fn label(text: &str) -> anyhow::Result<(String, String)> {
@@ -228,6 +246,18 @@ fn attach_file(text: OsString) -> anyhow::Result<AttachFile> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_line_of_the_table_of_thresholds_is_broken_again_by_80_columns() {
+        let help = thresholds_help();
+        for row in &thresholds::TABLE {
+            assert!(help.contains(&format!("\n  {} [", row.name)), "{help}");
+        }
+        for line in help.lines() {
+            assert!(line.len() <= 70, "{line}");
+        }
+        assert_eq!(wrapped("aa bb ccccc d", 5), ["aa bb", "ccccc", "d"]);
+    }
 
     #[test]
     fn lengths_of_time_need_a_unit_and_a_value() {

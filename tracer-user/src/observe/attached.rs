@@ -17,7 +17,9 @@ use super::{
 };
 use crate::{
     config::{AttachConfig, Follow},
+    probe::attached::Doubts,
     procfs::{ProcRoot, host::read_mono_ns},
+    session::journal::notes::AttachDoubts,
     target::{
         Miss,
         attach::{self, AttachError},
@@ -164,6 +166,24 @@ impl Attachment {
             }
         }
         Ok(None)
+    }
+}
+
+/// Why an adoption may have missed somebody, as a record says it.
+pub(super) fn doubts(found: Doubts) -> AttachDoubts {
+    let Doubts {
+        unwatched,
+        skipped,
+        unwritten,
+        untracked,
+        unfinished,
+    } = found;
+    AttachDoubts {
+        unwatched: unwatched.into(),
+        skipped,
+        unwritten,
+        untracked,
+        unfinished: unfinished.into(),
     }
 }
 

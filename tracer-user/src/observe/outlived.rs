@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     anomaly::Relative,
-    procfs::FileId,
+    procfs::{FileId, Sought},
     session::journal::{notes::Leftover, record::Note},
 };
 
@@ -82,7 +82,7 @@ fn look(place: &Place<'_, '_>, who: Who, names: &[&str], files: &[FileId]) -> Op
         return Some(hidden);
     }
     let dir = place.dir(who)?;
-    let held = dir.holds(files).unwrap_or_default();
+    let held = dir.holds(&Sought::new(files)).unwrap_or_default();
     let mut words = dir.cmdline().unwrap_or_default();
     place.redact(&mut words);
     let stat = place.look(who)?;

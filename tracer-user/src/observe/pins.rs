@@ -50,7 +50,10 @@ pub(super) struct Unpinned(String);
 impl Unpinned {
     /// For people.
     pub(super) fn notice(&self) -> String {
-        format!("nothing is traced while tracer is not running: {}", self.0)
+        format!(
+            "if tracer were killed, the record would stop there: {}",
+            self.0
+        )
     }
 
     /// For the record.

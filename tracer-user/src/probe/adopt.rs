@@ -32,11 +32,36 @@ const PASSES_MAX: u32 = 64;
 pub struct Adoption {
     /// Times the processes of the system were gone through.
     pub passes: u32,
-    /// The last pass found nobody new, and whoever was born or left alone meanwhile is known:
-    /// everything alive below the root is tracked.
-    pub converged: bool,
     /// Processes taken in, the root included.
     pub adopted: u32,
+    /// Why somebody may have been missed.
+    pub doubts: Doubts,
+}
+
+impl Adoption {
+    /// The last pass found nobody new, and whoever was born or left alone meanwhile is known:
+    /// everything alive below the root is tracked.
+    #[must_use]
+    pub fn converged(&self) -> bool {
+        self.doubts == Doubts::default()
+    }
+}
+
+/// What happened during an adoption after which one cannot be sure that it found everybody.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Doubts {
+    /// This kernel has refused a program that sees who is born or left alone meanwhile, or the probe was
+    /// loaded without.
+    pub unwatched: bool,
+    /// Times the kernel skipped such a program, for whatever process.
+    pub skipped: u64,
+    /// Children of dying processes that could not be written down: too many at once or in all, or this
+    /// kernel does not say where they are. Of those beyond the most at once, one is counted a process.
+    pub unwritten: u64,
+    /// Processes found, or born, for which there was no room.
+    pub untracked: u64,
+    /// After so many passes there was still reason for another.
+    pub unfinished: bool,
 }
 
 impl Attached {
@@ -48,33 +73,14 @@ impl Attached {
     pub fn adopt(&mut self, root: Tgid) -> Result<Adoption, ProbeError> {
         if self.ebpf.is_none() {
             // Taken over: all below the root is tracked since the first observer began.
-            return Ok(Adoption {
-                converged: true,
-                ..Adoption::default()
-            });
+            return Ok(Adoption::default());
         }
-        let is_watched = self.watch_adoptions()?;
-        let unsure = self.adoption_doubts()?;
-        let mut adoption = Adoption::default();
-        self.control.set_adopt(root.0);
-        let result = self.adopt_all(&mut adoption, &[PROG_ADOPT]);
-        self.control.set_adopt(0);
-        result?;
-        adoption.converged &= is_watched && self.adoption_doubts()? == unsure;
-        Ok(adoption)
+        self.adopt_below(root.0, &[PROG_ADOPT])
     }
 
     /// Takes in everybody who is to be followed, and everything that lives below them.
     pub(super) fn adopt_followed(&mut self) -> Result<Adoption, ProbeError> {
-        let is_watched = self.watch_adoptions()?;
-        let unsure = self.adoption_doubts()?;
-        let mut adoption = Adoption::default();
-        self.control.set_adopt(ADOPT_BELOW);
-        let result = self.adopt_all(&mut adoption, &[PROG_FOLLOW_LOOK, PROG_ADOPT]);
-        self.control.set_adopt(0);
-        result?;
-        adoption.converged &= is_watched && self.adoption_doubts()? == unsure;
-        Ok(adoption)
+        self.adopt_below(ADOPT_BELOW, &[PROG_FOLLOW_LOOK, PROG_ADOPT])
     }
 
     /// As [`Attached::adopt`], for a process that its maker holds: it has done nothing yet, so there is
@@ -87,18 +93,41 @@ impl Attached {
         self.control.set_adopt(root.0);
         let result = self.adopt_pass(&mut adoption, &[PROG_ADOPT]);
         self.control.set_adopt(0);
-        adoption.converged = result?;
+        result?;
         Ok(adoption)
     }
 
-    fn adopt_all(&mut self, adoption: &mut Adoption, by: &[&str]) -> Result<(), ProbeError> {
+    /// `asked`: what the kernel side is told to take in.
+    fn adopt_below(&mut self, asked: u32, by: &[&str]) -> Result<Adoption, ProbeError> {
+        let unwatched = !self.watch_adoptions()?;
+        let before = self.doubtful()?;
+        let mut adoption = Adoption::default();
+        self.control.set_adopt(asked);
+        let result = self.adopt_all(&mut adoption, by);
+        self.control.set_adopt(0);
+        let unfinished = !result?;
+        let now = self.doubtful()?;
+        adoption.doubts = Doubts {
+            unwatched,
+            skipped: now.skipped.saturating_sub(before.skipped),
+            unwritten: now.unwritten.saturating_sub(before.unwritten),
+            untracked: now.untracked.saturating_sub(before.untracked),
+            unfinished,
+        };
+        Ok(adoption)
+    }
+
+    /// Pass after pass, until one is enough. False when there were too many.
+    fn adopt_all(&mut self, adoption: &mut Adoption, by: &[&str]) -> Result<bool, ProbeError> {
         let mut asked = self.maps.counter(loss::ADOPT_AGAIN)?;
-        while !adoption.converged && adoption.passes < PASSES_MAX {
+        while adoption.passes < PASSES_MAX {
             let found_any = self.adopt_pass(adoption, by)?;
             let before = std::mem::replace(&mut asked, self.maps.counter(loss::ADOPT_AGAIN)?);
-            adoption.converged = !found_any && asked == before;
+            if !found_any && asked == before {
+                return Ok(true);
+            }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Goes through all tasks once with each of these iterators. Whether that found anybody.
@@ -137,12 +166,16 @@ impl Attached {
         Ok(true)
     }
 
-    /// How often something happened, since the beginning, after which one cannot be sure of an adoption.
-    fn adoption_doubts(&self) -> Result<u64, ProbeError> {
-        let mut doubts = self.maps.counter(loss::ADOPT_UNSURE)?;
+    /// How often, since the beginning, happened what makes an adoption doubtful.
+    fn doubtful(&self) -> Result<Doubts, ProbeError> {
+        let mut doubts = Doubts {
+            unwritten: self.maps.counter(loss::ADOPT_UNSURE)?,
+            untracked: self.maps.counter(loss::MAP_FULL)?,
+            ..Doubts::default()
+        };
         for hook in ADOPTING {
             if self.has(hook.program) {
-                doubts += self.skips_of(hook.program)?;
+                doubts.skipped += self.skips_of(hook.program)?;
             }
         }
         Ok(doubts)

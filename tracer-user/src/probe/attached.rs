@@ -28,7 +28,7 @@ use super::{
 };
 use crate::units::{BootNs, Process};
 
-pub use super::adopt::Adoption;
+pub use super::adopt::{Adoption, Doubts};
 
 /// What loading and attaching made.
 pub(super) struct InKernel {

@@ -57,3 +57,59 @@ impl Deref for KernelTypes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    const TYPES: &str = "/sys/kernel/btf/vmlinux";
+
+    #[test]
+    fn mapped_or_read_they_are_the_same_bytes_to_the_last() {
+        let types = KernelTypes::open(TYPES).expect("a kernel with types");
+        let read = std::fs::read(TYPES).expect("the same");
+        assert!(
+            *types == *read,
+            "{} bytes, {} read",
+            types.len(),
+            read.len()
+        );
+        // Of odd length: the last page is not full.
+        assert_ne!(read.len() % rustix::param::page_size(), 0);
+        let file = File::open(TYPES).expect("there");
+        let fd = file.as_fd();
+        let can_map = Pages::map(fd, 0, read.len(), ProtFlags::READ, MapFlags::PRIVATE).is_ok();
+        assert_eq!(matches!(types, KernelTypes::Mapped(_)), can_map);
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_let_be_mapped_is_read() {
+        // A file of sysfs like the types of older kernels.
+        let path = "/sys/kernel/notes";
+        let types = KernelTypes::open(path).expect("every kernel has them");
+        assert!(matches!(types, KernelTypes::Read(_)));
+        assert!(!types.is_empty() && *types == *std::fs::read(path).expect("the same"));
+    }
+
+    #[test]
+    fn a_plain_file_is_read_because_it_may_become_shorter() {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(b"types").expect("written");
+        let path = file.path().to_str().expect("a plain name");
+        let types = KernelTypes::open(path).expect("there");
+        assert!(matches!(&types, KernelTypes::Read(bytes) if bytes == b"types"));
+        file.as_file().set_len(0).expect("cut");
+        assert_eq!(*types, *b"types");
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error() {
+        let error = KernelTypes::open("/sys/kernel/btf/none").err();
+        assert_eq!(
+            error.map(|error| error.kind()),
+            Some(io::ErrorKind::NotFound)
+        );
+    }
+}

@@ -51,3 +51,53 @@ impl Drop for Pages {
         let _ = unsafe { munmap(self.at.as_ptr().cast(), self.len) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::fd::AsFd as _};
+
+    use super::*;
+
+    /// Mappings of this file, in order, as the kernel lists them: address and offset.
+    fn mappings(name: &str) -> Vec<(usize, usize)> {
+        let maps = std::fs::read_to_string("/proc/self/maps").expect("a list");
+        let ours = maps.lines().filter(|line| line.contains(name));
+        let hex = |text: &str| usize::from_str_radix(text, 16).expect("a number");
+        ours.map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let (start, end) = words[0].split_once('-').expect("a range");
+            assert_eq!(words[1], "r--s", "{line}");
+            (hex(end) - hex(start), hex(words[2]))
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_mapping_is_where_it_was_asked_for_and_goes_with_its_owner() {
+        let page = rustix::param::page_size();
+        let made = tempfile::NamedTempFile::new().expect("a file");
+        let name = made.path().to_str().expect("a plain name");
+        made.as_file().set_len(8 * page as u64).expect("room");
+        let file = File::open(name).expect("there");
+        let map =
+            |offset, len| Pages::map(file.as_fd(), offset, len, ProtFlags::READ, MapFlags::SHARED);
+        let (two, odd) = (map(page, 2 * page), map(5 * page, page + 1));
+        let (two, odd) = (two.expect("mapped"), odd.expect("mapped"));
+        assert_eq!((two.len(), odd.len()), (2 * page, page + 1));
+        let mut there = mappings(name);
+        there.sort_unstable();
+        assert_eq!(there, [(2 * page, page), (2 * page, 5 * page)]);
+        // All pages of it go, the last one too, which is not full.
+        drop(odd);
+        assert_eq!(mappings(name), [(2 * page, page)]);
+        drop(two);
+        assert_eq!(mappings(name), []);
+    }
+
+    #[test]
+    fn what_cannot_be_mapped_is_an_error() {
+        let pipe = std::io::pipe().expect("a pipe");
+        let refused = Pages::map(pipe.0.as_fd(), 0, 1, ProtFlags::READ, MapFlags::SHARED);
+        assert!(refused.is_err());
+    }
+}

@@ -241,3 +241,65 @@ impl RingMap {
         self.read.wrapping_sub(end) <= self.size.get()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt as _;
+
+    use super::*;
+
+    /// A file laid out as a ring: two pages of positions, and twice the same data, each word of which says
+    /// where it is.
+    fn ring(size: usize) -> std::fs::File {
+        let page = rustix::param::page_size();
+        let file = tempfile::tempfile().expect("a file");
+        let words = (0..size / 8).flat_map(|n| (n as u64 * 8).to_ne_bytes());
+        let data: Vec<u8> = words.collect();
+        for time in 0..2 {
+            let at = (2 * page + time * size) as u64;
+            file.write_all_at(&data, at).expect("written");
+        }
+        file
+    }
+
+    #[test]
+    fn a_window_is_within_the_ring_and_holds_the_record_it_was_moved_for_and_those_behind() {
+        let page = rustix::param::page_size();
+        for size in [page, WINDOW / 2, WINDOW, 2 * WINDOW, 8 * WINDOW] {
+            let file = ring(size);
+            let size = NonZeroUsize::new(size).expect("not empty");
+            let longest = longest(size);
+            let edges = [0, 8, page - 8, page, size.get() / 2, size.get() / 2 + 8];
+            let ends = [8, page, longest, longest + 8].map(|left| size.get().saturating_sub(left));
+            for offset in edges.into_iter().chain(ends).filter(|at| *at < size.get()) {
+                let window = Window::map(file.as_fd(), size, offset).expect("mapped");
+                let case = format!("{offset} of {size}");
+                let end = window.start + window.pages.len();
+                assert!(end <= 2 * size.get(), "{case}: ends at {end}");
+                assert_eq!(window.start % page, 0, "{case}");
+                // What is mapped and was read is memory of the observer.
+                let most = size.get().min(WINDOW) + longest.next_multiple_of(page);
+                assert_eq!(window.pages.len(), most, "{case}");
+                assert!(window.holds_record(offset), "{case}");
+                let expected = |at: usize| (at % size.get()) as u64;
+                let word = |at: usize| {
+                    let bytes = window.data(at, 8).try_into().expect("a word");
+                    u64::from_ne_bytes(bytes)
+                };
+                assert_eq!(word(offset), expected(offset), "{case}");
+                let last = offset + longest - 8;
+                assert_eq!(word(last), expected(last), "{case}: its end");
+                let low = window.header(offset).load(Ordering::Relaxed);
+                assert_eq!(u64::from(low), expected(offset), "{case}: its header");
+                // As far as it goes, and no further.
+                assert!(window.holds_record(end - longest), "{case}");
+                assert!(!window.holds_record(end - longest + 8), "{case}");
+                let before = window.start.checked_sub(8);
+                assert!(before.is_none_or(|at| !window.holds_record(at)), "{case}");
+                if size.get() > WINDOW {
+                    assert!(window.holds_record(window.start + WINDOW), "{case}");
+                }
+            }
+        }
+    }
+}

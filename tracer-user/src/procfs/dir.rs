@@ -153,10 +153,9 @@ impl ProcDir {
     /// threads. A program that writes over its arguments may leave one long string.
     ///
     /// # Errors
-    /// [`ReadEnd`]; a command line of more than 8 MiB is not read.
+    /// [`ReadEnd`]; of a command line of more than 8 MiB the beginning is read.
     pub fn cmdline(&self) -> Result<Vec<Vec<u8>>, ReadEnd> {
-        let mut bytes = Vec::new();
-        read::read_all(self.fd(), c"cmdline", &mut bytes, read::MOST)
+        let bytes = read::read_first(self.fd(), c"cmdline", read::MOST)
             .map_err(|errno| self.end(errno, c"cmdline"))?;
         if bytes.is_empty() {
             return Ok(Vec::new());

@@ -5,7 +5,10 @@
 //! (`AT_STATX_DONT_SYNC`), so a dead file server holds nobody up. Seeing what descriptors are needs
 //! `ptrace(2)` read access.
 
-use std::os::fd::AsFd;
+use std::{
+    collections::{BTreeSet, HashMap},
+    os::fd::AsFd,
+};
 
 use rustix::{
     fs::{AtFlags, FileType, StatxFlags, fstat, major, makedev, minor, statx},
@@ -82,6 +85,53 @@ impl FileId {
     }
 }
 
+/// Files that are looked for, however many: each is found at once.
+#[derive(Debug, Clone)]
+pub struct Sought<'a> {
+    files: &'a [FileId],
+    by_inode: HashMap<(u64, u64), Vec<usize>>,
+    devices: Vec<usize>,
+}
+
+impl<'a> Sought<'a> {
+    /// These.
+    #[must_use]
+    pub fn new(files: &'a [FileId]) -> Self {
+        let mut by_inode: HashMap<_, Vec<usize>> = HashMap::new();
+        for (at, file) in files.iter().enumerate() {
+            by_inode.entry((file.dev, file.ino)).or_default().push(at);
+        }
+        let is_device = |&at: &usize| files[at].kind == FileType::CharacterDevice;
+        Self {
+            files,
+            by_inode,
+            devices: (0..files.len()).filter(is_device).collect(),
+        }
+    }
+
+    /// They, in their order.
+    #[must_use]
+    pub fn files(&self) -> &'a [FileId] {
+        self.files
+    }
+
+    /// Which have this device and inode, by their place.
+    #[must_use]
+    pub fn at(&self, inode: (u64, u64)) -> &[usize] {
+        self.by_inode.get(&inode).map_or(&[], Vec::as_slice)
+    }
+
+    /// Which a descriptor that shows `seen` is, of a process with this controlling terminal.
+    pub fn which(&self, seen: &FileId, tty_nr: i64) -> impl Iterator<Item = usize> {
+        let inode = (seen.dev, seen.ino);
+        let by_other_name = self.devices.iter().copied().filter(move |&at| {
+            let file = &self.files[at];
+            (file.dev, file.ino) != inode && file.is(seen, tty_nr)
+        });
+        self.at(inode).iter().copied().chain(by_other_name)
+    }
+}
+
 /// Whether field 7 of `stat` is that device: the kernel puts 12 bits of major and 20 of minor in 32
 /// (`new_encode_dev`).
 fn is_device(tty_nr: i64, rdev: u64) -> bool {
@@ -91,23 +141,21 @@ fn is_device(tty_nr: i64, rdev: u64) -> bool {
 }
 
 impl ProcDir {
-    /// Whether its `cwd`, `root` or `exe` is that file; false when that may not be seen.
+    /// Device and inode of its `cwd`, `root` or `exe`; `None` when that may not be seen.
     #[must_use]
-    pub fn leads_to(&self, link: &'static std::ffi::CStr, file: &FileId) -> bool {
-        let stat = statx(self.fd(), link, AtFlags::STATX_DONT_SYNC, StatxFlags::INO);
-        stat.is_ok_and(|stat| {
-            let dev = makedev(stat.stx_dev_major, stat.stx_dev_minor);
-            (dev, stat.stx_ino) == (file.dev, file.ino)
-        })
+    pub fn leads_to(&self, link: &'static std::ffi::CStr) -> Option<(u64, u64)> {
+        let stat = statx(self.fd(), link, AtFlags::STATX_DONT_SYNC, StatxFlags::INO).ok()?;
+        let dev = makedev(stat.stx_dev_major, stat.stx_dev_minor);
+        Some((dev, stat.stx_ino))
     }
 
     /// Which of these files it holds open, by their place in the list.
     ///
     /// # Errors
     /// [`ReadEnd::Denied`] without `ptrace(2)` read access.
-    pub fn holds(&self, sought: &[FileId]) -> Result<Vec<usize>, ReadEnd> {
+    pub fn holds(&self, sought: &Sought<'_>) -> Result<Vec<usize>, ReadEnd> {
         let tty_nr = self.stat()?.tty_nr;
-        let mut held = vec![false; sought.len()];
+        let mut held = BTreeSet::new();
         let want = StatxFlags::INO | StatxFlags::TYPE;
         read::list(self.fd(), c"fd", |dir, name| {
             let stat = match statx(dir, name, AtFlags::STATX_DONT_SYNC, want) {
@@ -122,13 +170,11 @@ impl ProcDir {
                 rdev: makedev(stat.stx_rdev_major, stat.stx_rdev_minor),
                 kind: FileType::from_raw_mode(stat.stx_mode.into()),
             };
-            for (held, sought) in held.iter_mut().zip(sought) {
-                *held |= sought.is(&seen, tty_nr);
-            }
+            held.extend(sought.which(&seen, tty_nr));
             Ok(())
         })
         .map_err(|errno| self.end(errno, c"fd"))?;
-        Ok((0..sought.len()).filter(|&at| held[at]).collect())
+        Ok(held.into_iter().collect())
     }
 }
 
@@ -166,6 +212,12 @@ mod tests {
         );
         // Terminal 300: 8 bits of the minor number here, the rest above.
         assert!(terminal(300).is(&by_name, 0x10_882c));
+        let sought = [terminal(8), terminal(7), terminal(7)];
+        let sought = Sought::new(&sought);
+        let which = |seen: &FileId, tty_nr| sought.which(seen, tty_nr).collect::<Vec<_>>();
+        assert_eq!(which(&by_name, 0x8807), [1, 2]);
+        assert_eq!(which(&terminal(8), 0x8807), [0]);
+        assert_eq!(which(&terminal(9), 0x8807), [0; 0]);
     }
 
     #[test]
@@ -177,14 +229,14 @@ mod tests {
         let sought = [FileId::of(&gone).unwrap(), FileId::of(&write).unwrap()];
         drop((gone, other));
         assert!(sought[1].has_other_end());
-        assert_eq!(own.holds(&sought).unwrap(), [1]);
+        assert_eq!(own.holds(&Sought::new(&sought)).unwrap(), [1]);
         drop(write);
         assert_eq!(
-            own.holds(&sought).unwrap(),
+            own.holds(&Sought::new(&sought)).unwrap(),
             [1],
             "the same pipe by its other end"
         );
         drop(read);
-        assert_eq!(own.holds(&sought).unwrap(), [0; 0]);
+        assert_eq!(own.holds(&Sought::new(&sought)).unwrap(), [0; 0]);
     }
 }

@@ -30,7 +30,7 @@ pub mod timens;
 
 pub use dir::{ExePath, Identity, ProcDir};
 pub use end::{FileError, ReadEnd};
-pub use holders::FileId;
+pub use holders::{FileId, Sought};
 pub use listing::Entry;
 pub use open_files::{Access, OpenFile};
 pub use root::{ProcError, ProcRoot};

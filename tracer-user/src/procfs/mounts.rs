@@ -13,7 +13,7 @@ use rustix::{
     path::Arg,
 };
 
-use super::{Access, FileId, ProcDir, ReadEnd, read, scan};
+use super::{Access, ProcDir, ReadEnd, read, scan};
 
 /// The longest path the kernel shows: one page.
 const LINK_MAX: usize = 4096;
@@ -165,11 +165,11 @@ impl ProcDir {
         Ok((uses, whole))
     }
 
-    /// Whether a file is in its memory otherwise than as its program.
+    /// The files in its memory, its program among them, by device and inode.
     #[must_use]
-    pub fn has_mapped(&self, file: &FileId) -> bool {
-        let mut mapped = self.mapped().into_iter();
-        mapped.any(|mapped| (mapped.dev, mapped.ino) == (file.dev, file.ino))
+    pub fn mapped_files(&self) -> Vec<(u64, u64)> {
+        let mapped = self.mapped().into_iter();
+        mapped.map(|mapped| (mapped.dev, mapped.ino)).collect()
     }
 
     fn target(&self, link: &'static CStr) -> Vec<u8> {
@@ -244,7 +244,10 @@ fn parse_map(line: &[u8]) -> Option<Mapped> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{procfs::ProcRoot, units::Tgid};
+    use crate::{
+        procfs::{FileId, ProcRoot},
+        units::Tgid,
+    };
 
     #[test]
     fn a_mount_is_known_by_its_root_only() {
@@ -275,9 +278,11 @@ mod tests {
         let root = ProcRoot::open("/proc").unwrap();
         let own = root.process(Tgid(std::process::id())).unwrap();
         let exe = FileId::at(&std::env::current_exe().unwrap()).unwrap();
-        assert!(own.has_mapped(&exe));
+        let mapped = own.mapped_files();
+        assert!(mapped.contains(&(exe.dev, exe.ino)));
         let other = tempfile::NamedTempFile::new().unwrap();
-        assert!(!own.has_mapped(&FileId::of(&other).unwrap()));
+        let other = FileId::of(&other).unwrap();
+        assert!(!mapped.contains(&(other.dev, other.ino)));
     }
 
     #[test]

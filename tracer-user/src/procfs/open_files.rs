@@ -21,6 +21,9 @@ use super::{
 /// The longest path the kernel shows: one page.
 const LINK_MAX: usize = 4096;
 
+/// Of one descriptor's file: more than anybody who does not want to keep us busy has.
+const FDINFO_MAX: usize = 64 << 10;
+
 /// One descriptor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenFile {
@@ -55,6 +58,18 @@ impl ProcDir {
     /// # Errors
     /// [`ReadEnd::Denied`] without `ptrace(2)` read access.
     pub fn open_files(&self, most: usize) -> Result<(Vec<OpenFile>, bool), ReadEnd> {
+        self.open_files_if(most, |_| true)
+    }
+
+    /// The same of those that are `wanted`, behind however many others.
+    ///
+    /// # Errors
+    /// [`ReadEnd::Denied`] without `ptrace(2)` read access.
+    pub fn open_files_if(
+        &self,
+        most: usize,
+        wanted: impl Fn(&FileId) -> bool,
+    ) -> Result<(Vec<OpenFile>, bool), ReadEnd> {
         let mut files = Vec::new();
         let mut all = true;
         let want = StatxFlags::INO | StatxFlags::TYPE | StatxFlags::NLINK;
@@ -62,32 +77,36 @@ impl ProcDir {
             let Some(fd) = scan::parse_u32(name.to_bytes()) else {
                 return Ok(());
             };
-            if files.len() >= most {
-                all = false;
-                return Ok(());
-            }
             let stat = match statx(dir, name, AtFlags::STATX_DONT_SYNC, want) {
                 Ok(stat) => stat,
                 // Closed since it was listed, or nothing that can be asked.
                 Err(Errno::NOENT | Errno::NXIO | Errno::STALE) => return Ok(()),
                 Err(errno) => return Err(errno),
             };
+            let kind = FileType::from_raw_mode(stat.stx_mode.into());
+            let file = FileId {
+                dev: makedev(stat.stx_dev_major, stat.stx_dev_minor),
+                ino: stat.stx_ino,
+                rdev: makedev(stat.stx_rdev_major, stat.stx_rdev_minor),
+                kind,
+            };
+            if !wanted(&file) {
+                return Ok(());
+            }
+            if files.len() >= most {
+                all = false;
+                return Ok(());
+            }
             let text = match read::read_link::<LINK_MAX, _>(dir, name, <[u8]>::to_vec) {
                 Ok(text) => text,
                 Err(Errno::NOENT | Errno::NAMETOOLONG) => Vec::new(),
                 Err(errno) => return Err(errno),
             };
-            let kind = FileType::from_raw_mode(stat.stx_mode.into());
             let (access, locks) = self.fdinfo(name).unwrap_or_default();
             let deleted = kind == FileType::RegularFile && stat.stx_nlink == 0;
             files.push(OpenFile {
                 fd,
-                file: FileId {
-                    dev: makedev(stat.stx_dev_major, stat.stx_dev_minor),
-                    ino: stat.stx_ino,
-                    rdev: makedev(stat.stx_rdev_major, stat.stx_rdev_minor),
-                    kind,
-                },
+                file,
                 name: text,
                 deleted,
                 access,
@@ -107,13 +126,10 @@ impl ProcDir {
 
     fn fdinfo(&self, fd: &CStr) -> Option<(Option<Access>, Vec<FileLock>)> {
         let path = ShortPath::of(format_args!("fdinfo/{}", fd.to_str().ok()?)).ok()?;
-        let parse = |file: &[u8]| {
-            (
-                parse_access(file),
-                locks::parse_fdinfo_locks(file).collect(),
-            )
-        };
-        read::read_small(self.fd(), path.as_bytes(), parse).ok()
+        // A process may take locks without end, one line each.
+        let file = read::read_first(self.fd(), path.as_bytes(), FDINFO_MAX).ok()?;
+        let locks = locks::parse_fdinfo_locks(&file).collect();
+        Some((parse_access(&file), locks))
     }
 }
 
@@ -151,6 +167,10 @@ mod tests {
         assert_eq!(named.name, format!("pipe:[{}]", pipe.ino).as_bytes());
         let (few, all) = own.open_files(1).unwrap();
         assert_eq!((few.len(), all), (1, false));
+        // Standard streams come first, and are none of those that are asked for.
+        let (found, all) = own.open_files_if(2, |file| *file == pipe).unwrap();
+        assert_eq!((found.len(), all), (2, true));
+        assert!(found.iter().all(|file| file.file == pipe));
     }
 
     #[test]

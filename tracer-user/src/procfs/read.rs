@@ -66,6 +66,20 @@ pub(crate) fn read_all(
     read_rest(&file, all, most)
 }
 
+/// The beginning of a file of which whoever it is about decides how long it is: all of it, or at least
+/// `most` bytes.
+pub(crate) fn read_first(
+    dir: BorrowedFd<'_>,
+    path: impl Arg,
+    most: usize,
+) -> Result<Vec<u8>, Errno> {
+    let mut first = Vec::new();
+    match read_all(dir, path, &mut first, most) {
+        Ok(()) | Err(Errno::FBIG) => Ok(first),
+        Err(errno) => Err(errno),
+    }
+}
+
 fn read_rest(file: &OwnedFd, all: &mut Vec<u8>, most: usize) -> Result<(), Errno> {
     loop {
         if all.len() >= most {

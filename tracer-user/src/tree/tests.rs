@@ -3,72 +3,30 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{Event, ExitTotals};
+use crate::event::{
+    Event,
+    made::{self, Told as _, process},
+};
 
 fn apply(tree: &mut Tree, event: &Event) -> Effect {
     tree.apply(event.t, &event.kind)
 }
 
-fn process(init: u32, start: u64) -> Process {
-    Process {
-        key: ProcKey {
-            init,
-            start: BootNs(start),
-        },
-        tgid: crate::units::Tgid(init),
-        inner: init,
-    }
+fn event(t: u64, kind: EventKind) -> Event {
+    Event { t: BootNs(t), kind }
 }
 
 fn fork(t: u64, child: Process, parent: Process) -> Event {
-    Event {
-        t: BootNs(t),
-        kind: EventKind::Fork(Fork {
-            child,
-            creator: parent,
-            parent,
-            comm: Comm::from_bytes(b"sh"),
-            depth: 1,
-            uid: 0,
-            adopted: false,
-        }),
-    }
+    event(t, made::fork(child, parent).told())
 }
 
 fn exit(t: u64, process: Process) -> Event {
-    Event {
-        t: BootNs(t),
-        kind: EventKind::Exit(Box::new(Exit {
-            process,
-            parent: Process::default(),
-            comm: Comm::default(),
-            status: 0,
-            totals: ExitTotals::default(),
-            execs: 0,
-            threads: 1,
-        })),
-    }
+    event(t, made::exit(process, Process::default(), 0).told())
 }
 
-fn exec(t: u64, process: Process, comm: &[u8], exec_no: u32) -> Event {
-    Event {
-        t: BootNs(t),
-        kind: EventKind::Exec(Box::new(Exec {
-            process,
-            comm: Comm::from_bytes(comm),
-            filename: comm.to_vec(),
-            filename_truncated: false,
-            argv: Vec::new(),
-            argc: 0,
-            argv_bytes: 0,
-            argv_truncated: false,
-            argv_unreadable: false,
-            exec_no,
-            euid: 0,
-            caller_tid: process.key.init,
-            redacted: 0,
-        })),
-    }
+fn exec(t: u64, process: Process, name: &str, exec_no: u32) -> Event {
+    let exec = made::exec(process, &[name]);
+    event(t, Exec { exec_no, ..exec }.told())
 }
 
 #[test]
@@ -76,7 +34,7 @@ fn an_exec_changes_the_name_and_keeps_the_identity() {
     let mut tree = Tree::new();
     let (init, child) = (process(1, 0), process(2, 5));
     apply(&mut tree, &fork(5, child, init));
-    apply(&mut tree, &exec(6, child, b"make", 1));
+    apply(&mut tree, &exec(6, child, "make", 1));
     let node = tree.get(child.key).unwrap();
     assert_eq!((node.comm, node.exec_no), (Comm::from_bytes(b"make"), 1));
     assert_eq!(tree.len(), 1);
@@ -130,7 +88,7 @@ fn a_lost_exit_shows_when_the_pid_comes_back() {
 fn a_lost_fork_shows_at_the_exec() {
     let mut tree = Tree::new();
     assert_eq!(
-        apply(&mut tree, &exec(2, process(5, 1), b"cc", 1)),
+        apply(&mut tree, &exec(2, process(5, 1), "cc", 1)),
         Effect::BirthLost
     );
     assert!(tree.get(process(5, 1).key).unwrap().birth_lost);
@@ -153,7 +111,7 @@ fn an_exec_may_overtake_the_report_of_its_adoption() {
     let mut tree = Tree::new();
     let (parent, early) = (process(4, 1), process(5, 1));
     apply(&mut tree, &fork(1, parent, process(1, 0)));
-    apply(&mut tree, &exec(3, early, b"cc", 1));
+    apply(&mut tree, &exec(3, early, "cc", 1));
     assert_eq!(apply(&mut tree, &fork(2, early, parent)), Effect::BirthLate);
     let node = tree.get(early.key).unwrap();
     assert_eq!(
@@ -212,7 +170,7 @@ proptest! {
                     let entry = pick(at);
                     model[entry].3 += 1;
                     let (who, number) = (model[entry].0, model[entry].3);
-                    prop_assert_eq!(apply(&mut tree, &exec(now, who, b"x", number)), Effect::Applied);
+                    prop_assert_eq!(apply(&mut tree, &exec(now, who, "x", number)), Effect::Applied);
                 }
                 Step::Exit(at) => {
                     let entry = pick(at);

@@ -147,7 +147,7 @@ impl Casebook {
             EventKind::Fork(fork) => self.fork(t, fork),
             EventKind::Exec(exec) => {
                 self.open(t, exec.process).stops.acted();
-                self.images.exec(exec);
+                self.images.exec(t, exec);
             }
             EventKind::Signal(signal) => self.signal(seq, t, signal, &ticks),
             EventKind::Oom(oom) => self.oom(seq, t, oom),

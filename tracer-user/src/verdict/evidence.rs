@@ -50,6 +50,8 @@ pub struct SignalSeen {
     pub killer: Killer,
     /// What the sender was started as: last part of its image's path.
     pub program: Option<String>,
+    /// Since when it runs that: its exec, or its start where it executed nothing that was seen.
+    pub runs_since: BootNs,
     /// Record of the sender's own end, where that came first.
     pub sender_ended: Option<u64>,
     /// A lethal signal that the sender had got itself.

@@ -152,7 +152,8 @@ fn sent(dead: &Dead, seen: &SignalSeen, by: &str) -> Why {
     }
     if seen.program_is("timeout") && !seen.is_own() && seen.behind.is_none() {
         // Its own time, not that of whom it ends: it ends their children as well.
-        let after = length(seen.t.since(seen.sender.key.start));
+        // And from when on it could have looked at a clock: a command is held until it is tracked.
+        let after = length(seen.t.since(seen.runs_since));
         let what = format!("timeout(1) ended it after {after}: {by} from {from}");
         let why = Why::certain(Cause::Timeout, what, seen.killer.clone()).resting_on(seen.alarm);
         // Any program may be called so; one whose timer ran out just before is believed.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::collections::HashMap;
 use crate::{
     event::Exec,
-    units::{Comm, ProcKey, Process},
+    units::{BootNs, Comm, ProcKey, Process},
 };
 
 /// Bytes of a command line that are kept.
@@ -21,6 +21,8 @@ pub struct Image {
     pub program: Option<String>,
     /// Arguments with blanks between.
     pub cmdline: Option<String>,
+    /// When.
+    pub t: BootNs,
 }
 
 /// A living process.
@@ -52,13 +54,14 @@ impl Images {
     }
 
     /// A process executed something.
-    pub fn exec(&mut self, exec: &Exec) {
+    pub fn exec(&mut self, t: BootNs, exec: &Exec) {
         let program = exec.filename.rsplit(|&byte| byte == b'/').next();
         let image = Image {
             program: program
                 .filter(|program| !program.is_empty() && !exec.filename_truncated)
                 .map(|program| String::from_utf8_lossy(program).into_owned()),
             cmdline: cmdline(exec),
+            t,
         };
         let entry = Entry {
             pid: exec.process.tgid.0,

@@ -45,8 +45,6 @@ pub struct Candidate {
     pub cmdline: String,
     /// What it does, such as `sleeping`.
     pub state: Option<&'static str>,
-    /// Its parent now.
-    pub ppid: Tgid,
     /// Whose it is.
     pub uid: Option<u32>,
     /// CPU time since its start, in milliseconds.
@@ -242,7 +240,6 @@ impl Collector {
             comm: stat.comm.to_text(),
             cmdline: shown_cmdline(words, self.redact),
             state: stat.state.name(),
-            ppid: stat.ppid,
             uid: uid(&dir),
             cpu_ms: stat.cpu().0.saturating_mul(1000) / clk_tck,
             cpu_percent: None,

@@ -9,7 +9,7 @@ use rustix::fs::FileType;
 use super::decide::Who;
 use crate::{
     procfs::{
-        Access, Entry, FileId, ProcDir, ProcRoot, ReadEnd,
+        Access, Entry, FileId, ProcDir, ProcRoot, ReadEnd, Sought,
         locks::{self, FileLock, LockKind},
     },
     units::Tgid,
@@ -20,7 +20,7 @@ pub(super) const FILES_MAX: usize = 65_536;
 /// Threads of one process that are asked what they wait for.
 const THREADS_MAX: usize = 64;
 /// Of a command line, in bytes.
-const CMDLINE_MAX: usize = 200;
+pub(super) const CMDLINE_MAX: usize = 200;
 
 /// Makes secrets in a command line unreadable.
 pub type Redact = fn(&mut [Vec<u8>]) -> u32;
@@ -113,10 +113,11 @@ pub fn search(proc: &ProcRoot, sought: &[FileId], redact: Redact) -> Result<Foun
     proc.list(&mut entries)?;
     let mut found = Found::default();
     let waits = waits(proc, sought);
+    let sought = Sought::new(sought);
     for entry in entries {
         match proc
             .process(entry.tgid)
-            .and_then(|dir| holder(&dir, entry.tgid, sought, &waits, redact))
+            .and_then(|dir| holder(&dir, entry.tgid, &sought, &waits, redact))
         {
             Ok(Some(holder)) => found.holders.push(holder),
             Err(ReadEnd::Denied) => found.denied += 1,
@@ -151,7 +152,7 @@ pub(super) fn is_locked_by(file: &FileId, lock: &FileLock) -> bool {
 fn holder(
     dir: &ProcDir,
     tgid: Tgid,
-    sought: &[FileId],
+    sought: &Sought<'_>,
     waits: &[(Tgid, usize, LockKind)],
     redact: Redact,
 ) -> Result<Option<Holder>, ReadEnd> {
@@ -159,22 +160,7 @@ fn holder(
     let deputy = dir.deputy();
     let dir = deputy.as_ref().unwrap_or(dir);
     let stat = dir.stat()?;
-    let mut uses = Vec::new();
-    for (index, file) in sought.iter().enumerate() {
-        if file.kind == FileType::CharacterDevice && file.is_terminal(stat.tty_nr) {
-            uses.push((index, How::Terminal));
-        }
-        let places = [(c"cwd", How::Cwd), (c"root", How::Root), (c"exe", How::Exe)];
-        for (link, how) in places {
-            if dir.leads_to(link, file) {
-                uses.push((index, how));
-            }
-        }
-        let has = |how: &How| uses.contains(&(index, *how));
-        if file.kind == FileType::RegularFile && !has(&How::Exe) && dir.has_mapped(file) {
-            uses.push((index, How::Mapped));
-        }
-    }
+    let mut uses = places(dir, sought, stat.tty_nr);
     let own_waits = waits.iter().filter(|(pid, ..)| *pid == tgid);
     uses.extend(own_waits.map(|&(_, at, kind)| (at, How::WaitsForLock(kind))));
     let held = match dir.holds(sought) {
@@ -184,12 +170,10 @@ fn holder(
         Err(end) => return Err(end),
     };
     if !held.is_empty() {
-        let (files, _) = dir.open_files(FILES_MAX)?;
+        let is_held = |file: &FileId| sought.which(file, stat.tty_nr).next().is_some();
+        let (files, _) = dir.open_files_if(FILES_MAX, is_held)?;
         for file in files {
-            let which = held
-                .iter()
-                .filter(|&&at| sought[at].is(&file.file, stat.tty_nr));
-            for &at in which {
+            for at in sought.which(&file.file, stat.tty_nr) {
                 uses.push((at, How::Fd(file.fd, file.access)));
                 let locks = file.locks.iter();
                 let locks = locks.map(|&lock| (at, How::Lock(lock)));
@@ -205,6 +189,32 @@ fn holder(
         waits_in: waits_in_pipe(dir),
         uses,
     }))
+}
+
+/// Which of the files it uses otherwise than by a descriptor.
+fn places(dir: &ProcDir, sought: &Sought<'_>, tty_nr: i64) -> Vec<(usize, How)> {
+    let mut uses = Vec::new();
+    for (index, file) in sought.files().iter().enumerate() {
+        if file.kind == FileType::CharacterDevice && file.is_terminal(tty_nr) {
+            uses.push((index, How::Terminal));
+        }
+    }
+    for (link, how) in [(c"cwd", How::Cwd), (c"root", How::Root), (c"exe", How::Exe)] {
+        let at = dir.leads_to(link).map_or(&[][..], |inode| sought.at(inode));
+        uses.extend(at.iter().map(|&index| (index, how)));
+    }
+    let is_regular = |file: &FileId| file.kind == FileType::RegularFile;
+    if sought.files().iter().any(is_regular) {
+        let mapped = dir.mapped_files().into_iter();
+        let mapped = mapped.flat_map(|inode| sought.at(inode).iter().copied());
+        for index in mapped.filter(|&index| is_regular(&sought.files()[index])) {
+            if !uses.contains(&(index, How::Exe)) {
+                uses.push((index, How::Mapped));
+            }
+        }
+    }
+    uses.sort_by_key(|&(index, _)| index);
+    uses
 }
 
 /// What people call a process.
@@ -233,6 +243,16 @@ pub(super) fn shown_cmdline(mut words: Vec<Vec<u8>>, redact: Redact) -> String {
         line.extend("…".as_bytes());
     }
     String::from_utf8_lossy(&line).into_owned()
+}
+
+/// Text of at most so many bytes, and a mark where there was more.
+pub(super) fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let whole = (0..=most).rev().find(|&end| text.is_char_boundary(end));
+        text.truncate(whole.unwrap_or(0));
+        text.push('…');
+    }
+    text
 }
 
 /// The kernel function in which a thread waits for a pipe.

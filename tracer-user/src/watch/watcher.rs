@@ -11,8 +11,8 @@ use super::{
     alert::{Alert, Decision, Detail},
     collect::{Candidate, Collector, LeftBy, Scene, is_alive},
     decide::{Key, Ledger, Rules, Who},
-    holders::{self, Found, Redact},
-    holdings::{self, Holding},
+    holders::{self, Found, Named, Redact, cut},
+    holdings::{self, Held, Holding},
     orphan::Orphans,
     patterns::Patterns,
     state::{State, Told},
@@ -23,6 +23,11 @@ use crate::{
     procfs::{FileId, ProcRoot, host},
     units::BootNs,
 };
+
+/// Things that an alert tells of that a process holds.
+const TOLD_MAX: usize = 24;
+/// Bytes of what is told of each.
+const WORDS_MAX: usize = 300;
 
 /// Watches from look to look.
 #[derive(Debug)]
@@ -159,10 +164,7 @@ impl Watcher {
                 }
                 (_, None) => continue,
                 (_, Some(found)) => {
-                    let parent = proc.process(found.ppid);
-                    let parent =
-                        parent.and_then(|dir| holders::name(&dir, found.ppid, self.redact));
-                    let waits = proc.process(key.who.pid).and_then(|dir| dir.wchan());
+                    let (parent, waits) = self.now_of(proc, key.who).unwrap_or_default();
                     let mut alert = wording::alert(&wording::Told {
                         boot_id: &self.boot_id,
                         key,
@@ -170,8 +172,8 @@ impl Watcher {
                         at,
                         since: self.since(found, at),
                         found,
-                        parent: parent.ok().as_ref(),
-                        waits_in: waits.ok().filter(|at| !at.is_empty()).as_deref(),
+                        parent: parent.as_ref(),
+                        waits_in: waits.as_deref(),
                         held: held.get(&key.who).map_or(&[], Vec::as_slice),
                     });
                     if let Some(first) = self.told.get(&key) {
@@ -226,6 +228,22 @@ impl Watcher {
         at.checked_sub(over).unwrap_or(at)
     }
 
+    /// Its parent, and where in the kernel it waits. Either number may have become another's since the
+    /// process was looked at, or does so in between: then that is nothing of it.
+    fn now_of(&self, proc: &ProcRoot, who: Who) -> Option<(Option<Named>, Option<String>)> {
+        let dir = proc.process(who.pid).ok()?;
+        let looked = dir
+            .stat()
+            .ok()
+            .filter(|stat| stat.start_time == who.start)?;
+        let parent = proc.process(looked.ppid).ok();
+        let parent = parent.and_then(|dir| holders::name(&dir, looked.ppid, self.redact).ok());
+        let waits = dir.wchan().ok().filter(|at| !at.is_empty());
+        // A parent that had ended by then has left it to another.
+        let still = dir.stat().is_ok_and(|now| now.ppid == looked.ppid);
+        Some((parent.filter(|_| still), waits))
+    }
+
     /// Why it is not seen any more.
     fn end_of(&self, proc: &ProcRoot, who: Who) -> String {
         let there = proc.process(who.pid).and_then(|dir| dir.stat());
@@ -247,7 +265,7 @@ impl Watcher {
 
     /// In words, what each of them holds. All processes are gone through once for all of them.
     fn what_they_hold(&self, proc: &ProcRoot, whos: &BTreeSet<Who>) -> BTreeMap<Who, Vec<String>> {
-        let mut held: BTreeMap<Who, Vec<Holding>> = BTreeMap::new();
+        let mut held: BTreeMap<Who, Held> = BTreeMap::new();
         for &who in whos {
             let looked = proc.process(who.pid).map_err(drop).and_then(|dir| {
                 let held = holdings::holdings(proc, &dir, who.pid).map_err(drop)?;
@@ -256,11 +274,12 @@ impl Watcher {
             });
             held.insert(who, looked.unwrap_or_default());
         }
+        let told = |held: &'_ Held| held.held.len().min(TOLD_MAX);
         let mut files: Vec<FileId> = Vec::new();
         let shared = |held: &&Holding| matches!(held.what, "terminal" | "pipe" | "lock" | "waits");
         for file in held
             .values()
-            .flatten()
+            .flat_map(|held| &held.held[..told(held)])
             .filter(shared)
             .filter_map(|held| held.file)
         {
@@ -274,9 +293,14 @@ impl Watcher {
         };
         held.into_iter()
             .map(|(who, held)| {
-                let words = held.iter();
+                let words = held.held[..told(&held)].iter();
                 let words = words.map(|held| wording::holding(held, who, &files, &found));
-                (who, words.collect())
+                let mut words: Vec<String> = words.map(|words| cut(words, WORDS_MAX)).collect();
+                let more = (held.held.len() - told(&held)) as u64 + held.more;
+                if more > 0 {
+                    words.push(format!("at least {more} more"));
+                }
+                (who, words)
             })
             .collect()
     }

@@ -8,7 +8,7 @@ use super::{
     alert::{Alert, Decision, Detail, Severity},
     collect::Candidate,
     decide::{Key, Who},
-    holders::{Found, Holder, Named},
+    holders::{CMDLINE_MAX, Found, Holder, Named, cut},
     holdings::{Holding, LOCK, WAITS},
     orphan::Orphan,
 };
@@ -161,7 +161,8 @@ fn starter(found: &Candidate, parent: Option<&Named>) -> String {
     if let Some(left_by) = &found.left_by {
         return format!(
             "session {} left it behind ({})",
-            left_by.session, left_by.command
+            left_by.session,
+            cut(left_by.command.clone(), CMDLINE_MAX)
         );
     }
     match parent {

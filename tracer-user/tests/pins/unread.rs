@@ -33,7 +33,10 @@ fn observed(bpffs: &OwnBpffs, script: &str, settings: Settings) -> (Attached, Ch
         .spawn()
         .unwrap();
     let adoption = probe.adopt(Tgid(child.id())).unwrap();
-    assert!(adoption.converged && adoption.adopted == 1, "{adoption:?}");
+    assert!(
+        adoption.converged() && adoption.adopted == 1,
+        "{adoption:?}"
+    );
     (probe, child)
 }
 

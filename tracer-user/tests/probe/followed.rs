@@ -38,7 +38,7 @@ impl Source {
         });
         assert_eq!(probe.follow_lacks(), []);
         let adoption = probe.follow(follow).unwrap();
-        assert!(adoption.converged, "{adoption:?}");
+        assert!(adoption.converged(), "{adoption:?}");
         let ring = probe.take_ring().unwrap().unwrap();
         Self {
             probe,

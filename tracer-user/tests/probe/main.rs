@@ -7,9 +7,11 @@
 )]
 
 mod account;
+mod doubts;
 mod ends;
 mod follow;
 mod followed;
 mod names;
 mod orphans;
+mod rings;
 mod watch;

@@ -77,7 +77,7 @@ fn a_daemon_whose_parent_ends_during_the_attach_is_not_lost() {
         thread.join().unwrap();
     }
 
-    assert!(adoption.converged, "{adoption:?}");
+    assert!(adoption.converged(), "{adoption:?}");
     let tracked: BTreeSet<u64> = tracked.iter().map(|one| one.tgid.0.into()).collect();
     let tracked_since = events.iter().find_map(|event| match &event.kind {
         EventKind::Fork(fork) if fork.child.tgid.0 == root.cast_unsigned() => Some(event.t.0),

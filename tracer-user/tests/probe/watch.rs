@@ -254,7 +254,7 @@ impl Seen {
     pub(crate) fn assert_whole(&self) {
         assert_eq!(self.counters.lost(), 0, "{:?}", self.counters);
         assert_eq!(self.tracked, 0, "left in the map: {:?}", self.counters);
-        assert!(self.adoption.converged, "{:?}", self.adoption);
+        assert!(self.adoption.converged(), "{:?}", self.adoption);
         assert_eq!(self.forks().count(), self.exits().count());
         assert_eq!(
             self.counters.sent.iter().sum::<u64>(),

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tracer::{
-    event::{EventKind, Exec, Exit, ExitTotals, Fork},
+    event::{Exit, ExitTotals, Fork},
     session::{
         SessionId, StateDir, Store,
         derive::{Fold, RULES},
@@ -28,8 +28,13 @@ use tracer::{
         store::{ClaimedSession, SessionClaim},
     },
     snapshot::{Role, SnapshotRow},
-    units::{BootNs, Comm, ProcKey, Process, Tgid, Ticks},
+    units::{BootNs, Comm, Process, Ticks},
 };
+
+#[path = "../../src/event/made.rs"]
+mod made;
+
+use self::made::Told as _;
 
 /// Long enough for a busy machine; every wait ends far earlier.
 pub(crate) fn soon() -> Instant {
@@ -42,14 +47,7 @@ pub(crate) fn store_in(dir: &Path) -> Store {
 }
 
 pub(crate) fn process(pid: u32) -> Process {
-    Process {
-        key: ProcKey {
-            init: pid,
-            start: BootNs(1_000_000_000 + u64::from(pid)),
-        },
-        tgid: Tgid(pid),
-        inner: pid,
-    }
+    made::process(pid, 1_000_000_000 + u64::from(pid))
 }
 
 pub(crate) fn info(store: &Store) -> SessionInfo {
@@ -100,20 +98,20 @@ pub(crate) fn fork(n: u64) -> Record {
     let pid = u32::try_from(n % 4_000_000).expect("small") + 2;
     Record {
         t: BootNs(5_000_000_000 + n),
-        body: Body::Event(EventKind::Fork(Fork {
-            child: process(pid),
-            creator: process(1),
-            parent: process(1),
-            comm: Comm::from_bytes(b"worker"),
-            depth: 3,
-            uid: 1000,
-            adopted: false,
-        })),
+        body: Body::Event(
+            Fork {
+                comm: Comm::from_bytes(b"worker"),
+                depth: 3,
+                uid: 1000,
+                ..made::fork(process(pid), process(1))
+            }
+            .told(),
+        ),
     }
 }
 
 pub(crate) fn exec(n: u64) -> Record {
-    let argv = [
+    let words = [
         "/usr/bin/python3",
         "-m",
         "pytest",
@@ -123,45 +121,28 @@ pub(crate) fn exec(n: u64) -> Record {
     ];
     Record {
         t: BootNs(5_000_000_000 + n),
-        body: Body::Event(EventKind::Exec(Box::new(Exec {
-            process: process(77),
-            comm: Comm::from_bytes(b"python3"),
-            filename: b"/usr/bin/python3".to_vec(),
-            filename_truncated: false,
-            argv: argv.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
-            argc: 6,
-            argv_bytes: 62,
-            argv_truncated: false,
-            argv_unreadable: false,
-            exec_no: 1,
-            euid: 0,
-            caller_tid: 77,
-            redacted: 0,
-        }))),
+        body: Body::Event(made::exec(process(77), &words).told()),
     }
 }
 
 pub(crate) fn exit(n: u64) -> Record {
+    let exit = Exit {
+        comm: Comm::from_bytes(b"python3"),
+        totals: ExitTotals {
+            wall_ns: 123_456_789,
+            cpu_user_us: 4_000,
+            cpu_system_us: 900,
+            peak_rss_kb: 39_412,
+            faults_minor: 1_021,
+            io_read_bytes: Some(4_096),
+            io_write_bytes: Some(0),
+            ..ExitTotals::default()
+        },
+        ..made::exit(process(77), process(1), 0x700)
+    };
     Record {
         t: BootNs(5_000_000_000 + n),
-        body: Body::Event(EventKind::Exit(Box::new(Exit {
-            process: process(77),
-            parent: process(1),
-            comm: Comm::from_bytes(b"python3"),
-            status: 0x700,
-            totals: ExitTotals {
-                wall_ns: 123_456_789,
-                cpu_user_us: 4_000,
-                cpu_system_us: 900,
-                peak_rss_kb: 39_412,
-                faults_minor: 1_021,
-                io_read_bytes: Some(4_096),
-                io_write_bytes: Some(0),
-                ..ExitTotals::default()
-            },
-            execs: 1,
-            threads: 1,
-        }))),
+        body: Body::Event(exit.told()),
     }
 }
 

@@ -1,19 +1,17 @@
 //! A process tree told by its events.
 #![expect(dead_code, reason = "each test program uses its part")]
 
-use tracer::event::{Event, EventKind, Exec, Exit, ExitTotals, Fork};
+#[path = "../../src/event/made.rs"]
+mod made;
+
+use tracer::event::{Event, EventKind, Exec};
 use tracer::target::{Existing, Pinned, Resolver, Rule, Spec};
-use tracer::units::{BootNs, Comm, ProcKey, Process, Tgid};
+use tracer::units::{BootNs, Comm, Process};
+
+use self::made::Told as _;
 
 pub(crate) fn process(pid: u32) -> Process {
-    Process {
-        key: ProcKey {
-            init: pid,
-            start: BootNs(u64::from(pid) * 1000),
-        },
-        tgid: Tgid(pid),
-        inner: pid,
-    }
+    made::process(pid, u64::from(pid) * 1000)
 }
 
 /// A tree told by its events.
@@ -49,36 +47,23 @@ impl Story {
     }
 
     pub(crate) fn fork(&mut self, creator: u32, child: u32) -> &mut Self {
-        self.event(EventKind::Fork(Fork {
-            child: process(child),
-            creator: process(creator),
-            parent: process(creator),
-            comm: Comm::default(),
-            depth: 1,
-            uid: 0,
-            adopted: false,
-        }))
+        self.event(made::fork(process(child), process(creator)).told())
     }
 
     /// `line` is the argument list, separated by `|`; comm is the file's name.
     pub(crate) fn exec_file(&mut self, pid: u32, file: &str, line: &str) -> &mut Self {
-        let base = file.rsplit('/').next().unwrap_or(file);
-        let argv: Vec<Vec<u8>> = line.split('|').map(|arg| arg.as_bytes().to_vec()).collect();
-        self.event(EventKind::Exec(Box::new(Exec {
-            process: process(pid),
-            comm: Comm::from_bytes(base.as_bytes()),
-            filename: file.as_bytes().to_vec(),
-            filename_truncated: false,
-            argc: u32::try_from(argv.len()).unwrap(),
-            argv_bytes: 0,
-            argv,
-            argv_truncated: false,
-            argv_unreadable: false,
-            exec_no: 1,
-            euid: 0,
-            caller_tid: pid,
-            redacted: 0,
-        })))
+        let words: Vec<&str> = line.split('|').collect();
+        let comm = made::exec(process(pid), &[file]).comm;
+        let exec = made::exec(process(pid), &words);
+        let filename = file.as_bytes().to_vec();
+        self.event(
+            Exec {
+                comm,
+                filename,
+                ..exec
+            }
+            .told(),
+        )
     }
 
     pub(crate) fn exec(&mut self, pid: u32, line: &str) -> &mut Self {
@@ -89,15 +74,7 @@ impl Story {
     }
 
     pub(crate) fn exit(&mut self, pid: u32) -> &mut Self {
-        self.event(EventKind::Exit(Box::new(Exit {
-            process: process(pid),
-            parent: process(1),
-            comm: Comm::default(),
-            status: 0,
-            totals: ExitTotals::default(),
-            execs: 1,
-            threads: 1,
-        })))
+        self.event(made::exit(process(pid), process(1), 0).told())
     }
 
     pub(crate) fn pid(&self) -> Option<u32> {

@@ -12,10 +12,13 @@ mod threads;
 
 use super::{Change, Detail, Detector, Ended, Kind, Life, Phase, Pinned, Thresholds, oom::Scale};
 use crate::{
-    event::{EventKind, Exec, Exit, ExitTotals, Fork},
+    event::{
+        EventKind,
+        made::{self, Told as _},
+    },
     snapshot::{Role, SnapshotRow},
     tree::Tree,
-    units::{BootNs, Comm, ProcKey, Process, Tgid, Ticks},
+    units::{BootNs, ProcKey, Process, Ticks},
 };
 
 /// Between two rows.
@@ -139,56 +142,19 @@ fn unread(row: &mut SnapshotRow) {
 }
 
 fn process(pid: u32) -> Process {
-    Process {
-        key: ProcKey {
-            init: pid,
-            start: BootNs(u64::from(pid) * 10_000_000),
-        },
-        tgid: Tgid(pid),
-        inner: pid,
-    }
+    made::process(pid, u64::from(pid) * 10_000_000)
 }
 
 fn fork(child: u32, parent: u32) -> EventKind {
-    EventKind::Fork(Fork {
-        child: process(child),
-        creator: process(parent),
-        parent: process(parent),
-        comm: Comm::from_bytes(b"sh"),
-        depth: 1,
-        uid: 0,
-        adopted: false,
-    })
+    made::fork(process(child), process(parent)).told()
 }
 
 fn exec(pid: u32, words: &[&str]) -> EventKind {
-    EventKind::Exec(Box::new(Exec {
-        process: process(pid),
-        comm: Comm::from_bytes(words[0].as_bytes()),
-        filename: words[0].as_bytes().to_vec(),
-        filename_truncated: false,
-        argv: words.iter().map(|word| word.as_bytes().to_vec()).collect(),
-        argc: 1,
-        argv_bytes: 0,
-        argv_truncated: false,
-        argv_unreadable: false,
-        exec_no: 1,
-        euid: 0,
-        caller_tid: pid,
-        redacted: 0,
-    }))
+    made::exec(process(pid), words).told()
 }
 
 fn exit(pid: u32, parent: u32, status: u32) -> EventKind {
-    EventKind::Exit(Box::new(Exit {
-        process: process(pid),
-        parent: process(parent),
-        comm: Comm::from_bytes(b"x"),
-        status,
-        totals: ExitTotals::default(),
-        execs: 1,
-        threads: 1,
-    }))
+    made::exit(process(pid), process(parent), status).told()
 }
 
 /// `+kind` for what opens, `-kind` for what closes.

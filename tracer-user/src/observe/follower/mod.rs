@@ -20,7 +20,10 @@ use self::{anomalies::Anomalies, scenes::Scenes};
 use crate::{
     config::ObserveConfig,
     event::{Event, EventKind},
-    observe::{Audience, ObserveError, begin::Session, kernel::Kernel, own::expense::Expense},
+    observe::{
+        Audience, ObserveError, attached::doubts, begin::Session, kernel::Kernel,
+        own::expense::Expense,
+    },
     probe::attached::Attached,
     procfs::{
         ProcRoot,
@@ -135,12 +138,8 @@ impl<'a> Follower<'a> {
             });
         }
         if !self.session.started_root {
-            let passes = adoption.passes.into();
-            self.note(Note::attached(
-                passes,
-                adoption.converged,
-                adoption.adopted.into(),
-            ));
+            let (passes, adopted) = (adoption.passes.into(), adoption.adopted.into());
+            self.note(Note::attached(passes, adopted, doubts(adoption.doubts)));
         }
         self.note(Note::armed());
         Ok(())

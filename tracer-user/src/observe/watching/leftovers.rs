@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::{
     observe::error::chain,
-    procfs::ProcRoot,
+    procfs::{ProcDir, ProcRoot},
     session::{
         SessionId, Store, left,
         status::{self, Status},
     },
-    units::{Tgid, Ticks},
+    units::{Process, Tgid, Ticks},
     watch::{collect::LeftBy, decide::Who, notify::Say},
 };
 
@@ -153,5 +153,41 @@ pub(super) fn may_live(proc: &ProcRoot, who: Who) -> bool {
         Ok(found) => found.start == who.start,
         Err(crate::procfs::ReadEnd::Gone) => false,
         Err(_) => true,
+    }
+}
+
+/// The process, unless it has ended: its number may be another's by the time its event is read.
+pub(super) fn same(proc: &ProcRoot, process: Process) -> Option<ProcDir> {
+    let dir = proc.process(process.tgid).ok()?;
+    let start = process.key.start.to_ticks(proc.host().clk_tck);
+    (dir.identity().ok()?.start == start).then_some(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::{BootNs, ProcKey};
+
+    #[test]
+    fn what_has_the_number_of_one_that_ended_is_not_taken_for_it() {
+        let proc = ProcRoot::open("/proc").unwrap();
+        let pid = std::process::id();
+        let own = proc.process(Tgid(pid)).unwrap();
+        let clk_tck = proc.host().clk_tck;
+        let ns = own.identity().unwrap().start.0 * (1_000_000_000 / clk_tck);
+        let process = |ns| Process {
+            key: ProcKey {
+                init: pid,
+                start: BootNs(ns),
+            },
+            tgid: Tgid(pid),
+            inner: pid,
+        };
+        assert!(same(&proc, process(ns)).is_some());
+        // Anywhere in the same tick; not in another.
+        assert!(same(&proc, process(ns + 1_000_000_000 / clk_tck - 1)).is_some());
+        assert!(same(&proc, process(ns + 1_000_000_000 / clk_tck)).is_none());
+        assert!(same(&proc, process(ns - 1)).is_none());
+        assert!(same(&proc, Process::default()).is_none());
     }
 }

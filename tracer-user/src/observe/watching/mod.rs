@@ -52,7 +52,8 @@ const LAST: Duration = Duration::from_secs(5);
 /// Directory of the notifiers' queues.
 const QUEUES: &str = "watch-queues";
 /// Said where nothing is looked at.
-const OFF: &str = "the watch is off: --enable, TRACER_WATCH_ENABLED=true or the file turns it on";
+const OFF: &str = "the watch is off: --enable turns it on, or TRACER_WATCH_ENABLED=true, or enabled = true in its \
+     configuration file (tracer config example prints one)";
 
 /// `tracer watch`.
 #[derive(Debug, Clone)]

@@ -14,10 +14,11 @@ use std::{
 use tokio::sync::{Notify, watch};
 use tracer_common::{event::KIND_MAX, names::PROG_FOLLOW_EXEC};
 
-use super::orders::Orders;
+use super::{leftovers::same, orders::Orders};
 use crate::{
     event::{Event, EventKind, Fork},
     observe::{
+        attached::doubts,
         error::chain,
         kernel::{Kernel, load_following},
         ready::event_loop,
@@ -266,7 +267,7 @@ impl Reading<'_> {
         self.carried_out = orders.number;
         let adoption = self.kernel.follow(&orders.follow);
         let adoption = adoption.map_err(|error| chain(&error))?;
-        self.looks_left = if adoption.converged { 0 } else { LOOKS };
+        self.looks_left = if adoption.converged() { 0 } else { LOOKS };
         let mut shared = lock(self.shared);
         for lack in self.kernel.follow_lacks() {
             // Who follows names only misses nothing where cgroups cannot be seen.
@@ -281,7 +282,8 @@ impl Reading<'_> {
     fn drain(&mut self) -> bool {
         let orders = self.orders.borrow();
         let mut shared = lock(self.shared);
-        let (proc, mut any) = (&self.proc, false);
+        let mut any = false;
+        let mut were_there = Vec::new();
         let more = self.kernel.drain_each(BATCH, |event, followed| {
             any = true;
             let found = match &event.kind {
@@ -291,12 +293,16 @@ impl Reading<'_> {
             let by = followed.zip(found);
             let by = by.map(|(followed, fork)| orders.by(followed, fork.comm));
             shared.forest.apply(&event, by);
-            if let Some(fork) = found
-                && let Ok(words) = proc.process(fork.child.tgid).and_then(|dir| dir.cmdline())
-            {
-                shared.forest.runs(fork.child.key, words);
-            }
+            were_there.extend(found.map(|fork| fork.child));
         });
+        drop(shared);
+        // Without the lock: a process can keep whoever reads its command line waiting.
+        for child in were_there {
+            let words = same(&self.proc, child).and_then(|dir| dir.cmdline().ok());
+            if let Some(words) = words {
+                lock(self.shared).forest.runs(child.key, words);
+            }
+        }
         self.is_stale |= any;
         more
     }
@@ -326,11 +332,14 @@ impl Reading<'_> {
     fn look_again(&mut self) {
         self.looks_left = self.looks_left.saturating_sub(1);
         match self.kernel.follow_again() {
-            Ok(adoption) if adoption.converged => self.looks_left = 0,
+            Ok(adoption) if adoption.converged() => self.looks_left = 0,
             Ok(_) if self.looks_left > 0 => {}
-            Ok(_) => lock(self.shared).wrong(
-                "who was there when following began may not have been found completely".to_owned(),
-            ),
+            Ok(adoption) => {
+                let why = doubts(adoption.doubts).kinds();
+                lock(self.shared).wrong(format!(
+                    "who was there when following began may not have been found completely: {why}"
+                ));
+            }
             Err(error) => lock(self.shared).wrong(chain(&error)),
         }
     }
@@ -346,30 +355,29 @@ impl Reading<'_> {
         while self.drain() {}
         let mut shared = lock(self.shared);
         shared.forest.only(&living, now);
-        for process in living {
-            if !shared.forest.has(process.key)
-                && let Some(fork) = self.fork_of(process, &shared.forest)
-            {
-                let kind = EventKind::Fork(fork);
-                shared.forest.apply(&Event { t: now, kind }, None);
-            }
+        let unknown = living.into_iter();
+        let unknown = unknown.filter(|process| !shared.forest.has(process.key));
+        let unknown: Vec<Process> = unknown.collect();
+        drop(shared);
+        for child in unknown {
+            let Some(stat) = same(&self.proc, child).and_then(|dir| dir.stat().ok()) else {
+                continue;
+            };
+            let mut shared = lock(self.shared);
+            let parent = shared.forest.of_pid(stat.ppid).unwrap_or_default();
+            // The fork that was lost, as far as `/proc` tells of it.
+            let fork = Fork {
+                child,
+                creator: parent,
+                parent,
+                comm: stat.comm,
+                depth: 0,
+                uid: 0,
+                adopted: true,
+            };
+            let kind = EventKind::Fork(fork);
+            shared.forest.apply(&Event { t: now, kind }, None);
         }
-    }
-
-    /// The fork that was lost, as far as `/proc` tells of it.
-    fn fork_of(&self, child: Process, forest: &Forest) -> Option<Fork> {
-        let dir = self.proc.process(child.tgid).ok()?;
-        let stat = dir.stat().ok()?;
-        let parent = forest.of_pid(stat.ppid).unwrap_or_default();
-        Some(Fork {
-            child,
-            creator: parent,
-            parent,
-            comm: stat.comm,
-            depth: 0,
-            uid: 0,
-            adopted: true,
-        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The notes that programs read: each has a topic and fixed particulars.
 
+mod attached;
 mod endings;
 mod expense;
 
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 pub use self::{
+    attached::AttachDoubts,
     endings::Leftover,
     expense::{ObserverCost, ProgramCost, Reaped, TickTimes},
 };
@@ -22,7 +24,8 @@ use crate::{
 
 /// Topics of [`Note`].
 pub mod topic {
-    /// How the attach to a living tree went: `passes`, `converged`, `adopted`.
+    /// How the attach to a living tree went: `passes`, `converged`, `adopted`, and unless it converged
+    /// `doubts`, the [`AttachDoubts`](super::AttachDoubts) by name.
     pub const ATTACHED: &str = "attached";
     /// Tracking is on, and everything that was there has been found.
     pub const ARMED: &str = "armed";
@@ -100,18 +103,6 @@ pub struct Recovered {
 }
 
 impl Note {
-    /// A living tree was joined: in so many passes, the last of which found nothing new if it
-    /// `converged`.
-    #[must_use]
-    pub fn attached(passes: u64, converged: bool, adopted: u64) -> Self {
-        let data = [
-            ("passes", Value::from(passes)),
-            ("converged", Value::from(converged)),
-            ("adopted", Value::from(adopted)),
-        ];
-        Self::new(topic::ATTACHED, "joined a living tree", data)
-    }
-
     /// What anomalies are judged by, where that is not the defaults.
     #[must_use]
     pub fn thresholds(changed: &BTreeMap<String, f64>) -> Self {

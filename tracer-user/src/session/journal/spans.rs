@@ -116,17 +116,17 @@ impl Read for Source {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{BufWriter, Seek, Write};
 
     use super::*;
 
     /// Lines of ten bytes, numbered.
     fn file(lines: u64) -> File {
-        let mut file = tempfile::tempfile().expect("a file");
+        let mut file = BufWriter::new(tempfile::tempfile().expect("a file"));
         for line in 0..lines {
             writeln!(file, "{line:9}").expect("written");
         }
-        file
+        file.into_inner().expect("written")
     }
 
     fn read(file: &File, spans: &Spans) -> Vec<u64> {
@@ -173,10 +173,79 @@ mod tests {
     }
 
     #[test]
+    fn what_is_as_near_as_may_be_is_one_span_and_a_byte_further_is_another() {
+        let near = (0..10, 10 + GAP_MAX..20 + GAP_MAX);
+        let far = (0..10, 11 + GAP_MAX..20 + GAP_MAX);
+        for ((first, second), expected) in [(near, 1), (far, 2)] {
+            let mut spans = Spans::default();
+            spans.add(first);
+            spans.add(second.clone());
+            assert_eq!(spans.ranges.len(), expected);
+            assert_eq!(spans.ranges[expected - 1].end, second.end);
+        }
+    }
+
+    #[test]
+    fn neighbours_become_one_only_when_there_is_no_room() {
+        let line = |n: u64| n * 2 * GAP_MAX..n * 2 * GAP_MAX + 10;
+        let most = SPANS_MAX as u64;
+        let mut spans = Spans::default();
+        (0..most).for_each(|n| spans.add(line(n)));
+        assert_eq!(spans.ranges, (0..most).map(line).collect::<Vec<_>>());
+        spans.add(line(most));
+        let pair = |n: u64| line(2 * n).start..line(2 * n + 1).end;
+        let mut expected: Vec<_> = (0..most / 2).map(pair).collect();
+        expected.push(line(most));
+        assert_eq!(spans.ranges, expected);
+    }
+
+    #[test]
+    fn a_reader_with_little_room_gets_every_byte_once() {
+        let file = file(10_000);
+        let wanted = [0, 5_000, 5_001, 9_999];
+        let spans = spans(wanted.into_iter(), 100_000);
+        for room in [1, 3, 10, 11, 1000] {
+            let mut source =
+                Source::of(file.try_clone().expect("a descriptor"), Some(&spans)).expect("a size");
+            assert_eq!(source.read(&mut []).expect("nothing"), 0);
+            let (mut text, mut part) = (Vec::new(), vec![0; room]);
+            loop {
+                let read = source.read(&mut part).expect("bytes");
+                if read == 0 {
+                    break;
+                }
+                text.extend_from_slice(&part[..read]);
+            }
+            let expected = wanted.map(|line| format!("{line:9}\n")).concat();
+            assert_eq!(String::from_utf8_lossy(&text), expected, "{room} bytes");
+            assert_eq!(source.read(&mut part).expect("its end"), 0);
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_cut_meanwhile_is_an_error_and_not_a_shorter_one() {
+        let file = file(10);
+        let spans = spans([0, 9].into_iter(), 100);
+        let mut source =
+            Source::of(file.try_clone().expect("a descriptor"), Some(&spans)).expect("a size");
+        file.set_len(95).expect("cut");
+        let error = source.read_to_end(&mut Vec::new()).expect_err("cut");
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
     fn a_file_of_another_size_is_read_whole() {
-        let file = file(3);
-        let spans = spans([1].into_iter(), 20);
-        let source = Source::of(file, Some(&spans)).expect("a size");
+        for bytes in [20, 31] {
+            let spans = spans([1].into_iter(), bytes);
+            let mut file = file(3);
+            file.rewind().expect("its beginning");
+            let mut source = Source::of(file, Some(&spans)).expect("a size");
+            assert!(!source.is_parts());
+            let mut text = String::new();
+            source.read_to_string(&mut text).expect("text");
+            assert_eq!(text.lines().count(), 3);
+        }
+        let source = Source::of(file(3), None).expect("a file");
         assert!(!source.is_parts());
     }
 }

@@ -28,7 +28,9 @@ use super::{
     derive::Fold,
     journal::{
         info::{Mode, SessionInfo},
-        notes::{Leftover, ObserverCost, Reaped, Recovered, UNSAMPLED, UNWATCHED, topic},
+        notes::{
+            AttachDoubts, Leftover, ObserverCost, Reaped, Recovered, UNSAMPLED, UNWATCHED, topic,
+        },
         record::{Body, Note, Pinned, TargetBody},
     },
 };
@@ -73,7 +75,7 @@ pub struct Summarizer {
     reasons: BTreeMap<String, u64>,
     /// Processes with events whose fork has not come.
     births_lost: u64,
-    attach: Option<(u64, bool)>,
+    attach: Option<(u64, Option<AttachDoubts>)>,
     last: BootNs,
     ending: Option<ending::Observation>,
     /// What the last recovery found; none while no recovery was needed.
@@ -341,11 +343,8 @@ impl Summarizer {
     fn note(&mut self, seq: u64, t: BootNs, note: &Note) {
         match note.topic.as_str() {
             topic::ATTACHED => {
-                let converged = note.flag("converged");
-                self.attach = Some((note.number("passes").unwrap_or(0), converged));
-                if !converged {
-                    self.reason("attach that did not converge");
-                }
+                let doubts = (!note.flag("converged")).then(|| note.as_attach_doubts());
+                self.attach = Some((note.number("passes").unwrap_or(0), doubts));
             }
             topic::WAITED => {
                 let status = note

@@ -297,6 +297,9 @@ fn completeness(fold: &Summarizer) -> Completeness {
             fold.births_lost
         ));
     }
+    if let Some((_, Some(doubts))) = fold.attach {
+        reasons.push(doubts.reason());
+    }
     reasons.extend(fold.crash_reasons());
     // Loaded is not tracking: what says so is the note that tracking was on.
     if fold.imported {
@@ -323,6 +326,6 @@ fn completeness(fold: &Summarizer) -> Completeness {
         alive,
         lost: fold.lost.clone(),
         attach_passes: fold.attach.map(|(passes, _)| passes),
-        attach_converged: fold.attach.map(|(_, converged)| converged),
+        attach_converged: fold.attach.map(|(_, doubts)| doubts.is_none()),
     }
 }

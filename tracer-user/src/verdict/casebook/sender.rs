@@ -58,6 +58,7 @@ impl Casebook {
                 relation: relation(&self.lineage, self.workload, sender, signal.target),
             },
             program: image.and_then(|image| image.program.clone()),
+            runs_since: image.map_or(sender.key.start, |image| image.t.max(sender.key.start)),
             sender_ended: self.lineage.end_of(sender.key),
             behind: None,
             alarm: None,

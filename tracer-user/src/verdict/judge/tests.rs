@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::{
-    event::{EventKind, Exec, Exit, ExitTotals, Fork, Oom, OomFigures, Scene, Signal},
-    units::{BootNs, Comm, ProcKey, Process, Tgid, Ticks},
+    event::{
+        EventKind, Exit, ExitTotals, Fork, Oom, OomFigures, Scene, Signal,
+        made::{self, Told as _},
+    },
+    units::{BootNs, Comm, Process, Tgid, Ticks},
     verdict::{
         Casebook, Killer, Relation,
         aftermath::{About, OomScene, Scope},
@@ -21,14 +24,7 @@ const SELF: u32 = 5;
 const CHILD: u32 = 6;
 
 pub(super) fn process(pid: u32) -> Process {
-    Process {
-        key: ProcKey {
-            init: pid,
-            start: BootNs(u64::from(pid)),
-        },
-        tgid: Tgid(pid),
-        inner: pid,
-    }
+    made::process(pid, u64::from(pid))
 }
 
 /// A story: records one after the other, 1 ms apart.
@@ -82,34 +78,18 @@ impl Story {
     }
 
     fn fork(&mut self, pid: u32, creator: u32, comm: &str, adopted: bool) -> u64 {
-        self.take(&EventKind::Fork(Fork {
-            child: process(pid),
-            creator: process(creator),
-            parent: process(creator),
-            comm: Comm::from_bytes(comm.as_bytes()),
-            depth: 0,
-            uid: 0,
+        let comm = Comm::from_bytes(comm.as_bytes());
+        let fork = made::fork(process(pid), process(creator));
+        let fork = Fork {
+            comm,
             adopted,
-        }))
+            ..fork
+        };
+        self.take(&fork.told())
     }
 
     fn exec(&mut self, pid: u32, argv: &[&str]) -> u64 {
-        let program = argv[0].rsplit('/').next().unwrap_or_default();
-        self.take(&EventKind::Exec(Box::new(Exec {
-            process: process(pid),
-            comm: Comm::from_bytes(program.as_bytes()),
-            filename: argv[0].as_bytes().to_vec(),
-            filename_truncated: false,
-            argv: argv.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
-            argc: 1,
-            argv_bytes: 1,
-            argv_truncated: false,
-            argv_unreadable: false,
-            redacted: 0,
-            exec_no: 1,
-            euid: 0,
-            caller_tid: pid,
-        })))
+        self.take(&made::exec(process(pid), argv).told())
     }
 
     pub(super) fn signal(&mut self, signal: Signal) -> u64 {
@@ -141,18 +121,16 @@ impl Story {
             CHILD => "node",
             _ => "python3",
         };
-        self.take(&EventKind::Exit(Box::new(Exit {
-            process: process(pid),
-            parent: process(parent),
+        let totals = ExitTotals {
+            cpu_user_us,
+            ..ExitTotals::default()
+        };
+        let exit = Exit {
             comm: Comm::from_bytes(comm.as_bytes()),
-            status,
-            totals: ExitTotals {
-                cpu_user_us,
-                ..ExitTotals::default()
-            },
-            execs: 0,
-            threads: 1,
-        })))
+            totals,
+            ..made::exit(process(pid), process(parent), status)
+        };
+        self.take(&exit.told())
     }
 
     /// The verdict on whoever ended last.

@@ -55,6 +55,21 @@ fn a_command_line_that_fits_is_a_candidate_with_its_age() {
 }
 
 #[test]
+fn nobody_hides_behind_a_command_line_without_an_end() {
+    let fake = Fake::new();
+    // As long as a process likes: PR_SET_MM points it at any of its memory.
+    let mut line = b"python3\0-m\0pytest\0".to_vec();
+    line.resize(9 << 20, b'x');
+    fake.process(4_000_001, 50 * CLK, "python3", &line);
+    let found = plainly(&mut collector(), &fake.root(), 3651);
+    let [found] = &found[..] else {
+        panic!("{} candidates", found.len())
+    };
+    assert!(found.cmdline.starts_with("python3 -m pytest xxx"));
+    assert!(found.cmdline.len() < 300);
+}
+
+#[test]
 fn what_a_session_left_is_one_whatever_it_is_called() {
     let fake = Fake::new();
     fake.process(4_000_003, 7, "sleep", b"sleep\x001\0");

@@ -3,17 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{Exec, ExitTotals};
+use crate::event::made::{self, Told as _};
 
 fn process(pid: u32) -> Process {
-    Process {
-        key: ProcKey {
-            init: pid,
-            start: BootNs(u64::from(pid) * 1000),
-        },
-        tgid: Tgid(pid),
-        inner: pid,
-    }
+    made::process(pid, u64::from(pid) * 1000)
 }
 
 fn event(kind: EventKind) -> Event {
@@ -21,45 +14,15 @@ fn event(kind: EventKind) -> Event {
 }
 
 fn fork(child: u32, parent: u32) -> Event {
-    event(EventKind::Fork(Fork {
-        child: process(child),
-        creator: process(parent),
-        parent: process(parent),
-        comm: Comm::from_bytes(b"sh"),
-        depth: 0,
-        uid: 0,
-        adopted: false,
-    }))
+    event(made::fork(process(child), process(parent)).told())
 }
 
-fn exec(pid: u32, argv: &[&str]) -> Event {
-    event(EventKind::Exec(Box::new(Exec {
-        process: process(pid),
-        comm: Comm::from_bytes(argv[0].as_bytes()),
-        filename: argv[0].as_bytes().to_vec(),
-        filename_truncated: false,
-        argv: argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
-        argc: 1,
-        argv_bytes: 1,
-        argv_truncated: false,
-        argv_unreadable: false,
-        exec_no: 1,
-        euid: 0,
-        caller_tid: pid,
-        redacted: 0,
-    })))
+fn exec(pid: u32, words: &[&str]) -> Event {
+    event(made::exec(process(pid), words).told())
 }
 
 fn exit(pid: u32, status: u32) -> Event {
-    event(EventKind::Exit(Box::new(Exit {
-        process: process(pid),
-        parent: process(1),
-        comm: Comm::from_bytes(b"sh"),
-        status,
-        totals: ExitTotals::default(),
-        execs: 1,
-        threads: 1,
-    })))
+    event(made::exit(process(pid), process(1), status).told())
 }
 
 fn forest() -> Forest {

@@ -45,6 +45,9 @@ impl Runner {
         for name in &self.hidden {
             command.env_remove(name);
         }
+        // The threads of the watch block what it reads from a descriptor, and a program inherits that.
+        // SAFETY: between fork and exec it makes one system call and touches nothing but its own stack.
+        unsafe { command.pre_exec(unblock_signals) };
         command
             .spawn()
             .map_err(|error| Failure::Again(format!("start {program}: {error}")))
@@ -70,6 +73,18 @@ impl Deliver for Runner {
                 Err(error) => Err(Failure::Again(format!("wait for it: {error}"))),
             },
         }
+    }
+}
+
+/// Blocks no signal any more.
+fn unblock_signals() -> std::io::Result<()> {
+    // SAFETY: a sigset is integers; all zeroes is the empty one.
+    let none: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `none` is initialised; the old mask is not asked for.
+    match unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()) }
+    {
+        0 => Ok(()),
+        errno => Err(std::io::Error::from_raw_os_error(errno)),
     }
 }
 
@@ -125,6 +140,30 @@ mod tests {
             orphan(3)
         );
         assert_eq!(rest, "HOME=\n");
+    }
+
+    #[test]
+    fn it_can_be_ended_by_signals_that_the_watch_takes_for_itself() {
+        let room = tempfile::tempdir().expect("a directory");
+        let file = room.path().join("out");
+        let path = file.to_str().expect("text").to_owned();
+        let told = std::thread::spawn(move || {
+            // As every thread of the watch has them, which reads them from a descriptor.
+            // SAFETY: a sigset is integers; all zeroes is one.
+            let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+            // SAFETY: `set` is initialised, SIGTERM a signal; the old mask is not asked for.
+            unsafe {
+                libc::sigaddset(&raw mut set, libc::SIGTERM);
+                libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+            }
+            // No shell in between: some unblock all by themselves.
+            let words = ["cp", "/proc/self/status", &path].map(str::to_owned);
+            Runner::new(words.to_vec(), Vec::new()).deliver(&orphan(3), PATIENCE)
+        });
+        told.join().expect("no panic").expect("delivered");
+        let text = fs::read_to_string(file).expect("what it wrote");
+        let blocked = text.lines().find(|line| line.starts_with("SigBlk"));
+        assert_eq!(blocked, Some("SigBlk:\t0000000000000000"));
     }
 
     #[test]

@@ -149,6 +149,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_long_for_the_disk_waits_in_memory_and_is_not_lost() {
+        let room = tempfile::tempdir().expect("a directory");
+        let mut queue = Queue::open(room.path(), 10).expect("open");
+        let mut alert = orphan(1);
+        alert.text = "x".repeat(2 << 20);
+        assert!(matches!(queue.put(&alert), Put::InMemory(_)));
+        let front = queue.front();
+        assert!(matches!(front, Some(Front::Alert(0, told)) if *told == alert));
+    }
+
+    #[test]
     fn without_a_disk_it_waits_in_memory_and_a_torn_file_is_told() {
         let room = tempfile::tempdir().expect("a directory");
         let dir = room.path().join("queue");

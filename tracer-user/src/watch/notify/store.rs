@@ -48,6 +48,10 @@ impl Store {
 
     /// Writes a file, over what had its number; on disk when this returns.
     pub(super) fn put(&self, number: u64, bytes: &[u8]) -> io::Result<()> {
+        // Or it would be there, and could not be read.
+        if bytes.len() as u64 > LONGEST {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         let unfinished = self.path(number, "tmp");
         let written = write(&unfinished, bytes).and_then(|()| {
             fs::rename(&unfinished, self.path(number, "json"))?;

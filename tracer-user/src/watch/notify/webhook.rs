@@ -15,7 +15,8 @@ use crate::{
     watch::alert::{Alert, Decision},
 };
 
-/// Telegram takes 4096 UTF-16 units, Slack shows 40,000 letters; nobody reads more than this.
+/// Longest message, in units of UTF-16: Telegram takes 4096 of those, Slack shows 40,000 letters; nobody
+/// reads more than this.
 const LONGEST: usize = 3_500;
 
 /// A webhook that can be called.
@@ -74,15 +75,24 @@ fn message(alert: &Alert) -> String {
         Decision::Realert => format!("STILL {}", alert.severity.as_str().to_uppercase()),
         Decision::Recovery => "RECOVERED".to_owned(),
     };
-    let mut text = format!("[{news}] {}: {}", alert.kind.as_str(), alert.text);
+    let mut text = format!("[{news}] {}: {}", alert.kind.as_str(), plain(&alert.text));
     for (name, detail) in &alert.details {
-        let _ = write!(text, "\n{name}: {detail}");
+        let _ = write!(text, "\n{name}: {}", plain(&detail.to_string()));
     }
-    // Who named the process must not draw the message.
-    let text = text
-        .chars()
-        .filter(|&letter| letter == '\n' || !json::deceives(letter));
-    text.take(LONGEST).collect()
+    let mut room = LONGEST;
+    let fits = |letter: &char| {
+        let left = room.checked_sub(letter.len_utf16());
+        left.inspect(|&left| room = left).is_some()
+    };
+    text.chars().take_while(fits).collect()
+}
+
+/// Who named the process must not draw the message, nor add a line to it.
+fn plain(text: &str) -> String {
+    let text = text.replace(['\n', '\r'], " ");
+    text.chars()
+        .filter(|&letter| !json::deceives(letter))
+        .collect()
 }
 
 #[cfg(test)]
@@ -90,6 +100,7 @@ mod tests {
     use serde_json::Value;
 
     use super::{super::sample::orphan, *};
+    use crate::watch::alert::Detail;
 
     fn value(format: &Format, alert: &Alert) -> Value {
         let body = body(format, alert).expect("a body");
@@ -117,6 +128,36 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("holds: pty /dev/pts/3, tcp :8080"), "{text}");
+    }
+
+    #[test]
+    fn nobody_adds_a_line_to_a_message_by_what_it_calls_itself() {
+        let mut alert = orphan(7);
+        let lines = |alert: &Alert| message(alert).lines().count();
+        let before = lines(&alert);
+        let forged = "x\n[RECOVERED] orphan: pid 7 is gone";
+        alert.text = forged.to_owned();
+        alert
+            .details
+            .insert("holds".to_owned(), Detail::Text(forged.to_owned()));
+        alert.details.insert(
+            "command".to_owned(),
+            Detail::List(vec![forged.to_owned(), forged.to_owned()]),
+        );
+        let text = message(&alert);
+        assert!(lines(&alert) <= before + 2, "{text}");
+        assert!(!text.contains("\n[RECOVERED]"), "{text}");
+    }
+
+    #[test]
+    fn telegram_takes_the_longest_message_whatever_its_letters_are() {
+        let mut alert = orphan(7);
+        alert.text = "\u{1f600}".repeat(10_000);
+        let chat_id = "1".to_owned();
+        let value = value(&Format::Telegram { chat_id }, &alert);
+        let text = value["text"].as_str().expect("text");
+        let units = text.encode_utf16().count();
+        assert!((3_000..=4_096).contains(&units), "{units} units");
     }
 
     #[test]

@@ -247,3 +247,88 @@ fn who_cannot_be_read_is_neither_told_of_nor_over() {
         })
     );
 }
+
+thread_local! {
+    /// The `/proc` in which a process ends as soon as it has been read, and its number is used again.
+    static REUSED: std::cell::RefCell<Option<std::path::PathBuf>> =
+        const { std::cell::RefCell::new(None) };
+}
+
+/// Makes nothing unreadable; but by then the process has ended, and so has its parent.
+fn and_it_is_another(_: &mut [Vec<u8>]) -> u32 {
+    REUSED.with_borrow_mut(|at| {
+        if let Some(proc) = at.take() {
+            for (pid, ppid) in [(PID, 1), (PARENT, 1)] {
+                let line = format!(
+                    "{pid} (other) S {ppid} {pid} {pid} 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 99999 0 0 0\n"
+                );
+                fs::write(proc.join(format!("{pid}/stat")), line).unwrap();
+            }
+            fs::write(proc.join(format!("{PID}/wchan")), "another_place").unwrap();
+        }
+    });
+    0
+}
+
+/// Its parent.
+const PARENT: u32 = 4_100_002;
+
+#[test]
+fn what_another_does_that_has_its_number_by_now_is_not_told_of_it() {
+    let (fake, proc) = machine();
+    fake.process(PARENT, 0, "make", b"make\0");
+    let stat = fake.path(&format!("{PID}/stat"));
+    let line = fs::read_to_string(&stat).unwrap();
+    fs::write(&stat, line.replacen(" S 1 ", &format!(" S {PARENT} "), 1)).unwrap();
+    fs::write(fake.path(&format!("{PID}/wchan")), "do_wait").unwrap();
+    let told = |redact: Redact| {
+        let collector = Collector::new(patterns("pytest"), redact);
+        let mut watcher = Watcher::new(
+            &proc,
+            fresh_rules(),
+            collector,
+            redact,
+            State::default(),
+            wall(0),
+        );
+        tick(&mut watcher, &proc, LIMIT + 1).news.remove(0)
+    };
+    let alert = told(nothing);
+    assert_eq!(alert.details["waits_in"], Detail::Text("do_wait".into()));
+    assert!(alert.text.contains("its parent is make"), "{}", alert.text);
+
+    REUSED.set(Some(fake.path("")));
+    let alert = told(and_it_is_another);
+    assert_eq!(alert.details.get("waits_in"), None, "{alert:?}");
+    assert!(!alert.text.contains("other"), "{}", alert.text);
+}
+
+#[test]
+fn a_process_that_holds_things_without_end_is_told_of_in_a_few_words() {
+    let (fake, proc) = machine();
+    let fds = fake.path(&format!("{PID}/fd"));
+    fs::create_dir(&fds).unwrap();
+    fs::create_dir(fake.path("pipes")).unwrap();
+    for n in 0..500 {
+        // Names without end, too, each letter of which takes six in JSON.
+        let pipe = fake.path(&format!("pipes/{n}{}", "\u{1b}".repeat(240)));
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RWXU,
+            0,
+        )
+        .unwrap();
+        std::os::unix::fs::symlink(&pipe, fds.join(n.to_string())).unwrap();
+    }
+    let alert = tick(&mut watcher(&proc, State::default()), &proc, LIMIT + 1);
+    let alert = &alert.news[0];
+    let Detail::List(held) = &alert.details["holds"] else {
+        panic!("{alert:?}")
+    };
+    assert_eq!(held.len(), 25);
+    assert_eq!(held[24], "at least 476 more");
+    let bytes = serde_json::to_vec(alert).unwrap().len();
+    assert!(bytes < 128 << 10, "{bytes} bytes");
+}

@@ -145,6 +145,22 @@ fn timeout_is_believed_when_its_timer_ran_out() {
 }
 
 #[test]
+fn timeout_counts_from_when_it_runs_and_not_from_when_its_process_was_made() {
+    let mut story = Story::new();
+    // A command is held until it is tracked, and a shell may become one long after its start.
+    for _ in 0..400 {
+        story.exec(CHILD, &["node"]);
+    }
+    story.exec(WRAPPER, &["/usr/bin/timeout", "0.1", "python3"]);
+    for _ in 0..99 {
+        story.exec(CHILD, &["node"]);
+    }
+    story.signal(kill(15, WRAPPER, SELF));
+    let sentence = story.ends(15).sentence;
+    assert!(sentence.contains("ended it after 100 ms"), "{sentence}");
+}
+
+#[test]
 fn a_parent_that_kills_and_then_leaves_has_killed() {
     let mut story = Story::new();
     story.signal(kill(15, SELF, CHILD));
