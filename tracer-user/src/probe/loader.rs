@@ -44,6 +44,7 @@ use super::{
     snapshot::Snapshots,
     support::{ProbeError, Situation},
 };
+use crate::procfs::host::read_pid_max;
 
 /// Where the kernel offers its types.
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -54,7 +55,7 @@ const KERNEL_BTF_FOLDER: &str = "/sys/kernel/btf";
 pub struct Settings {
     /// Bytes of the ring buffer: a power of two, at least a page.
     pub ring_bytes: u32,
-    /// Most processes tracked at once.
+    /// Most processes tracked at once: unless told, as many as there can be, up to [`TRACKED_MAX`].
     pub tracked_max: u32,
     /// Whether trees are to be adopted that go on meanwhile. The programs for that take the kernel as long
     /// to verify as all others together. Without them an adoption takes in the root alone, and unless that
@@ -69,7 +70,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             ring_bytes: RING_BYTES,
-            tracked_max: TRACKED_MAX,
+            // Room for more than there can be would be made for nothing, before each command begins.
+            tracked_max: TRACKED_MAX.min(read_pid_max()),
             adopts_trees: true,
             follows: false,
         }
@@ -214,15 +216,9 @@ impl Loader {
         let places = kernel.facts.places.as_ref().unwrap_or(&Places::ABSENT);
         // A reference to a constant: what is handed over must live as long as the loader.
         let adopts_trees: &u32 = if self.settings.adopts_trees { &1 } else { &0 };
-        let followed_max = if self.settings.follows {
-            FOLLOWED_MAX
-        } else {
-            1
-        };
-        let unreleased_max = match kernel.facts.offsets.tells_accounts {
-            1 => UNRELEASED_MAX,
-            _ => 1,
-        };
+        let followed_max = [1, FOLLOWED_MAX][usize::from(self.settings.follows)];
+        let tells_accounts = kernel.facts.offsets.tells_accounts == 1;
+        let unreleased_max = [1, UNRELEASED_MAX][usize::from(tells_accounts)];
         aya.btf(None)
             .override_global(GLOBAL_OFFSETS, offsets, true)
             .override_global(GLOBAL_PLACES, bytemuck::bytes_of(places), true)

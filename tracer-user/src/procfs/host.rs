@@ -78,6 +78,14 @@ pub fn read_mono_ns() -> u64 {
     u64::try_from(nanoseconds(ClockId::Monotonic)).unwrap_or(0)
 }
 
+/// Most processes and threads that there can be at once (`pid_max` of `proc_sys_kernel(5)`): from Linux 6.14 on in
+/// this pid namespace, and until somebody raises it. No limit when it cannot be read.
+#[must_use]
+pub fn read_pid_max() -> u32 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
+    text.trim().parse().unwrap_or(u32::MAX)
+}
+
 fn nanoseconds(clock: ClockId) -> i128 {
     let time = clock_gettime(clock);
     i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
