@@ -28,13 +28,28 @@ pub(crate) fn settle_at(pid: u32, state: char, rests: &[&str]) -> Process {
             .is_ok_and(|place| rests.iter().any(|rest| place.contains(rest)))
     });
     if state == 'S' {
-        wait_for("all threads asleep", || {
-            process.tasks().is_ok_and(|mut tasks| {
-                tasks.all(|task| task.is_ok_and(|task| task.stat().is_ok_and(|s| s.state == 'S')))
-            })
+        // A thread that is asleep when it is looked at may wake while the others are.
+        let mut before = None;
+        wait_for("all threads asleep, and none since the look before", || {
+            let now = switches_asleep(&process);
+            now.is_some() && std::mem::replace(&mut before, now) == now
         });
     }
     process
+}
+
+/// Context switches of all threads, if all sleep.
+fn switches_asleep(process: &Process) -> Option<u64> {
+    let mut switches = 0;
+    for task in process.tasks().ok()? {
+        let task = task.ok()?;
+        let status = task.status().ok()?;
+        if task.stat().ok()?.state != 'S' {
+            return None;
+        }
+        switches += status.voluntary_ctxt_switches? + status.nonvoluntary_ctxt_switches?;
+    }
+    Some(switches)
 }
 
 /// Compares each field of a resting process.

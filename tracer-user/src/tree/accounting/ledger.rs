@@ -44,7 +44,8 @@ pub struct Report {
 /// All accounts.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
-    entries: HashMap<ProcKey, Entry>,
+    /// In boxes: a table has room for up to four times as many as are in it.
+    entries: HashMap<ProcKey, Box<Entry>>,
     /// The living by their pid in the observer's namespace, for rows.
     by_tgid: HashMap<u32, ProcKey>,
     names: Names,
@@ -164,7 +165,7 @@ impl Ledger {
             living: Some(Box::new(living)),
             is_waiting: false,
         };
-        self.entries.insert(key, entry);
+        self.entries.insert(key, Box::new(entry));
     }
 
     /// The fork of a process that showed itself before: its place is known now.

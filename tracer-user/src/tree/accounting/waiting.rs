@@ -9,8 +9,9 @@ use std::collections::VecDeque;
 use super::cost::Cost;
 use crate::{collections::HashMap, units::ProcKey};
 
-/// Most that wait: as many as the kernel side keeps in mind.
-pub(super) const WAITING_MAX: usize = 8192;
+/// Most that wait: more than end in the time that an account takes, and few enough for the observer's memory if
+/// none ever comes.
+pub(super) const WAITING_MAX: usize = 4096;
 
 /// One of them.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +38,7 @@ pub(super) enum Payer {
 /// All of them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Waiting {
-    left: HashMap<ProcKey, Left>,
+    left: HashMap<ProcKey, Box<Left>>,
     /// In the order of their ends; some are gone.
     order: VecDeque<ProcKey>,
 }
@@ -45,7 +46,7 @@ pub(super) struct Waiting {
 impl Waiting {
     /// One more; the one that has to go for it.
     pub(super) fn add(&mut self, key: ProcKey, left: Left) -> Option<(ProcKey, Left)> {
-        self.left.insert(key, left);
+        self.left.insert(key, Box::new(left));
         self.order.push_back(key);
         if self.order.len() > 2 * WAITING_MAX {
             // Some that wait for ever must not keep the names of all that came after them.
@@ -59,14 +60,14 @@ impl Waiting {
 
     /// Its account has come.
     pub(super) fn take(&mut self, key: ProcKey) -> Option<Left> {
-        self.left.remove(&key)
+        self.left.remove(&key).map(|left| *left)
     }
 
     /// The one that has waited longest; it does so no longer.
     pub(super) fn next(&mut self) -> Option<(ProcKey, Left)> {
         while let Some(key) = self.order.pop_front() {
             if let Some(left) = self.left.remove(&key) {
-                return Some((key, left));
+                return Some((key, *left));
             }
         }
         None
