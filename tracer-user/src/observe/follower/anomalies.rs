@@ -14,7 +14,7 @@ use crate::{
     anomaly::{
         Detector, Life, Pinned, Relative, Subject as About, Thresholds, oom::Scale, thresholds::Key,
     },
-    event::EventKind,
+    event::{Account, EventKind},
     procfs::ProcRoot,
     sampler::{Sample, Subject},
     session::{
@@ -58,7 +58,8 @@ impl Anomalies {
     }
 }
 
-/// Processes that have ended, by pid and start, and when; those that are reaped leave it.
+/// Processes that have ended, by pid and start, and when; those that are reaped leave it: most by their
+/// accounts, the others when it is looked who is still there.
 #[derive(Default)]
 struct Unreaped {
     ended: HashMap<(Tgid, Ticks), BootNs>,
@@ -111,6 +112,13 @@ impl Follower<'_> {
         if let EventKind::Exit(exit) = event {
             unreaped.add(t, exit.process.tgid, rule.ticks(exit.process.key.start));
         }
+    }
+
+    /// A process that has ended was waited for.
+    pub(super) fn released(&mut self, account: &Account) {
+        let Process { key, tgid, .. } = account.process;
+        let start = self.session.info.tick_rule.ticks(key.start);
+        self.anomalies.unreaped.ended.remove(&(tgid, start));
     }
 
     /// The root is known: whom anomalies of the tree are about.

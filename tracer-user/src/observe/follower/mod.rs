@@ -257,8 +257,9 @@ impl<'a> Follower<'a> {
     }
 
     fn take(&mut self, mut event: Event) {
-        if let EventKind::Account(_) = event.kind {
+        if let EventKind::Account(account) = &event.kind {
             // Of one that nobody of ours has to do with any more.
+            self.released(account);
             self.audience.event(&event);
             self.records.push(Record::from(event));
             return;
