@@ -107,7 +107,10 @@ impl Follower<'_> {
             let directory = self.session.recorder.path().to_owned();
             self.audience().finished(summary, &directory);
         }
-        self.make_room();
+        // Of a disk that does not answer nothing more is asked: the command's status would wait for it.
+        if !report.timed_out {
+            self.make_room();
+        }
         report.summary
     }
 

@@ -23,8 +23,17 @@ const IN_BETWEEN: usize = 1500;
 /// How long a daemon's parent lives on.
 const LIFE: Duration = Duration::from_millis(1);
 
+/// Attaches in which nobody happened to lose its parent before one in which somebody did.
+const TRIES: usize = 10;
+
 #[test]
 fn a_daemon_whose_parent_ends_during_the_attach_is_not_lost() {
+    let found = (0..TRIES).any(|_| attached_among_daemons() > 0);
+    assert!(found, "nobody lost its parent: this proves nothing");
+}
+
+/// Attaches once; how many lost their parent meanwhile, none of them missed.
+fn attached_among_daemons() -> u32 {
     let mut probe = attach(Settings::default());
     let mut ring = probe.take_ring().unwrap().unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -83,7 +92,9 @@ fn a_daemon_whose_parent_ends_during_the_attach_is_not_lost() {
         EventKind::Fork(fork) if fork.child.tgid.0 == root.cast_unsigned() => Some(event.t.0),
         _ => None,
     });
-    let tracked_since = tracked_since.expect("the root was adopted");
+    let Some(tracked_since) = tracked_since else {
+        panic!("the root was not adopted");
+    };
     let mut in_danger = 0;
     for [daemon, born, orphaned] in lines() {
         if orphaned > tracked_since {
@@ -95,7 +106,7 @@ fn a_daemon_whose_parent_ends_during_the_attach_is_not_lost() {
             in_danger += u32::from(born < tracked_since);
         }
     }
-    assert!(in_danger > 0, "nobody lost its parent: this proves nothing");
+    in_danger
 }
 
 /// One daemon after the other: "pid, when it was born, when its parent was about to end"; zeros when all

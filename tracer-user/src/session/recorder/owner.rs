@@ -219,7 +219,7 @@ impl<F: Fold> Owner<F> {
                 return false;
             }
         }
-        if !self.removed && !self.writer.has_name() {
+        if !self.removed && !self.shared.on_disk(|| self.writer.has_name()) {
             self.removed = true;
             let path = self.shared.path().clone();
             self.shared.lock().tell(Notice::Removed { path });
