@@ -175,14 +175,7 @@ pub fn started(room: &Room, fixture: &str, args: &[&str]) -> Result<Running> {
 /// # Errors
 /// Says who is missing or invented.
 pub fn attached_in_a_storm(workers: u32, options: &[&str]) -> Result<Recorded> {
-    let release = rustix::system::uname();
-    let release = release.release().to_string_lossy().into_owned();
-    let major = release
-        .split('.')
-        .next()
-        .and_then(|major| major.parse().ok());
-    let may_skip = major.is_some_and(|major: u32| major >= 7);
-    let mut more_tries = if may_skip { 3 } else { 0 };
+    let mut more_tries = if kernel_may_skip_programs() { 3 } else { 0 };
     loop {
         let recorded = attached_once(workers, options)?;
         let notes = recorded.session.of_kind("note");
@@ -390,4 +383,13 @@ pub fn expect_keys(what: &str, value: &Value, keys: &[&str]) -> Result<()> {
         .collect();
     ensure!(missing.is_empty(), "{what} lacks {missing:?}: {value}");
     Ok(())
+}
+
+/// Whether this kernel may skip a program at a tracepoint: from Linux 7.0 on they can be preempted.
+#[must_use]
+pub fn kernel_may_skip_programs() -> bool {
+    let release = rustix::system::uname();
+    let release = release.release().to_string_lossy();
+    let major = release.split('.').next();
+    major.is_some_and(|major| major.parse().is_ok_and(|major: u32| major >= 7))
 }
