@@ -4,7 +4,7 @@
 //! itself in its own tests.
 
 use tracer::{
-    event::{EventKind, Exec, Exit, ExitTotals, Fork},
+    event::{EventKind, Exec, Exit, Fork},
     units::{BootNs, Comm, ProcKey, Process, Tgid},
 };
 
@@ -41,16 +41,12 @@ pub(crate) fn exec(process: Process, words: &[&str]) -> Exec {
         process,
         comm: Comm::from_bytes(name.as_bytes()),
         filename: file.as_bytes().to_vec(),
-        filename_truncated: false,
         argv: words.iter().map(|word| word.as_bytes().to_vec()).collect(),
         argc: u32::try_from(words.len()).unwrap_or(u32::MAX),
         argv_bytes: words.iter().map(|word| word.len() as u64 + 1).sum(),
-        argv_truncated: false,
-        argv_unreadable: false,
         exec_no: 1,
-        euid: 0,
         caller_tid: process.key.init,
-        redacted: 0,
+        ..Exec::default()
     }
 }
 
@@ -61,9 +57,9 @@ pub(crate) fn exit(process: Process, parent: Process, status: u32) -> Exit {
         parent,
         comm: Comm::from_bytes(b"sh"),
         status,
-        totals: ExitTotals::default(),
         execs: 1,
         threads: 1,
+        ..Exit::default()
     }
 }
 

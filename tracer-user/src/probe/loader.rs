@@ -216,9 +216,7 @@ impl Loader {
         let places = kernel.facts.places.as_ref().unwrap_or(&Places::ABSENT);
         // A reference to a constant: what is handed over must live as long as the loader.
         let adopts_trees: &u32 = if self.settings.adopts_trees { &1 } else { &0 };
-        let followed_max = [1, FOLLOWED_MAX][usize::from(self.settings.follows)];
         let tells_accounts = kernel.facts.offsets.tells_accounts == 1;
-        let unreleased_max = [1, UNRELEASED_MAX][usize::from(tells_accounts)];
         aya.btf(None)
             .override_global(GLOBAL_OFFSETS, offsets, true)
             .override_global(GLOBAL_PLACES, bytemuck::bytes_of(places), true)
@@ -227,11 +225,16 @@ impl Loader {
             .override_global(GLOBAL_ADOPTS_TREES, adopts_trees, true)
             .map_max_entries(MAP_EVENTS, self.settings.ring_bytes)
             .map_max_entries(MAP_TRACKED, self.settings.tracked_max)
-            .map_max_entries(MAP_FOLLOWED, followed_max)
-            .map_max_entries(MAP_UNRELEASED, unreleased_max)
+            .map_max_entries(MAP_FOLLOWED, entries(self.settings.follows, FOLLOWED_MAX))
+            .map_max_entries(MAP_UNRELEASED, entries(tells_accounts, UNRELEASED_MAX))
             .load(self.object.as_deref().unwrap_or(OBJECT))
             .map_err(|error| ProbeError::from_maps(error, Situation::read))
     }
+}
+
+/// Entries of a map: one is the least there can be.
+fn entries(is_wanted: bool, most: u32) -> u32 {
+    if is_wanted { most } else { 1 }
 }
 
 /// aya's loader without the kernel's types.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tracer::{
-    event::{Account, EventKind},
+    event::{Account, EventKind, ExitTotals},
     session::{
         journal::record::Body,
         processes::{Lived, Overview, Processes},
@@ -61,23 +61,27 @@ fn r5_v10_a_capped_view_has_head_tail_root_and_the_exact_number_left_out() {
     }
 }
 
+/// The process `n` is made and ends, having cost what `cost` makes of the totals.
+fn comes_and_goes(processes: &mut Processes, n: u64, cost: impl FnOnce(&mut ExitTotals)) {
+    let mut born = fork(n);
+    born.t = BootNs(n);
+    processes.apply(born.t, &born.body);
+    let Body::Event(EventKind::Exit(mut gone)) = exit(n).body else {
+        unreachable!("it is what it is called");
+    };
+    gone.process = process(u32::try_from(n).expect("small") + 2);
+    cost(&mut gone.totals);
+    processes.apply(BootNs(n), &Body::Event(EventKind::Exit(gone)));
+}
+
 #[test]
 fn v9_the_costliest_are_named_also_when_they_are_left_out() {
     let mut processes = Processes::new(2, 1);
     for n in 0..50_u64 {
-        let mut born = fork(n);
-        born.t = BootNs(n);
-        processes.apply(born.t, &born.body);
-        let Body::Event(EventKind::Exit(gone)) = exit(n).body else {
-            unreachable!("it is what it is called");
-        };
-        let mut gone = *gone;
-        gone.process = process(u32::try_from(n).expect("small") + 2);
-        gone.totals.cpu_user_us = n * 37 % 50;
-        gone.totals.cpu_system_us = 0;
-        gone.totals.peak_rss_kb = 1000 + n;
-        let body = EventKind::Exit(Box::new(gone));
-        processes.apply(BootNs(n), &Body::Event(body));
+        comes_and_goes(&mut processes, n, |totals| {
+            (totals.cpu_user_us, totals.cpu_system_us) = (n * 37 % 50, 0);
+            totals.peak_rss_kb = 1000 + n;
+        });
     }
     let view = processes.finish();
     let cpu: Vec<u64> = view
@@ -98,16 +102,9 @@ fn v9_the_costliest_are_named_also_when_they_are_left_out() {
 fn the_costliest_are_those_by_their_closed_accounts() {
     let mut processes = Processes::new(2, 1);
     for n in 0..2_000_u64 {
-        let mut born = fork(n);
-        born.t = BootNs(n);
-        processes.apply(born.t, &born.body);
-        let Body::Event(EventKind::Exit(gone)) = exit(n).body else {
-            unreachable!("it is what it is called");
-        };
-        let mut gone = *gone;
-        gone.process = process(u32::try_from(n).expect("small") + 2);
-        (gone.totals.cpu_user_us, gone.totals.cpu_system_us) = (0, n % 10);
-        processes.apply(BootNs(n), &Body::Event(EventKind::Exit(Box::new(gone))));
+        comes_and_goes(&mut processes, n, |totals| {
+            (totals.cpu_user_us, totals.cpu_system_us) = (0, n % 10);
+        });
     }
     // The first is waited for no longer; the others are those whose exits said least, and the last of all.
     for (pid, cpu_system_us) in [(2, 900), (1_992, 70), (1_982, 60), (2_001, 50), (1_972, 3)] {

@@ -344,9 +344,10 @@ fn put_flag(out: &mut Vec<u8>, key: &[u8], yes: bool) {
 
 /// A number whose absence means 0.
 #[inline(always)]
-pub(crate) fn put_count(out: &mut Vec<u8>, key: &[u8], n: u32) {
+pub(crate) fn put_count(out: &mut Vec<u8>, key: &[u8], n: impl Into<u64>) {
+    let n = n.into();
     if n > 0 {
-        put_number(out, key, n.into());
+        put_number(out, key, n);
     }
 }
 

@@ -54,31 +54,26 @@ const PAIRS: [u8; 200] = {
     table
 };
 
-/// Digits of the largest number.
-const DIGITS_MAX: usize = 20;
-
 /// Appends a number.
 pub(crate) fn put_u64(out: &mut Vec<u8>, mut n: u64) {
     if n < 10 {
         out.push(PAIRS[2 * low(n) + 1]);
         return;
     }
-    let start = out.len();
-    let mut at = n.ilog10() as usize + 1;
-    let end = start + at;
-    // As many as there may be, and then cut: a copy of known length is a few instructions.
-    out.extend_from_slice(&[b'0'; DIGITS_MAX]);
-    let digits = &mut out[start..end];
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
     while n >= 10 {
         let pair = 2 * low(n % 100);
         n /= 100;
         at -= 2;
-        digits[at..at + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
+        digits[at] = PAIRS[pair];
+        digits[at + 1] = PAIRS[pair + 1];
     }
     if n > 0 {
-        digits[0] = PAIRS[2 * low(n) + 1];
+        at -= 1;
+        digits[at] = PAIRS[2 * low(n) + 1];
     }
-    out.truncate(end);
+    out.extend_from_slice(&digits[at..]);
 }
 
 /// A number below 100 as an index.

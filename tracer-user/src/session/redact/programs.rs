@@ -173,7 +173,7 @@ impl Programs {
                 short
                     .programs
                     .iter()
-                    .any(|program| is_same(program.as_bytes(), base))
+                    .any(|program| program.as_bytes() == base)
             })
             .collect();
         if !of.is_empty() {
@@ -217,11 +217,6 @@ impl Programs {
         }
         None
     }
-}
-
-/// Equality that mostly is decided by the first letter, without a call.
-fn is_same(a: &[u8], b: &[u8]) -> bool {
-    a.first() == b.first() && a == b
 }
 
 /// Several one-letter options in one word, the last of them this.

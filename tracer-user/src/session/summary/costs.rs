@@ -27,6 +27,13 @@ pub enum Validity {
     Sampled,
 }
 
+impl Validity {
+    /// Exact where all of it is known.
+    pub(super) fn exact_if(all: bool) -> Self {
+        if all { Self::Exact } else { Self::AtLeast }
+    }
+}
+
 /// `costs` of the summary.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Costs {
@@ -235,11 +242,7 @@ fn figures(cost: &Cost, whole: bool) -> Figures {
             peak_rss: validity(cost, whole && cost.peak_unknown == 0),
             io: io.map(|_| validity(cost, whole && cost.partial == 0)),
             // Rows do not have them.
-            faults: if whole && cost.partial + cost.sampled + cost.unmeasured == 0 {
-                Validity::Exact
-            } else {
-                Validity::AtLeast
-            },
+            faults: Validity::exact_if(whole && cost.partial + cost.sampled + cost.unmeasured == 0),
         },
     }
 }

@@ -108,16 +108,8 @@ pub(super) fn totals(fold: &Summarizer, completeness: &Completeness, report: &Re
         .map_or(fold.last, |ended| ended.dead.t);
     let (cpu_user_us, cpu_system_us, cpu) = cpu(fold, completeness, &report.ended);
     let (alive, ended_cost) = (&report.alive, &report.ended);
-    let sum = if is_whole(completeness) && ended_cost.partial == 0 {
-        Validity::Exact
-    } else {
-        Validity::AtLeast
-    };
-    let seen = if is_whole(completeness) {
-        Validity::Exact
-    } else {
-        Validity::AtLeast
-    };
+    let validity = |has_all: bool| Validity::exact_if(has_all && is_whole(completeness));
+    let sum = validity(ended_cost.partial == 0);
     Totals {
         processes: accounting.forks,
         cpu_user_us,
@@ -143,14 +135,10 @@ pub(super) fn totals(fold: &Summarizer, completeness: &Completeness, report: &Re
             validity: (alive.sampled > 0).then_some(Validity::Sampled),
         },
         validity: TotalsValidity {
-            processes: seen,
+            processes: validity(true),
             cpu_user_us: cpu,
             cpu_system_us: cpu,
-            peak_process_rss_kb: if accounting.peaks_unknown == 0 {
-                seen
-            } else {
-                Validity::AtLeast
-            },
+            peak_process_rss_kb: validity(accounting.peaks_unknown == 0),
             peak_tree_rss_kb: Validity::Sampled,
             io_read_bytes: io_known.then_some(sum),
             io_write_bytes: io_known.then_some(sum),
@@ -170,16 +158,9 @@ pub(super) fn totals(fold: &Summarizer, completeness: &Completeness, report: &Re
 /// waited for. It is the better one unless it is lower, because somebody was waited for by nobody, or ran on for
 /// some microseconds after that.
 fn cpu(fold: &Summarizer, completeness: &Completeness, ended: &Cost) -> (u64, u64, Validity) {
-    let sum = ended.cpu_user_us.saturating_add(ended.cpu_system_us);
-    let validity = |has_all: bool| {
-        if has_all && is_whole(completeness) {
-            Validity::Exact
-        } else {
-            Validity::AtLeast
-        }
-    };
+    let validity = |has_all: bool| Validity::exact_if(has_all && is_whole(completeness));
     match fold.reaped {
-        Some(reaped) if reaped.cpu_us() >= sum => {
+        Some(reaped) if reaped.cpu_us() >= ended.cpu_us() => {
             let has_all = completeness.alive == 0 && fold.strays == 0;
             (
                 reaped.cpu_user_us,

@@ -31,26 +31,12 @@ pub struct Accounting {
     pub signals: u64,
     /// OOM kills in the tree.
     pub oom_kills: u64,
-    /// CPU time in user mode, µs.
-    pub cpu_user_us: u64,
-    /// CPU time in the kernel, µs.
-    pub cpu_system_us: u64,
     /// Largest peak resident set of one process, KiB.
     pub peak_process_rss_kb: u64,
-    /// Bytes read from the block layer; 0 and `io_unknown` when this kernel does not account it.
-    pub io_read_bytes: u64,
-    /// Bytes written to the block layer.
-    pub io_write_bytes: u64,
     /// Exits without block I/O figures.
     pub io_unknown: u64,
-    /// Page faults that needed I/O.
-    pub faults_major: u64,
-    /// Page faults that did not.
-    pub faults_minor: u64,
     /// Exits without a peak of their own.
     pub peaks_unknown: u64,
-    /// Exits whose totals may lack a thread's share.
-    pub partial_totals: u64,
 }
 
 impl Accounting {
@@ -72,26 +58,15 @@ impl Accounting {
 
     fn exit(&mut self, exit: &Exit) {
         let totals = &exit.totals;
-        let add = |sum: &mut u64, value: u64| *sum = sum.saturating_add(value);
         self.exits += 1;
-        add(&mut self.cpu_user_us, totals.cpu_user_us);
-        add(&mut self.cpu_system_us, totals.cpu_system_us);
         // An upper bound is the peak of another image, often of tracer's own: it is no process's peak.
         if totals.peak_rss_upper_bound {
             self.peaks_unknown += 1;
         } else {
             self.peak_process_rss_kb = self.peak_process_rss_kb.max(totals.peak_rss_kb);
         }
-        match (totals.io_read_bytes, totals.io_write_bytes) {
-            (Some(read), Some(written)) => {
-                add(&mut self.io_read_bytes, read);
-                add(&mut self.io_write_bytes, written);
-            }
-            _ => self.io_unknown += 1,
-        }
-        add(&mut self.faults_major, totals.faults_major);
-        add(&mut self.faults_minor, totals.faults_minor);
-        self.partial_totals += u64::from(totals.partial);
+        let io_is_known = totals.io_read_bytes.is_some() && totals.io_write_bytes.is_some();
+        self.io_unknown += u64::from(!io_is_known);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The closed account of a process as a line. It is one more for each process, so it is kept short: what a short
 //! process has none of is left out.
 
-use super::{Encoder, put_number};
+use super::{Encoder, put_count, put_number};
 use crate::{event::Account, session::journal::text::key};
 
 impl Encoder {
@@ -12,13 +12,9 @@ impl Encoder {
         put_number(out, key!("faults_minor"), account.faults_minor);
         let voluntary = account.ctx_switches_voluntary;
         put_number(out, key!("ctx_switches_voluntary"), voluntary);
-        if account.faults_major != 0 {
-            put_number(out, key!("faults_major"), account.faults_major);
-        }
-        if account.ctx_switches_involuntary != 0 {
-            let involuntary = account.ctx_switches_involuntary;
-            put_number(out, key!("ctx_switches_involuntary"), involuntary);
-        }
+        put_count(out, key!("faults_major"), account.faults_major);
+        let involuntary = account.ctx_switches_involuntary;
+        put_count(out, key!("ctx_switches_involuntary"), involuntary);
         match account.io_bytes {
             Some((0, 0)) => {}
             Some((read, written)) => {

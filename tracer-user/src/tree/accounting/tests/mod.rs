@@ -10,65 +10,36 @@ use super::{
     ledger::{Ledger, Report},
 };
 use crate::{
-    event::{Account, Exec, Exit, ExitTotals, Fork},
-    units::{BootNs, Comm, ProcKey, Process, Tgid},
+    event::{
+        Account, Exec, Exit, ExitTotals, Fork,
+        made::{self, process},
+    },
+    units::{BootNs, Comm, Process},
 };
-
-/// A process of this number, born at `start`.
-fn process(pid: u32, start: u64) -> Process {
-    Process {
-        key: ProcKey {
-            init: pid,
-            start: BootNs(start),
-        },
-        tgid: Tgid(pid),
-        inner: pid,
-    }
-}
 
 fn fork(child: Process, creator: Process) -> Fork {
     Fork {
-        child,
-        creator,
-        parent: creator,
         comm: Comm::from_bytes(b"tracer"),
-        depth: 0,
-        uid: 0,
-        adopted: false,
+        ..made::fork(child, creator)
     }
 }
 
 fn exec(process: Process, filename: &str) -> Exec {
     Exec {
-        process,
         comm: Comm::from_bytes(b"comm"),
-        filename: filename.as_bytes().to_vec(),
-        filename_truncated: false,
-        argv: Vec::new(),
-        argc: 0,
-        argv_bytes: 0,
-        argv_truncated: false,
-        argv_unreadable: false,
-        exec_no: 1,
-        euid: 0,
-        caller_tid: process.key.init,
-        redacted: 0,
+        ..made::exec(process, &[filename])
     }
 }
 
 fn exit(process: Process, parent: Process, cpu_us: u64, peak_rss_kb: u64) -> Exit {
     Exit {
-        process,
-        parent,
         comm: Comm::from_bytes(b"comm"),
-        status: 0,
         totals: ExitTotals {
             cpu_user_us: cpu_us,
             peak_rss_kb,
             ..ExitTotals::default()
         },
-        execs: 1,
-        threads: 1,
+        ..made::exit(process, parent, 0)
     }
 }
 
