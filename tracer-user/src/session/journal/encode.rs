@@ -21,8 +21,8 @@ use crate::{
         info::TickRule,
         record::{Body, TargetBody},
         text::{
-            key, put_argv, put_bytes, put_cmdline, put_hex, put_i64, put_list, put_opt_u64,
-            put_str, put_u64,
+            hex, key, put_argv, put_bytes, put_cmdline, put_i64, put_list, put_opt_u64, put_str,
+            put_u64,
         },
     },
     units::{BootNs, Comm, Process},
@@ -48,7 +48,10 @@ impl Encoder {
         out.extend_from_slice(key!("t_boot_ns"));
         put_u64(out, t.0);
         out.extend_from_slice(b",\"kind\":\"");
-        put_kind(out, body.kind());
+        match body {
+            Body::Unknown { kind, .. } => put_kind(out, kind),
+            known => out.extend_from_slice(known.kind().as_bytes()),
+        }
         out.push(b'"');
         self.body(out, start, body);
         put_tail(out, start);
@@ -303,12 +306,16 @@ impl Encoder {
 /// Appends the checksum of everything from `start`, and the line's end.
 pub(crate) fn put_tail(out: &mut Vec<u8>, start: usize) {
     let crc = crc32fast::hash(&out[start..]);
-    out.extend_from_slice(b",\"crc\":");
-    put_hex(out, &crc.to_be_bytes());
-    out.extend_from_slice(b"}\n");
+    let mut tail = *b",\"crc\":\"00000000\"}\n";
+    let (digits, _) = tail[8..16].as_chunks_mut();
+    for (digits, byte) in digits.iter_mut().zip(crc.to_be_bytes()) {
+        *digits = hex(byte);
+    }
+    out.extend_from_slice(&tail);
 }
 
-/// A kind is part of the line's fixed head and never needs escapes: what could, is left out.
+/// A kind is part of the line's fixed head and never needs escapes: what could, of a kind that a journal names, is
+/// left out.
 fn put_kind(out: &mut Vec<u8>, kind: &str) {
     out.extend(
         kind.bytes()

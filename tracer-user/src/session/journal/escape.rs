@@ -7,7 +7,7 @@ use std::io;
 
 use serde::Serialize;
 
-use super::text::HEX;
+use super::text::{hex, is_plain};
 
 /// Whether a terminal obeys this character or a reader is misled by it: controls (C0, DEL, C1), what
 /// changes the direction of text or ends a line (Unicode annexes 9 and 14), and what cannot be seen.
@@ -34,7 +34,7 @@ pub(super) fn put_escaped(out: &mut Vec<u8>, character: char) {
     for unit in character.encode_utf16(&mut [0; 2]) {
         out.extend_from_slice(b"\\u");
         for byte in unit.to_be_bytes() {
-            out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+            out.extend_from_slice(&hex(byte));
         }
     }
 }
@@ -48,6 +48,9 @@ impl serde_json::ser::Formatter for Escaping {
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
+        if is_plain(fragment.as_bytes()) {
+            return writer.write_all(fragment.as_bytes());
+        }
         let mut from = 0;
         for (at, found) in fragment.match_indices(is_deceptive) {
             writer.write_all(&fragment.as_bytes()[from..at])?;

@@ -38,47 +38,67 @@ const ESCAPE: [u8; 256] = {
     table
 };
 
-pub(super) const HEX: &[u8; 16] = b"0123456789abcdef";
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 const DIGITS: &[u8; 10] = b"0123456789";
 
 /// `00` to `99`.
-const PAIRS: [u8; 200] = {
-    let mut table = [0; 200];
+const PAIRS: [[u8; 2]; 100] = {
+    let mut table = [[0; 2]; 100];
     let mut i = 0;
     while i < 100 {
-        table[2 * i] = DIGITS[i / 10];
-        table[2 * i + 1] = DIGITS[i % 10];
+        table[i] = [DIGITS[i / 10], DIGITS[i % 10]];
         i += 1;
     }
     table
 };
 
+/// Digits of the largest number.
+const DIGITS_MAX: usize = 20;
+const EIGHT_DIGITS: u64 = 100_000_000;
+
 /// Appends a number.
 pub(crate) fn put_u64(out: &mut Vec<u8>, mut n: u64) {
     if n < 10 {
-        out.push(PAIRS[2 * low(n) + 1]);
+        out.push(pair(n)[1]);
         return;
     }
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
+    // They end in the middle, so that as many bytes can be copied from wherever they begin: a copy of known
+    // length is a few instructions, any other is a call.
+    let mut digits = [0_u8; 2 * DIGITS_MAX];
+    let mut at = DIGITS_MAX;
+    while n >= EIGHT_DIGITS {
+        at -= 8;
+        digits[at..at + 8].copy_from_slice(&eight(n % EIGHT_DIGITS));
+        n /= EIGHT_DIGITS;
+    }
     while n >= 10 {
-        let pair = 2 * low(n % 100);
-        n /= 100;
         at -= 2;
-        digits[at] = PAIRS[pair];
-        digits[at + 1] = PAIRS[pair + 1];
+        digits[at..at + 2].copy_from_slice(&pair(n % 100));
+        n /= 100;
     }
     if n > 0 {
         at -= 1;
-        digits[at] = PAIRS[2 * low(n) + 1];
+        digits[at] = pair(n)[1];
     }
-    out.extend_from_slice(&digits[at..]);
+    let start = out.len();
+    out.extend_from_slice(&digits[at..at + DIGITS_MAX]);
+    out.truncate(start + DIGITS_MAX - at);
 }
 
-/// A number below 100 as an index.
-fn low(n: u64) -> usize {
-    usize::try_from(n).unwrap_or(0)
+/// A number below 100.
+fn pair(n: u64) -> [u8; 2] {
+    PAIRS[usize::try_from(n).unwrap_or(0)]
+}
+
+/// A number below 10^8: in halves, because none of them has to wait for another.
+fn eight(n: u64) -> [u8; 8] {
+    let (high, low) = (n / 10_000, n % 10_000);
+    let [a, b] = pair(high / 100);
+    let [c, d] = pair(high % 100);
+    let [e, f] = pair(low / 100);
+    let [g, h] = pair(low % 100);
+    [a, b, c, d, e, f, g, h]
 }
 
 /// Appends a number that may be negative.
@@ -97,11 +117,26 @@ pub(crate) fn put_opt_u64(out: &mut Vec<u8>, n: Option<u64>) {
     }
 }
 
+/// Whether bytes stand in a JSON string as they are, which nearly all do: ASCII without escapes.
+pub(super) fn is_plain(bytes: &[u8]) -> bool {
+    let plain = |&byte: &u8| byte.is_ascii() && ESCAPE[usize::from(byte)] == 0;
+    bytes.iter().all(plain)
+}
+
 /// Appends a string.
 pub(crate) fn put_str(out: &mut Vec<u8>, text: &str) {
-    let bytes = text.as_bytes();
-    out.reserve(bytes.len() + 2);
     out.push(b'"');
+    put_text(out, text);
+    out.push(b'"');
+}
+
+/// Appends what stands between the quotes of a string.
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    if is_plain(bytes) {
+        out.extend_from_slice(bytes);
+        return;
+    }
     let mut from = 0;
     for (at, &byte) in bytes.iter().enumerate() {
         let how = ESCAPE[usize::from(byte)];
@@ -119,36 +154,47 @@ pub(crate) fn put_str(out: &mut Vec<u8>, text: &str) {
             continue;
         }
         if how == b'u' {
-            let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
             out.extend_from_slice(b"\\u00");
-            out.extend_from_slice(&digits);
+            out.extend_from_slice(&hex(byte));
         } else {
             out.extend_from_slice(&[b'\\', how]);
         }
         from = at + 1;
     }
     out.extend_from_slice(&bytes[from..]);
-    out.push(b'"');
 }
 
 /// Appends bytes as a string; whether the string says everything.
 pub(crate) fn put_lossy(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        put_str(out, text);
-        true
+    out.push(b'"');
+    let mut whole = true;
+    if is_plain(bytes) {
+        out.extend_from_slice(bytes);
     } else {
-        put_str(out, &String::from_utf8_lossy(bytes));
-        false
+        for chunk in bytes.utf8_chunks() {
+            put_text(out, chunk.valid());
+            if !chunk.invalid().is_empty() {
+                out.extend_from_slice("\u{fffd}".as_bytes());
+                whole = false;
+            }
+        }
     }
+    out.push(b'"');
+    whole
 }
 
 /// Appends bytes as a string of hex digits.
 pub(crate) fn put_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
-    for byte in bytes {
-        out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    for &byte in bytes {
+        out.extend_from_slice(&hex(byte));
     }
     out.push(b'"');
+}
+
+/// A byte as two hex digits.
+pub(super) fn hex(byte: u8) -> [u8; 2] {
+    [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
 }
 
 /// Appends `,"key":"text"`, and `,"key_hex":"…"` when the text does not say everything. The keys

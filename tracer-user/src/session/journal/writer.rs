@@ -13,7 +13,7 @@ use rustix::{
 use crate::session::{
     journal::{
         encode::Encoder,
-        record::{Counts, Record},
+        record::{Body, Counts, Record},
         spans::Spans,
     },
     store::{Dir, journal_name},
@@ -149,7 +149,8 @@ impl JournalWriter {
             .line(&mut self.buffer, self.next_seq, record.t, &record.body);
         self.next_seq += 1;
         self.counts.add(&record.body);
-        if matches!(record.body.kind(), "snapshot" | "anomaly") {
+        let is_event = matches!(record.body, Body::Event(_));
+        if !is_event && matches!(record.body.kind(), "snapshot" | "anomaly") {
             let begin = self.bytes - self.sent as u64;
             let to = self.buffer.len() as u64;
             self.copied.add(begin + from as u64..begin + to);
