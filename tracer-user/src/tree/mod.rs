@@ -9,10 +9,11 @@
 //! reported, so its exit can stand before its fork. [`Tree`] waits for such a fork.
 
 pub mod accounting;
+mod children;
 
-use crate::collections::{HashMap, HashSet};
-
+use self::children::Children;
 use crate::{
+    collections::{HashMap, HashSet, remove_if},
     event::{EventKind, Exec, Exit, Fork},
     units::{BootNs, Comm, ProcKey, Process},
 };
@@ -68,7 +69,7 @@ const EARLY_EXITS_MAX: usize = 4096;
 pub struct Tree {
     live: HashMap<ProcKey, Node>,
     by_pid: HashMap<u32, ProcKey>,
-    children: HashMap<ProcKey, HashSet<ProcKey>>,
+    children: HashMap<ProcKey, Children>,
     early_exits: HashSet<ProcKey>,
 }
 
@@ -117,8 +118,8 @@ impl Tree {
         self.children
             .get(&key)
             .into_iter()
-            .flatten()
-            .filter_map(|child| self.live.get(child))
+            .flat_map(Children::iter)
+            .filter_map(|child| self.live.get(&child))
     }
 
     /// From the process's parent upwards, as far as living ancestors go.
@@ -156,8 +157,7 @@ impl Tree {
                 old.depth = fork.depth;
                 old.adopted = fork.adopted;
                 old.birth_lost = false;
-                let siblings = self.children.entry(fork.parent.key).or_default();
-                siblings.insert(key);
+                self.is_child(key, fork.parent.key);
                 return Effect::BirthLate;
             }
             None => {}
@@ -221,31 +221,30 @@ impl Tree {
     fn insert(&mut self, node: Node) {
         let key = node.process.key;
         if let Some(parent) = node.parent {
-            self.children.entry(parent).or_default().insert(key);
+            self.is_child(key, parent);
         }
         self.by_pid.insert(key.init, key);
         self.live.insert(key, node);
     }
 
+    fn is_child(&mut self, key: ProcKey, parent: ProcKey) {
+        self.children
+            .entry(parent)
+            .and_modify(|siblings| siblings.add(key))
+            .or_insert(Children::One(key));
+    }
+
     fn remove(&mut self, key: ProcKey) -> Option<Node> {
         let node = self.live.remove(&key)?;
-        if self.by_pid.get(&key.init) == Some(&key) {
-            self.by_pid.remove(&key.init);
+        remove_if(&mut self.by_pid, key.init, |named| *named == key);
+        if let Some(parent) = node.parent {
+            remove_if(&mut self.children, parent, |siblings| siblings.remove(key));
         }
-        if let Some(siblings) = node
-            .parent
-            .and_then(|parent| self.children.get_mut(&parent))
-        {
-            siblings.remove(&key);
-            if siblings.is_empty()
-                && let Some(parent) = node.parent
-            {
-                self.children.remove(&parent);
-            }
-        }
-        for orphan in self.children.remove(&key).into_iter().flatten() {
-            if let Some(orphan) = self.live.get_mut(&orphan) {
-                orphan.parent = None;
+        if let Some(orphans) = self.children.remove(&key) {
+            for orphan in orphans.iter() {
+                if let Some(orphan) = self.live.get_mut(&orphan) {
+                    orphan.parent = None;
+                }
             }
         }
         Some(node)

@@ -97,7 +97,7 @@ impl Path {
 }
 
 /// Its parent's path at the birth of a process, and what the parent ran then.
-type Before = (Arc<Path>, Name);
+pub(super) type Before = (Arc<Path>, Name);
 
 /// A living process, as far as its time is concerned.
 #[derive(Debug, Clone)]
@@ -106,18 +106,23 @@ pub(super) struct Course {
     before: Option<Before>,
     path: Arc<Path>,
     /// The child that ended last, and whom that one waited for.
-    waited: Arc<[Link]>,
+    waited: Option<Arc<[Link]>>,
 }
 
 impl Course {
-    /// Born at `start`, below a parent whose course stands as it does now and that runs this.
-    pub(super) fn born(start: BootNs, parent: Option<(&Self, &Name)>) -> Self {
+    /// Born at `start`, below a parent of which this came before.
+    pub(super) fn born(start: BootNs, before: Option<Before>) -> Self {
         Self {
             start,
-            before: parent.map(|(parent, name)| (Arc::clone(&parent.path), Arc::clone(name))),
+            before,
             path: Arc::new(Path::new(start)),
-            waited: Arc::new([]),
+            waited: None,
         }
+    }
+
+    /// What comes before the life of a child that is born now, while this one runs `name`.
+    pub(super) fn before_child(&self, name: &Name) -> Before {
+        (Arc::clone(&self.path), Arc::clone(name))
     }
 
     /// Nothing before `t` was its own doing.
@@ -135,18 +140,20 @@ impl Course {
 
     /// A child of this process has ended.
     pub(super) fn child_ended(&mut self, child: Ended) {
-        let Some((mut path, name)) = child.before else {
+        let Some((path, name)) = child.before else {
             return;
         };
         // Events of two processors may come in another order than their times have.
         if child.path.until < self.path.until {
             return;
         }
-        let way = Arc::make_mut(&mut path);
+        // Where nothing has happened since the child's birth it is the same path, and nobody else's: it goes on
+        // without a copy.
+        self.path = path;
+        let way = Arc::make_mut(&mut self.path);
         way.go_on(child.start, &name);
         way.go_through(&child.path);
-        self.path = path;
-        self.waited = child.links;
+        self.waited = Some(child.links);
     }
 
     /// It has ended.
@@ -159,7 +166,8 @@ impl Course {
             start: self.start,
             end: t.max(self.start),
         };
-        let below = self.waited.iter().take(LINKS_MAX - 1).cloned();
+        let below = self.waited.as_deref().unwrap_or_default();
+        let below = below.iter().take(LINKS_MAX - 1).cloned();
         Ended {
             start: self.start,
             before: self.before,

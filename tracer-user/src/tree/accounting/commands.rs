@@ -126,14 +126,15 @@ pub struct Costliest {
 impl Commands {
     /// It was executed once more.
     pub(super) fn executed(&mut self, name: &Name) {
-        self.account(name).execs += 1;
+        self.account(name, |account| account.execs += 1);
     }
 
     /// A process that executed it last has cost this.
     pub(super) fn add(&mut self, name: &Name, cost: &Cost, after_others: bool) {
-        let account = self.account(name);
-        account.cost.add(cost);
-        account.after_others += u64::from(after_others);
+        self.account(name, |account| {
+            account.cost.add(cost);
+            account.after_others += u64::from(after_others);
+        });
     }
 
     /// Processes that executed it last have cost more than was known when they were added.
@@ -149,17 +150,19 @@ impl Commands {
         self.rest.cost.add(cost);
     }
 
-    fn account(&mut self, name: &Name) -> &mut Account {
-        if self.table.len() >= TABLE_MAX && !self.table.contains_key(name) {
+    fn account(&mut self, name: &Name, change: impl FnOnce(&mut Account)) {
+        if let Some(account) = self.table.get_mut(name) {
+            return change(account);
+        }
+        if self.table.len() >= TABLE_MAX {
             self.make_room();
         }
-        let at_least = self.rest.commands > 0;
-        self.table
-            .entry(Arc::clone(name))
-            .or_insert_with(|| Account {
-                at_least,
-                ..Account::default()
-            })
+        let mut account = Account {
+            at_least: self.rest.commands > 0,
+            ..Account::default()
+        };
+        change(&mut account);
+        self.table.insert(Arc::clone(name), account);
     }
 
     /// Gives up the accounts of all that are not among the first of an order.

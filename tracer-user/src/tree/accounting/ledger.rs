@@ -14,12 +14,12 @@ mod closing;
 use crate::collections::HashMap;
 
 use super::{
-    chain::{Course, CriticalChain},
+    chain::{Before, Course, CriticalChain},
     charges::Charges,
     commands::{Commands, Costliest, Name, Names, TOP},
     cost::{Cost, Sampled, Seen},
     subtrees::{Subtree, Subtrees},
-    waiting::Waiting,
+    waiting::{Left, Waiting},
 };
 use crate::{
     event::{Exec, Fork},
@@ -76,13 +76,21 @@ struct Entry {
     account: ProcKey,
     /// Its children that have ended.
     charges: Charges,
-    living: Option<Box<Living>>,
-    /// It has ended, and its account may still come.
-    is_waiting: bool,
+    /// `None` once all is known of it.
+    stage: Option<Box<Stage>>,
 }
 
+/// How far it has come. One box for all of it.
 #[derive(Debug, Clone)]
-struct Living {
+enum Stage {
+    Lives(Life, Course),
+    /// It has ended, and its account may still come.
+    Waits(Left),
+}
+
+/// What is known of a living process.
+#[derive(Debug, Clone, Copy)]
+struct Life {
     /// Who is told of its end, as of its birth.
     parent: Option<ProcKey>,
     /// Images it had before the one it has.
@@ -91,7 +99,62 @@ struct Living {
     has_executed: bool,
     adopted: bool,
     sampled: Sampled,
-    course: Course,
+}
+
+impl Entry {
+    fn lives(&self) -> bool {
+        matches!(self.stage.as_deref(), Some(Stage::Lives(..)))
+    }
+
+    fn waits(&self) -> bool {
+        matches!(self.stage.as_deref(), Some(Stage::Waits(_)))
+    }
+
+    fn living(&mut self) -> Option<(&mut Life, &mut Course)> {
+        match self.stage.as_deref_mut()? {
+            Stage::Lives(life, course) => Some((life, course)),
+            Stage::Waits(_) => None,
+        }
+    }
+
+    /// It has ended.
+    fn lives_no_longer(&mut self) -> Option<(Life, Course)> {
+        match *self
+            .stage
+            .take_if(|stage| matches!(**stage, Stage::Lives(..)))?
+        {
+            Stage::Lives(life, course) => Some((life, course)),
+            Stage::Waits(_) => None,
+        }
+    }
+
+    /// Nothing more is to come.
+    fn waits_no_longer(&mut self) -> Option<Left> {
+        match *self
+            .stage
+            .take_if(|stage| matches!(**stage, Stage::Waits(_)))?
+        {
+            Stage::Waits(left) => Some(left),
+            Stage::Lives(..) => None,
+        }
+    }
+
+    /// What comes before the life of a child that is born now.
+    fn before_child(&self) -> Option<Before> {
+        match self.stage.as_deref()? {
+            Stage::Lives(_, course) => Some(course.before_child(&self.command)),
+            Stage::Waits(_) => None,
+        }
+    }
+}
+
+/// Whose child a process is.
+#[derive(Default)]
+struct Place {
+    parent: Option<ProcKey>,
+    /// Whose account has its subtree, and the depth of whoever made it.
+    above: Option<(ProcKey, u32)>,
+    before: Option<Before>,
 }
 
 impl Ledger {
@@ -101,57 +164,45 @@ impl Ledger {
             self.parents_known(fork);
             return;
         }
-        let creator = self.entries.get(&fork.creator.key);
+        let (creator_key, parent_key) = (fork.creator.key, fork.parent.key);
+        let creator = self.entries.get(&creator_key);
         let command = match creator.filter(|_| !fork.adopted) {
             // It goes on with its creator's program.
             Some(creator) => Name::clone(&creator.command),
             None => self.names.of_comm(fork.comm),
         };
-        let creator = Some(fork.creator.key);
-        self.enter(
-            fork.child,
-            creator,
-            Some(fork.parent.key),
-            command,
-            fork.adopted,
-        );
+        let parent = if parent_key == creator_key {
+            creator
+        } else {
+            self.entries.get(&parent_key)
+        };
+        let above = creator.filter(|creator| creator.lives());
+        let place = Place {
+            parent: Some(parent_key),
+            above: above.map(|creator| (creator.account, creator.depth)),
+            before: parent.and_then(|parent| parent.before_child()),
+        };
+        self.enter(fork.child, place, command, fork.adopted);
     }
 
-    fn enter(
-        &mut self,
-        process: Process,
-        creator: Option<ProcKey>,
-        parent: Option<ProcKey>,
-        command: Name,
-        adopted: bool,
-    ) {
+    fn enter(&mut self, process: Process, place: Place, command: Name, adopted: bool) {
         let key = process.key;
-        let above = creator.and_then(|creator| {
-            let entry = self.entries.get(&creator)?;
-            entry.living.as_ref()?;
-            Some((entry.account, entry.depth))
-        });
-        let depth = above.map_or(0, |(_, depth)| depth.saturating_add(1));
-        let above = above.map(|(account, _)| account);
+        let depth = place.above.map_or(0, |(_, depth)| depth.saturating_add(1));
+        let above = place.above.map(|(account, _)| account);
         // A deep one has an entry of its own while it lives, and its account above.
         let is_deep = depth as usize >= TOP;
         let account = above.filter(|_| is_deep).unwrap_or(key);
         if let Some(above) = above.and_then(|above| self.entries.get_mut(&above)) {
             above.open += 1;
         }
-        let parent_course = parent.and_then(|parent| {
-            let entry = self.entries.get(&parent)?;
-            Some((&entry.living.as_ref()?.course, &entry.command))
-        });
-        let course = Course::born(key.start, parent_course);
-        let living = Living {
-            parent,
+        let life = Life {
+            parent: place.parent,
             images_before: 0,
             has_executed: false,
             adopted,
             sampled: Sampled::default(),
-            course,
         };
+        let course = Course::born(key.start, place.before);
         self.by_tgid.insert(process.tgid.0, key);
         let entry = Entry {
             process,
@@ -162,8 +213,7 @@ impl Ledger {
             open: 1,
             account,
             charges: Charges::default(),
-            living: Some(Box::new(living)),
-            is_waiting: false,
+            stage: Some(Box::new(Stage::Lives(life, course))),
         };
         self.entries.insert(key, Box::new(entry));
     }
@@ -175,13 +225,13 @@ impl Ledger {
             .entries
             .get(&fork.creator.key)
             .filter(|_| fork.creator.key != key)
-            .filter(|creator| creator.living.is_some())
+            .filter(|creator| creator.lives())
             .map(|creator| (creator.account, creator.depth));
         let Some(entry) = self.entries.get_mut(&key) else {
             return;
         };
-        if let Some(living) = &mut entry.living {
-            living.adopted = fork.adopted;
+        if let Some((life, _)) = entry.living() {
+            life.adopted = fork.adopted;
         }
         if let Some((above, depth)) = account
             && entry.above.is_none()
@@ -202,17 +252,17 @@ impl Ledger {
         let key = exec.process.key;
         if !self.entries.contains_key(&key) {
             let command = self.names.of_comm(exec.comm);
-            self.enter(exec.process, None, None, command, true);
+            self.enter(exec.process, Place::default(), command, true);
         }
         let Some(entry) = self.entries.get_mut(&key) else {
             return;
         };
-        if let Some(living) = &mut entry.living {
-            living.course.changes(t, &entry.command);
-            living.images_before += u32::from(living.has_executed || living.adopted);
-            living.has_executed = true;
+        let before = std::mem::replace(&mut entry.command, name);
+        if let Some((life, course)) = entry.living() {
+            course.changes(t, &before);
+            life.images_before += u32::from(life.has_executed || life.adopted);
+            life.has_executed = true;
         }
-        entry.command = name;
     }
 
     /// A row of the process that has this pid in the observer's namespace. `is_it` tells by its start
@@ -221,9 +271,9 @@ impl Ledger {
         if let Some(key) = self.by_tgid.get(&pid)
             && is_it(key.start)
             && let Some(entry) = self.entries.get_mut(key)
-            && let Some(living) = &mut entry.living
+            && let Some((life, _)) = entry.living()
         {
-            living.sampled.take(seen);
+            life.sampled.take(seen);
         }
     }
 
@@ -235,8 +285,8 @@ impl Ledger {
     /// The root was held until now.
     pub fn released(&mut self, t: BootNs) {
         let root = self.root.and_then(|root| self.entries.get_mut(&root));
-        if let Some(living) = root.and_then(|root| root.living.as_mut()) {
-            living.course.released(t);
+        if let Some((_, course)) = root.and_then(|root| root.living()) {
+            course.released(t);
         }
     }
 
@@ -256,8 +306,8 @@ impl Ledger {
     /// time that tracer was charged for what it waited for.
     #[must_use]
     pub fn report(mut self, ours_us: Option<(u64, u64)>) -> Report {
-        while let Some((key, left)) = self.waiting.next() {
-            self.resolve(key, &left, None);
+        while let Some(key) = self.waits_longest() {
+            self.resolve(key, None);
         }
         let mut ours = std::mem::take(&mut self.ours);
         ours.charged_us = ours_us;
@@ -268,7 +318,7 @@ impl Ledger {
         }
         let mut alive = self.lost;
         let living = self.entries.iter();
-        let living = living.filter(|(_, entry)| entry.living.is_some());
+        let living = living.filter(|(_, entry)| entry.lives());
         let living: Vec<ProcKey> = living.map(|(key, _)| *key).collect();
         for key in living {
             if let Some(cost) = self.leave_unseen(BootNs(0), key) {

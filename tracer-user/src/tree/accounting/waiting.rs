@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::cost::Cost;
-use crate::{collections::HashMap, units::ProcKey};
+use crate::units::ProcKey;
 
 /// Most that wait: more than end in the time that an account takes, and few enough for the observer's memory if
 /// none ever comes.
@@ -35,39 +35,40 @@ pub(super) enum Payer {
     Nobody,
 }
 
-/// All of them.
+/// All of them, in the order of their ends. What is left of each stands in its entry: who asks says which of them
+/// still wait.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Waiting {
-    left: HashMap<ProcKey, Box<Left>>,
-    /// In the order of their ends; some are gone.
+    count: usize,
+    /// Some are gone.
     order: VecDeque<ProcKey>,
 }
 
 impl Waiting {
     /// One more; the one that has to go for it.
-    pub(super) fn add(&mut self, key: ProcKey, left: Left) -> Option<(ProcKey, Left)> {
-        self.left.insert(key, Box::new(left));
+    pub(super) fn add(&mut self, key: ProcKey, waits: impl Fn(ProcKey) -> bool) -> Option<ProcKey> {
+        self.count += 1;
         self.order.push_back(key);
         if self.order.len() > 2 * WAITING_MAX {
             // Some that wait for ever must not keep the names of all that came after them.
-            self.order.retain(|key| self.left.contains_key(key));
+            self.order.retain(|&key| waits(key));
         }
-        if self.left.len() > WAITING_MAX {
-            return self.next();
+        if self.count > WAITING_MAX {
+            return self.next(waits);
         }
         None
     }
 
-    /// Its account has come.
-    pub(super) fn take(&mut self, key: ProcKey) -> Option<Left> {
-        self.left.remove(&key).map(|left| *left)
+    /// One of them waits no longer.
+    pub(super) fn gone(&mut self) {
+        self.count = self.count.saturating_sub(1);
     }
 
-    /// The one that has waited longest; it does so no longer.
-    pub(super) fn next(&mut self) -> Option<(ProcKey, Left)> {
+    /// The one that has waited longest.
+    pub(super) fn next(&mut self, waits: impl Fn(ProcKey) -> bool) -> Option<ProcKey> {
         while let Some(key) = self.order.pop_front() {
-            if let Some(left) = self.left.remove(&key) {
-                return Some((key, *left));
+            if waits(key) {
+                return Some(key);
             }
         }
         None
@@ -77,7 +78,7 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::BootNs;
+    use crate::{collections::HashSet, units::BootNs};
 
     fn key(init: u32) -> ProcKey {
         ProcKey {
@@ -86,32 +87,42 @@ mod tests {
         }
     }
 
-    fn left() -> Left {
-        Left {
-            cost: Cost::default(),
-            after_others: false,
-            payer: Payer::Nobody,
+    #[derive(Default)]
+    struct Room {
+        waiting: Waiting,
+        there: HashSet<ProcKey>,
+    }
+
+    impl Room {
+        fn enter(&mut self, key: ProcKey) -> Option<ProcKey> {
+            self.there.insert(key);
+            let gone = self.waiting.add(key, |key| self.there.contains(&key))?;
+            self.leave(gone);
+            Some(gone)
+        }
+
+        fn leave(&mut self, key: ProcKey) {
+            assert!(self.there.remove(&key));
+            self.waiting.gone();
         }
     }
 
     #[test]
     fn who_has_waited_longest_goes_and_names_of_the_gone_are_not_kept() {
         let max = u32::try_from(WAITING_MAX).unwrap();
-        let mut waiting = Waiting::default();
+        let mut room = Room::default();
         // A zombie at the head, and a million that come and go behind it.
-        assert!(waiting.add(key(0), left()).is_none());
+        assert!(room.enter(key(0)).is_none());
         for n in 1..1_000_000 {
-            assert!(waiting.add(key(n), left()).is_none());
-            assert!(waiting.take(key(n)).is_some() && waiting.take(key(n)).is_none());
-            assert!(waiting.order.len() <= 2 * WAITING_MAX);
+            assert!(room.enter(key(n)).is_none());
+            room.leave(key(n));
+            assert!(room.waiting.order.len() <= 2 * WAITING_MAX);
         }
         for n in 0..max - 1 {
-            assert!(waiting.add(key(2_000_000 + n), left()).is_none());
+            assert!(room.enter(key(2_000_000 + n)).is_none());
         }
-        let gone = waiting.add(key(3_000_000), left()).map(|(gone, _)| gone);
-        assert_eq!(gone, Some(key(0)));
-        let gone = waiting.add(key(3_000_001), left()).map(|(gone, _)| gone);
-        assert_eq!(gone, Some(key(2_000_000)));
-        assert_eq!(waiting.left.len(), WAITING_MAX);
+        assert_eq!(room.enter(key(3_000_000)), Some(key(0)));
+        assert_eq!(room.enter(key(3_000_001)), Some(key(2_000_000)));
+        assert_eq!(room.there.len(), WAITING_MAX);
     }
 }

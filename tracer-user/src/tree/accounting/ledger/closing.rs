@@ -4,8 +4,9 @@
 //! is the process counted, once. What its parent was charged beyond that is divided when the same is known
 //! of all the parent's children, and then the parent's entry may go as well.
 
-use super::{Entry, Ledger, Living};
+use super::{Entry, Ledger, Life, Stage};
 use crate::{
+    collections::{HashMap, remove_if},
     event::{Account, Exit},
     tree::accounting::{
         chain::Ended,
@@ -23,88 +24,94 @@ impl Ledger {
     pub fn ended(&mut self, t: BootNs, exit: &Exit, is_ours: bool) {
         let cost = Cost::from(&exit.totals);
         let (key, parent) = (exit.process.key, exit.parent.key);
-        let lives = |entry: &Entry| entry.living.is_some();
-        let payer = match self.entries.get(&parent) {
-            _ if is_ours => Payer::Tracer,
-            Some(entry) if parent != key && lives(entry) => Payer::Process(parent),
+        let children_us = exit.totals.children_cpu_us;
+        let payer = match self.entries.get_mut(&parent) {
+            _ if is_ours => {
+                self.ours.ended(children_us);
+                Payer::Tracer
+            }
+            Some(entry) if parent != key && entry.lives() => {
+                entry.charges.ended(children_us);
+                Payer::Process(parent)
+            }
             _ => Payer::Nobody,
         };
-        let children_us = exit.totals.children_cpu_us;
-        if let Some(charges) = self.charges(payer) {
-            charges.ended(children_us);
-        }
-        let Some((living, ended)) = self.leave(t, key) else {
+        let Some((entry, life, ended)) = self.leave(t, key) else {
             // Nothing of it was seen before.
             let entry = self.entries.get(&key);
             let name = entry.map(|entry| Name::clone(&entry.command));
             let name = name.unwrap_or_else(|| self.names.of_comm(exit.comm));
-            self.count(&name, &cost, false);
+            self.commands.add(&name, &cost, false);
+            self.ended.add(&cost);
             if let Some(charges) = self.charges(payer) {
                 charges.given_up(&name, &cost);
             }
             return;
         };
+        // What was there before tracer may have had children before.
+        entry.charges.charged_us = children_us.filter(|_| !life.adopted);
+        // In the room that its life had.
+        entry.stage = Some(Box::new(Stage::Waits(Left {
+            cost,
+            after_others: life.images_before > 0,
+            payer,
+        })));
         if self.root == Some(key) {
             self.chain = Some(ended.chain());
         }
-        if living.parent == Some(parent)
+        if life.parent == Some(parent)
             && let Some(parent) = self.entries.get_mut(&parent)
-            && let Some(waiting) = &mut parent.living
+            && let Some((_, course)) = parent.living()
         {
-            waiting.course.child_ended(ended);
-        }
-        if let Some(entry) = self.entries.get_mut(&key) {
-            entry.is_waiting = true;
-            // What was there before tracer may have had children before.
-            entry.charges.charged_us = children_us.filter(|_| !living.adopted);
+            course.child_ended(ended);
         }
         self.finish(key);
-        let left = Left {
-            cost,
-            after_others: living.images_before > 0,
-            payer,
-        };
-        if let Some((key, left)) = self.waiting.add(key, left) {
-            self.resolve(key, &left, None);
+        if let Some(key) = self.waiting.add(key, waits_in(&self.entries)) {
+            self.resolve(key, None);
         }
     }
 
     /// The account of a process is closed. Of one that does not wait for it any more, or never did, all that
     /// counts has been said.
     pub fn closed(&mut self, account: &Account) {
-        let key = account.process.key;
-        if let Some(left) = self.waiting.take(key) {
-            self.resolve(key, &left, left.cost.closed(account));
-        }
+        self.resolve(account.process.key, Some(account));
     }
 
-    /// It is known what a process has cost: `closed`, or if that is not to be had what its exit event said.
-    pub(super) fn resolve(&mut self, key: ProcKey, left: &Left, closed: Option<Cost>) {
+    pub(super) fn waits_longest(&mut self) -> Option<ProcKey> {
+        self.waiting.next(waits_in(&self.entries))
+    }
+
+    /// It is known what a process that waited has cost: its account says it, or if that is not to be had its exit
+    /// event did.
+    pub(super) fn resolve(&mut self, key: ProcKey, account: Option<&Account>) {
         let Some(entry) = self.entries.get_mut(&key) else {
             return;
         };
-        entry.is_waiting = false;
-        let (name, account) = (Name::clone(&entry.command), entry.account);
+        let Some(left) = entry.waits_no_longer() else {
+            return;
+        };
+        self.waiting.gone();
+        let closed = account.and_then(|account| left.cost.closed(account));
         let cost = closed.unwrap_or(left.cost);
-        self.count(&name, &cost, left.after_others);
-        if let Some(entry) = self.entries.get_mut(&account) {
+        self.commands.add(&entry.command, &cost, left.after_others);
+        self.ended.add(&cost);
+        let given_up = closed.is_none().then(|| Name::clone(&entry.command));
+        let account = entry.account;
+        if account == key {
             entry.cost.add(&cost);
+        } else if let Some(above) = self.entries.get_mut(&account) {
+            above.cost.add(&cost);
         }
         if let Some(charges) = self.charges(left.payer) {
-            match closed {
-                Some(_) => charges.closed(&cost),
-                None => charges.given_up(&name, &cost),
+            match given_up {
+                Some(name) => charges.given_up(&name, &cost),
+                None => charges.closed(&cost),
             }
         }
         self.finish(key);
         if let Payer::Process(parent) = left.payer {
             self.finish(parent);
         }
-    }
-
-    fn count(&mut self, name: &Name, cost: &Cost, after_others: bool) {
-        self.commands.add(name, cost, after_others);
-        self.ended.add(cost);
     }
 
     fn charges(&mut self, payer: Payer) -> Option<&mut Charges> {
@@ -120,10 +127,10 @@ impl Ledger {
         let Some(entry) = self.entries.get_mut(&key) else {
             return;
         };
-        if entry.living.is_some() || !entry.charges.is_settled() {
+        if entry.lives() || !entry.charges.is_settled() {
             return;
         }
-        let (account, is_waiting) = (entry.account, entry.is_waiting);
+        let (account, is_waiting) = (entry.account, entry.waits());
         if let Some(late) = std::mem::take(&mut entry.charges).settle() {
             if let Some(entry) = self.entries.get_mut(&account) {
                 entry.cost.add(&late.sum);
@@ -156,11 +163,10 @@ impl Ledger {
 
     /// Takes a process as of its last row, which is what it is counted with.
     pub(super) fn leave_unseen(&mut self, t: BootNs, key: ProcKey) -> Option<Cost> {
-        let (living, _) = self.leave(t, key)?;
-        let cost = living.sampled.cost();
-        let entry = self.entries.get(&key)?;
+        let (entry, life, _) = self.leave(t, key)?;
+        let cost = life.sampled.cost();
         let (name, account) = (Name::clone(&entry.command), entry.account);
-        self.commands.add(&name, &cost, living.images_before > 0);
+        self.commands.add(&name, &cost, life.images_before > 0);
         if let Some(entry) = self.entries.get_mut(&account) {
             entry.cost.add(&cost);
         }
@@ -169,16 +175,13 @@ impl Ledger {
     }
 
     /// A process lives no longer.
-    fn leave(&mut self, t: BootNs, key: ProcKey) -> Option<(Living, Ended)> {
+    fn leave(&mut self, t: BootNs, key: ProcKey) -> Option<(&mut Entry, Life, Ended)> {
         let entry = self.entries.get_mut(&key)?;
-        let living = *entry.living.take()?;
+        let (life, course) = entry.lives_no_longer()?;
         let tgid = entry.process.tgid.0;
-        if self.by_tgid.get(&tgid) == Some(&key) {
-            self.by_tgid.remove(&tgid);
-        }
-        let course = living.course.clone();
+        remove_if(&mut self.by_tgid, tgid, |named| *named == key);
         let ended = course.ended(t, entry.process, &entry.command);
-        Some((living, ended))
+        Some((entry, life, ended))
     }
 
     /// One less is open in this entry; one with none left goes, and is one less in that above.
@@ -207,4 +210,9 @@ impl Ledger {
             });
         }
     }
+}
+
+/// Whether one of them waits for its account.
+fn waits_in(entries: &HashMap<ProcKey, Box<Entry>>) -> impl Fn(ProcKey) -> bool {
+    |key| entries.get(&key).is_some_and(|entry| entry.waits())
 }
