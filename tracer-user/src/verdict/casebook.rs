@@ -16,8 +16,8 @@ use super::{
     lineage::Lineage,
     passing, signals,
 };
-use crate::collections::HashMap;
 use crate::{
+    collections::{HashMap, remove_if},
     event::{EventKind, Exit, Fork, Oom, Signal},
     units::{BootNs, ProcKey, Process, Tgid, Ticks},
 };
@@ -142,7 +142,7 @@ impl Casebook {
         t: BootNs,
         event: &EventKind,
         ticks: impl Fn(BootNs) -> Ticks,
-    ) -> Option<Dead> {
+    ) -> Option<Arc<Dead>> {
         match event {
             EventKind::Fork(fork) => self.fork(t, fork),
             EventKind::Exec(exec) => {
@@ -267,13 +267,17 @@ impl Casebook {
             .insert(place, seen);
     }
 
-    fn exit(&mut self, seq: u64, t: BootNs, exit: &Exit, ticks: &impl Fn(BootNs) -> Ticks) -> Dead {
+    fn exit(
+        &mut self,
+        seq: u64,
+        t: BootNs,
+        exit: &Exit,
+        ticks: &impl Fn(BootNs) -> Ticks,
+    ) -> Arc<Dead> {
         let key = exit.process.key;
         let mut case = self.cases.remove(&key).unwrap_or_else(|| unborn(t));
         self.images.forget(key);
-        if self.by_pid.get(&exit.process.tgid.0) == Some(&key) {
-            self.by_pid.remove(&exit.process.tgid.0);
-        }
+        remove_if(&mut self.by_pid, exit.process.tgid.0, |named| *named == key);
         for seen in case.signals.values_mut() {
             // A parent of several threads can send its last signal before its end is reported.
             if seen.scene.sender_exiting && seen.sender_ended.is_none() {
@@ -299,7 +303,7 @@ impl Casebook {
         let by = status.signal();
         case.signals
             .retain(|&(signal, _), seen| Some(signal) == by || Some(seen.seq) == last);
-        let dead = Dead {
+        let dead = Arc::new(Dead {
             process: exit.process,
             starttime_ticks: ticks(key.start).0,
             comm: exit.comm,
@@ -314,20 +318,22 @@ impl Casebook {
             passed,
             below,
             killed_before,
-        };
+        });
         self.tell_the_parent(exit, &dead);
         dead
     }
 
     /// Whoever waits for a process may pass its ending up.
-    fn tell_the_parent(&mut self, exit: &Exit, dead: &Dead) {
-        let waits = [Some(exit.parent.key), self.lineage.above(exit.process.key)];
-        let parent = waits
-            .into_iter()
-            .flatten()
-            .find(|parent| self.cases.contains_key(parent));
-        let Some(case) = parent.and_then(|parent| self.cases.get_mut(&parent)) else {
-            return;
+    fn tell_the_parent(&mut self, exit: &Exit, dead: &Arc<Dead>) {
+        let case = match self.cases.get_mut(&exit.parent.key) {
+            Some(case) => case,
+            None => {
+                let above = self.lineage.above(exit.process.key);
+                let Some(case) = above.and_then(|above| self.cases.get_mut(&above)) else {
+                    return;
+                };
+                case
+            }
         };
         case.last_end = Some(dead.seq);
         case.failed = None;
@@ -336,11 +342,15 @@ impl Casebook {
         }
         // A chain of these would be as long as the tree is deep: what ended like the one below it
         // leads there, and that one leads nowhere.
-        let like_this = |below: &Arc<Dead>| below.status == dead.status;
-        let end = Arc::new(Dead {
-            below: dead.below.clone().filter(like_this),
-            ..dead.clone()
-        });
+        let is_other = |below: &Arc<Dead>| below.status != dead.status;
+        let end = if dead.below.as_ref().is_some_and(is_other) {
+            Arc::new(Dead {
+                below: None,
+                ..Dead::clone(dead)
+            })
+        } else {
+            Arc::clone(dead)
+        };
         case.failed = Some(Arc::clone(&end));
         if passing::number(dead.status).is_some() {
             if case.ends.len() == ENDS_MAX {

@@ -14,15 +14,50 @@ use crate::{
 /// Bytes of a command line that are kept.
 const CMDLINE_MAX: usize = 512;
 
-/// What was executed.
+/// What was executed. As bytes: of most processes nobody asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// Last part of the path.
-    pub program: Option<String>,
-    /// Arguments with blanks between.
-    pub cmdline: Option<String>,
+    program: Option<Box<[u8]>>,
+    cmdline: Option<Vec<u8>>,
+    cmdline_is_cut: bool,
     /// When.
     pub t: BootNs,
+}
+
+impl Image {
+    fn of(t: BootNs, exec: &Exec) -> Self {
+        let program = exec.filename.rsplit(|&byte| byte == b'/').next();
+        let program = program.filter(|program| !program.is_empty() && !exec.filename_truncated);
+        let mut cmdline = (!exec.argv.is_empty()).then(|| exec.argv.join(&b' '));
+        let length = cmdline.as_ref().map_or(0, Vec::len);
+        if let Some(long) = cmdline.as_mut().filter(|_| length > CMDLINE_MAX) {
+            long.truncate(CMDLINE_MAX);
+            long.shrink_to_fit();
+        }
+        Self {
+            program: program.map(Box::from),
+            cmdline,
+            cmdline_is_cut: length > CMDLINE_MAX || exec.argv_truncated,
+            t,
+        }
+    }
+
+    /// Last part of the path.
+    #[must_use]
+    pub fn program(&self) -> Option<String> {
+        let program = self.program.as_deref()?;
+        Some(String::from_utf8_lossy(program).into_owned())
+    }
+
+    /// Arguments with blanks between.
+    #[must_use]
+    pub fn cmdline(&self) -> Option<String> {
+        let mut text = String::from_utf8_lossy(self.cmdline.as_deref()?).into_owned();
+        if self.cmdline_is_cut {
+            text.push('…');
+        }
+        Some(text)
+    }
 }
 
 /// A living process.
@@ -55,18 +90,10 @@ impl Images {
 
     /// A process executed something.
     pub fn exec(&mut self, t: BootNs, exec: &Exec) {
-        let program = exec.filename.rsplit(|&byte| byte == b'/').next();
-        let image = Image {
-            program: program
-                .filter(|program| !program.is_empty() && !exec.filename_truncated)
-                .map(|program| String::from_utf8_lossy(program).into_owned()),
-            cmdline: cmdline(exec),
-            t,
-        };
         let entry = Entry {
             pid: exec.process.tgid.0,
             comm: exec.comm,
-            image: Some(Arc::new(image)),
+            image: Some(Arc::new(Image::of(t, exec))),
         };
         self.entries.insert(exec.process.key, entry);
     }
@@ -87,18 +114,4 @@ impl Images {
     pub fn who(&self, key: ProcKey) -> Option<(u32, Comm)> {
         self.entries.get(&key).map(|entry| (entry.pid, entry.comm))
     }
-}
-
-fn cmdline(exec: &Exec) -> Option<String> {
-    if exec.argv.is_empty() {
-        return None;
-    }
-    let mut line = exec.argv.join(&b' ');
-    let cut = line.len() > CMDLINE_MAX || exec.argv_truncated;
-    line.truncate(CMDLINE_MAX);
-    let mut text = String::from_utf8_lossy(&line).into_owned();
-    if cut {
-        text.push('…');
-    }
-    Some(text)
 }

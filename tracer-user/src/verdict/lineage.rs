@@ -5,10 +5,12 @@
 //! tell two living ones apart; what lies on a straight line between them is spliced out, and memory
 //! stays in proportion to the living.
 
-use crate::collections::{HashMap, HashSet};
 use std::collections::VecDeque;
 
-use crate::units::ProcKey;
+use crate::{
+    collections::HashMap,
+    units::{BootNs, ProcKey},
+};
 
 /// The dead that are kept whole for a while: what they cause comes after their own end.
 const FRESH_MAX: usize = 256;
@@ -20,11 +22,43 @@ const NO_RECORD: u64 = u64::MAX;
 #[derive(Debug, Clone, Default)]
 struct Kin {
     up: Option<ProcKey>,
-    below: HashSet<ProcKey>,
+    below: Below,
+    /// The one above has it in its `below`.
+    is_below: bool,
     /// Record of its end.
     ended: Option<u64>,
     /// Ended not long ago.
     is_fresh: bool,
+}
+
+/// Those who are right below one: how many, and what their keys come to, each combined with the others by
+/// exclusive or. So one that goes leaves no trace, and when a single one is left it is that one's key: nothing
+/// else is ever asked.
+#[derive(Debug, Clone, Copy, Default)]
+struct Below {
+    count: usize,
+    keys: ProcKey,
+}
+
+impl Below {
+    fn add(&mut self, key: ProcKey) {
+        self.count += 1;
+        self.combine(key);
+    }
+
+    fn remove(&mut self, key: ProcKey) {
+        self.count -= 1;
+        self.combine(key);
+    }
+
+    fn combine(&mut self, key: ProcKey) {
+        self.keys.init ^= key.init;
+        self.keys.start = BootNs(self.keys.start.0 ^ key.start.0);
+    }
+
+    fn single(&self) -> Option<ProcKey> {
+        (self.count == 1).then_some(self.keys)
+    }
 }
 
 /// Everybody's descent.
@@ -46,11 +80,13 @@ impl Lineage {
         if may_ring && self.is_under(creator, child) {
             return;
         }
+        let is_below = self.kin.contains_key(&creator);
         let kin = self.kin.entry(child).or_default();
         if kin.up.is_none() {
             kin.up = Some(creator);
+            kin.is_below = is_below;
             if let Some(above) = self.kin.get_mut(&creator) {
-                above.below.insert(child);
+                above.below.add(child);
             }
         }
     }
@@ -133,23 +169,25 @@ impl Lineage {
             let Some(kin) = self.kin.get(&key) else {
                 return;
             };
-            if kin.ended.is_none() || kin.below.len() > 1 || kin.is_fresh {
+            if kin.ended.is_none() || kin.below.count > 1 || kin.is_fresh {
                 return;
             }
-            let (up, heir) = (kin.up, kin.below.iter().next().copied());
+            let (up, was_below, heir) = (kin.up, kin.is_below, kin.below.single());
             self.kin.remove(&key);
+            let above = up.and_then(|up| self.kin.get_mut(&up));
+            let has_above = above.is_some();
+            if let Some(above) = above {
+                if was_below {
+                    above.below.remove(key);
+                }
+                match heir {
+                    Some(heir) => above.below.add(heir),
+                    None => next = up,
+                }
+            }
             if let Some(heir) = heir.and_then(|heir| self.kin.get_mut(&heir)) {
                 heir.up = up;
-            }
-            let Some(above) = up.and_then(|up| self.kin.get_mut(&up)) else {
-                return;
-            };
-            above.below.remove(&key);
-            match heir {
-                Some(heir) => {
-                    above.below.insert(heir);
-                }
-                None => next = up,
+                heir.is_below = has_above;
             }
         }
     }

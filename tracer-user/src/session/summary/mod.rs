@@ -12,7 +12,10 @@ mod row;
 mod text;
 mod totals;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -127,7 +130,7 @@ impl Fold for Summarizer {
 /// A process that has ended, with what explains it; judged only when somebody asks.
 #[derive(Debug, Clone)]
 struct Ended {
-    dead: Dead,
+    dead: Arc<Dead>,
     totals: ExitTotals,
 }
 

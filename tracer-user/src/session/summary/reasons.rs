@@ -102,7 +102,7 @@ impl Summarizer {
             }),
             ended_by: self.casebook.ending().map(|ending| ending.reason),
             interrupted: matches!(verdict.cause, Cause::Interrupt | Cause::Hangup)
-                || dead().any(is_interrupted),
+                || dead().any(|dead| is_interrupted(dead)),
         }
     }
 }

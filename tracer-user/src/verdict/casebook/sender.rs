@@ -7,6 +7,7 @@ use crate::{
     verdict::{
         Killer, Starter,
         evidence::{How, SignalSeen},
+        images::Image,
         relation,
     },
 };
@@ -29,8 +30,8 @@ impl Casebook {
     ) -> SignalSeen {
         let sender = signal.sender;
         let image = self.images.of(sender.key);
-        let cmdline = cmdline_text(&signal.sender_cmdline)
-            .or_else(|| image.and_then(|image| image.cmdline.clone()));
+        let cmdline =
+            cmdline_text(&signal.sender_cmdline).or_else(|| image.and_then(Image::cmdline));
         let started_by = signal.scene.sender_parent.map_or_else(
             || {
                 let (pid, comm) = self.images.who(self.lineage.above(sender.key)?)?;
@@ -57,7 +58,7 @@ impl Casebook {
                     .filter(|starter| starter.pid != 0),
                 relation: relation(&self.lineage, self.workload, sender, signal.target),
             },
-            program: image.and_then(|image| image.program.clone()),
+            program: image.and_then(Image::program),
             runs_since: image.map_or(sender.key.start, |image| image.t.max(sender.key.start)),
             sender_ended: self.lineage.end_of(sender.key),
             behind: None,

@@ -31,7 +31,7 @@ pub(super) fn process(pid: u32) -> Process {
 pub(super) struct Story {
     pub(super) book: Casebook,
     seq: u64,
-    last: Option<Dead>,
+    last: Option<Arc<Dead>>,
 }
 
 impl Story {

@@ -87,7 +87,7 @@ enum Was {
 }
 
 /// Lets it all happen; everybody who ended, and what the records were.
-fn play(acts: &[Act]) -> (Casebook, Vec<Dead>, HashMap<u64, Was>) {
+fn play(acts: &[Act]) -> (Casebook, Vec<Arc<Dead>>, HashMap<u64, Was>) {
     let mut story = Story::new();
     let mut dead = Vec::new();
     let mut were = HashMap::new();
