@@ -53,52 +53,58 @@ const PAIRS: [[u8; 2]; 100] = {
     table
 };
 
-/// Digits of the largest number.
-const DIGITS_MAX: usize = 20;
+/// Pairs of digits of the largest number.
+const PAIRS_MAX: usize = 10;
 const EIGHT_DIGITS: u64 = 100_000_000;
 
 /// Appends a number.
-pub(crate) fn put_u64(out: &mut Vec<u8>, mut n: u64) {
-    if n < 10 {
-        out.push(pair(n)[1]);
-        return;
+#[inline]
+pub(crate) fn put_u64(out: &mut Vec<u8>, n: u64) {
+    // Half of all numbers.
+    match n {
+        0..10 => out.push(pair(below(10, n))[1]),
+        _ => put_digits(out, n),
     }
+}
+
+fn put_digits(out: &mut Vec<u8>, mut n: u64) {
     // They end in the middle, so that as many bytes can be copied from wherever they begin: a copy of known
     // length is a few instructions, any other is a call.
-    let mut digits = [0_u8; 2 * DIGITS_MAX];
-    let mut at = DIGITS_MAX;
+    let mut pairs = [[0_u8; 2]; 2 * PAIRS_MAX];
+    let mut at = PAIRS_MAX;
     while n >= EIGHT_DIGITS {
-        at -= 8;
-        digits[at..at + 8].copy_from_slice(&eight(n % EIGHT_DIGITS));
+        at -= 4;
+        pairs[at..at + 4].copy_from_slice(&eight(below(EIGHT_DIGITS, n)));
         n /= EIGHT_DIGITS;
     }
-    while n >= 10 {
-        at -= 2;
-        digits[at..at + 2].copy_from_slice(&pair(n % 100));
-        n /= 100;
-    }
-    if n > 0 {
+    let mut rest = below(EIGHT_DIGITS, n);
+    while rest >= 100 {
         at -= 1;
-        digits[at] = pair(n)[1];
+        pairs[at] = pair(rest % 100);
+        rest /= 100;
     }
+    at -= 1;
+    pairs[at] = pair(rest);
+    let first = 2 * at + usize::from(rest < 10);
     let start = out.len();
-    out.extend_from_slice(&digits[at..at + DIGITS_MAX]);
-    out.truncate(start + DIGITS_MAX - at);
+    out.extend_from_slice(&pairs.as_flattened()[first..first + 2 * PAIRS_MAX]);
+    out.truncate(start + 2 * PAIRS_MAX - first);
 }
 
-/// A number below 100.
-fn pair(n: u64) -> [u8; 2] {
-    PAIRS[usize::try_from(n).unwrap_or(0)]
+/// What is left of a number below one that 32 bits can hold.
+fn below(limit: u64, n: u64) -> u32 {
+    u32::try_from(n % limit).unwrap_or(0)
 }
 
-/// A number below 10^8: in halves, because none of them has to wait for another.
-fn eight(n: u64) -> [u8; 8] {
+/// The digits of a number below 100.
+fn pair(n: u32) -> [u8; 2] {
+    PAIRS[n as usize]
+}
+
+/// Those of a number below 10^8: in halves, because none of them has to wait for another.
+fn eight(n: u32) -> [[u8; 2]; 4] {
     let (high, low) = (n / 10_000, n % 10_000);
-    let [a, b] = pair(high / 100);
-    let [c, d] = pair(high % 100);
-    let [e, f] = pair(low / 100);
-    let [g, h] = pair(low % 100);
-    [a, b, c, d, e, f, g, h]
+    [high / 100, high % 100, low / 100, low % 100].map(pair)
 }
 
 /// Appends a number that may be negative.
@@ -117,10 +123,20 @@ pub(crate) fn put_opt_u64(out: &mut Vec<u8>, n: Option<u64>) {
     }
 }
 
-/// Whether bytes stand in a JSON string as they are, which nearly all do: ASCII without escapes.
+/// ASCII that stands in a JSON string as it is.
+const PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut i = 0;
+    while i < 128 {
+        table[i] = ESCAPE[i] == 0;
+        i += 1;
+    }
+    table
+};
+
+/// Whether all of it stands in a JSON string as it is, as nearly everything does.
 pub(super) fn is_plain(bytes: &[u8]) -> bool {
-    let plain = |&byte: &u8| byte.is_ascii() && ESCAPE[usize::from(byte)] == 0;
-    bytes.iter().all(plain)
+    bytes.iter().all(|&byte| PLAIN[usize::from(byte)])
 }
 
 /// Appends a string.

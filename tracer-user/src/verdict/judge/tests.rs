@@ -1,5 +1,7 @@
 //! Verdicts, from hand-made records taken by a casebook as a session's are.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::{
     event::{
