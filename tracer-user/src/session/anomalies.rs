@@ -5,7 +5,7 @@
 //! thresholds must not tell another story.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     io::{self, Read, Write},
 };
 
@@ -211,9 +211,13 @@ struct Line<'a> {
     ended: Option<&'a str>,
 }
 
-/// How anomalies closed, by number; from a first pass over all journals.
+/// How anomalies closed, from a first pass over all journals.
 #[derive(Debug, Default)]
-pub struct Closings(HashMap<u64, Closing>);
+pub struct Closings {
+    by_no: HashMap<u64, Closing>,
+    /// The records that say so: a second pass need not decode them again.
+    seqs: HashSet<u64>,
+}
 
 #[derive(Debug)]
 struct Closing {
@@ -235,6 +239,7 @@ impl Closings {
             if line.kind != "anomaly" {
                 continue;
             }
+            let seq = line.seq;
             if let Some(Body::Anomaly(closed)) = line.body()
                 && closed.phase == Stage::Closed
             {
@@ -253,7 +258,8 @@ impl Closings {
                     ended,
                 };
                 // The first one decides.
-                self.0.entry(no).or_insert(closing);
+                self.by_no.entry(no).or_insert(closing);
+                self.seqs.insert(seq);
             }
         }
         Ok(())
@@ -280,7 +286,7 @@ impl Closings {
                 row = Some((seq, captured_at.to_vec()));
                 continue;
             }
-            if line.kind != "anomaly" {
+            if line.kind != "anomaly" || self.seqs.contains(&seq) {
                 continue;
             }
             let Some(Body::Anomaly(mut opened)) = line.body() else {
@@ -294,7 +300,7 @@ impl Closings {
                 let seq = of_row.map(|&(seq, _)| seq);
                 opened.detail.insert("seq".to_owned(), seq.into());
             }
-            let closing = self.0.get(&opened.no);
+            let closing = self.by_no.get(&opened.no);
             let written = Line {
                 ts: &opened.ts,
                 seq,

@@ -13,8 +13,8 @@ use std::{
 
 /// Most spans that are kept.
 const SPANS_MAX: usize = 4096;
-/// Reading over so many bytes costs no more than asking for what is behind them.
-const GAP_MAX: u64 = 4096;
+/// Reading over so many bytes costs no more than asking for what is behind them: each line among them is checked.
+const GAP_MAX: u64 = 512;
 
 /// Ranges of bytes in a file that only grows, in their order. Each begins and ends with a line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
