@@ -5,6 +5,7 @@
 //! thresholds must not tell another story.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashMap, HashSet},
     io::{self, Read, Write},
 };
@@ -83,10 +84,17 @@ impl Told {
         format!("{about} {}", self.text)
     }
 
-    fn rank(&self) -> (bool, std::cmp::Reverse<u64>, u64) {
-        let critical = self.severity == Severity::Critical.name();
-        (!critical, std::cmp::Reverse(self.lasted_ns), self.no)
+    fn rank(&self) -> Rank {
+        rank(&self.severity, self.lasted_ns, self.no)
     }
+}
+
+/// Critical ones first, then those that lasted longest.
+type Rank = (bool, Reverse<u64>, u64);
+
+fn rank(severity: &str, lasted_ns: u64, no: u64) -> Rank {
+    let critical = severity == Severity::Critical.name();
+    (!critical, Reverse(lasted_ns), no)
 }
 
 /// Follows the anomalies of a session, record by record. What it keeps is what is open, and as many
@@ -142,18 +150,17 @@ impl Following {
             }
             Stage::Closed => {
                 if let Some(opened) = self.open.remove(&anomaly.no) {
-                    self.tell(Told::of(&opened, anomaly));
+                    self.tell(&opened, anomaly);
                 }
             }
         }
     }
 
-    fn tell(&mut self, told: Told) {
-        let place = self
-            .told
-            .partition_point(|other| other.rank() < told.rank());
+    fn tell(&mut self, opened: &Anomaly, last: &Anomaly) {
+        let rank = rank(&opened.severity, last.lasted_ns(), opened.no);
+        let place = self.told.partition_point(|other| other.rank() < rank);
         if place < self.most {
-            self.told.insert(place, told);
+            self.told.insert(place, Told::of(opened, last));
             self.told.truncate(self.most);
         }
     }
@@ -180,7 +187,7 @@ impl Following {
     pub fn overview(&self) -> Overview {
         let mut all = self.clone();
         for opened in self.open.values() {
-            all.tell(Told::of(opened, opened));
+            all.tell(opened, opened);
         }
         Overview {
             by_kind: all.by_kind,

@@ -58,7 +58,6 @@ const PAIRS_MAX: usize = 10;
 const EIGHT_DIGITS: u64 = 100_000_000;
 
 /// Appends a number.
-#[inline]
 pub(crate) fn put_u64(out: &mut Vec<u8>, n: u64) {
     // Half of all numbers.
     match n {
@@ -67,6 +66,7 @@ pub(crate) fn put_u64(out: &mut Vec<u8>, n: u64) {
     }
 }
 
+#[inline(never)]
 fn put_digits(out: &mut Vec<u8>, mut n: u64) {
     // They end in the middle, so that as many bytes can be copied from wherever they begin: a copy of known
     // length is a few instructions, any other is a call.

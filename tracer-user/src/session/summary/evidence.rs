@@ -19,8 +19,14 @@ use crate::{
 
 /// Hands a record on to the casebook, unless it is an event.
 pub(super) fn outside(casebook: &mut Casebook, seq: u64, t: BootNs, body: &Body) {
-    after(&mut casebook.aftermath, seq, t, body);
-    before(casebook, seq, t, body);
+    match body {
+        // Nearly every record, and all that it says here.
+        Body::Event(_) => casebook.aftermath.unseen.other(),
+        _ => {
+            after(&mut casebook.aftermath, seq, t, body);
+            before(casebook, seq, t, body);
+        }
+    }
 }
 
 /// Takes what explains ends that came before it.

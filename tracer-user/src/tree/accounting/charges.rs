@@ -79,6 +79,11 @@ impl Charges {
         self.waiting == 0
     }
 
+    /// Whether there is anybody to divide among.
+    pub(super) fn has_shares(&self) -> bool {
+        self.others > 0 || !self.names.is_empty()
+    }
+
     /// What those without accounts have cost beyond their exit events. Nothing where the parent was charged
     /// less than the children are known to have cost: some were waited for by nobody.
     pub(super) fn settle(self) -> Option<Late> {

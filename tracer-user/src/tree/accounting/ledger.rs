@@ -68,16 +68,23 @@ struct Entry {
     depth: u32,
     /// Whose subtree this one is a part of.
     above: Option<ProcKey>,
-    /// Sums of what has ended, the process itself once it has.
-    cost: Cost,
     /// Itself until all is known of it, and the entries and deep processes below that are open.
     open: u64,
     /// Whose account it goes to: its own, or that of an ancestor when it is too deep to have one.
     account: ProcKey,
-    /// Its children that have ended.
-    charges: Charges,
+    /// `None` before anything in its subtree has ended.
+    sums: Option<Box<Sums>>,
     /// `None` once all is known of it.
     stage: Option<Box<Stage>>,
+}
+
+/// What has ended in a subtree.
+#[derive(Debug, Clone, Default)]
+struct Sums {
+    /// All of it, the process itself once it has.
+    cost: Cost,
+    /// Its children.
+    charges: Charges,
 }
 
 /// How far it has come. One box for all of it.
@@ -102,6 +109,10 @@ struct Life {
 }
 
 impl Entry {
+    fn sums(&mut self) -> &mut Sums {
+        self.sums.get_or_insert_default()
+    }
+
     fn lives(&self) -> bool {
         matches!(self.stage.as_deref(), Some(Stage::Lives(..)))
     }
@@ -209,10 +220,9 @@ impl Ledger {
             command,
             depth,
             above,
-            cost: Cost::default(),
             open: 1,
             account,
-            charges: Charges::default(),
+            sums: None,
             stage: Some(Box::new(Stage::Lives(life, course))),
         };
         self.entries.insert(key, Box::new(entry));

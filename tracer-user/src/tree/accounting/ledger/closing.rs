@@ -4,7 +4,7 @@
 //! is the process counted, once. What its parent was charged beyond that is divided when the same is known
 //! of all the parent's children, and then the parent's entry may go as well.
 
-use super::{Entry, Ledger, Life, Stage};
+use super::{Entry, Ledger, Life, Stage, Sums};
 use crate::{
     collections::{HashMap, remove_if},
     event::{Account, Exit},
@@ -31,7 +31,7 @@ impl Ledger {
                 Payer::Tracer
             }
             Some(entry) if parent != key && entry.lives() => {
-                entry.charges.ended(children_us);
+                entry.sums().charges.ended(children_us);
                 Payer::Process(parent)
             }
             _ => Payer::Nobody,
@@ -48,8 +48,10 @@ impl Ledger {
             }
             return;
         };
-        // What was there before tracer may have had children before.
-        entry.charges.charged_us = children_us.filter(|_| !life.adopted);
+        if let Some(sums) = &mut entry.sums {
+            // What was there before tracer may have had children before.
+            sums.charges.charged_us = children_us.filter(|_| !life.adopted);
+        }
         // In the room that its life had.
         entry.stage = Some(Box::new(Stage::Waits(Left {
             cost,
@@ -98,9 +100,9 @@ impl Ledger {
         let given_up = closed.is_none().then(|| Name::clone(&entry.command));
         let account = entry.account;
         if account == key {
-            entry.cost.add(&cost);
+            entry.sums().cost.add(&cost);
         } else if let Some(above) = self.entries.get_mut(&account) {
-            above.cost.add(&cost);
+            above.sums().cost.add(&cost);
         }
         if let Some(charges) = self.charges(left.payer) {
             match given_up {
@@ -117,7 +119,7 @@ impl Ledger {
     fn charges(&mut self, payer: Payer) -> Option<&mut Charges> {
         match payer {
             Payer::Tracer => Some(&mut self.ours),
-            Payer::Process(key) => Some(&mut self.entries.get_mut(&key)?.charges),
+            Payer::Process(key) => Some(&mut self.entries.get_mut(&key)?.sums().charges),
             Payer::Nobody => None,
         }
     }
@@ -127,15 +129,22 @@ impl Ledger {
         let Some(entry) = self.entries.get_mut(&key) else {
             return;
         };
-        if entry.lives() || !entry.charges.is_settled() {
+        if entry.lives() {
             return;
         }
         let (account, is_waiting) = (entry.account, entry.waits());
-        if let Some(late) = std::mem::take(&mut entry.charges).settle() {
-            if let Some(entry) = self.entries.get_mut(&account) {
-                entry.cost.add(&late.sum);
+        if let Some(Sums { charges, .. }) = entry.sums.as_deref_mut() {
+            if !charges.is_settled() {
+                return;
             }
-            self.charge(&late);
+            if charges.has_shares()
+                && let Some(late) = std::mem::take(charges).settle()
+            {
+                if let Some(entry) = self.entries.get_mut(&account) {
+                    entry.sums().cost.add(&late.sum);
+                }
+                self.charge(&late);
+            }
         }
         if is_waiting {
             return;
@@ -168,7 +177,7 @@ impl Ledger {
         let (name, account) = (Name::clone(&entry.command), entry.account);
         self.commands.add(&name, &cost, life.images_before > 0);
         if let Some(entry) = self.entries.get_mut(&account) {
-            entry.cost.add(&cost);
+            entry.sums().cost.add(&cost);
         }
         self.finish(key);
         Some(cost)
@@ -198,15 +207,16 @@ impl Ledger {
             let Some(entry) = self.entries.remove(&key) else {
                 return;
             };
+            let cost = entry.sums.map(|sums| sums.cost).unwrap_or_default();
             next = entry.above;
             if let Some(above) = next.and_then(|above| self.entries.get_mut(&above)) {
-                above.cost.add(&entry.cost);
+                above.sums().cost.add(&cost);
             }
             self.subtrees.rank(Subtree {
                 process: entry.process,
                 command: entry.command,
                 depth: entry.depth,
-                cost: entry.cost,
+                cost,
             });
         }
     }
