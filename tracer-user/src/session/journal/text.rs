@@ -40,71 +40,40 @@ const ESCAPE: [u8; 256] = {
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-const DIGITS: &[u8; 10] = b"0123456789";
-
-/// `00` to `99`.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut table = [[0; 2]; 100];
-    let mut i = 0;
-    while i < 100 {
-        table[i] = [DIGITS[i / 10], DIGITS[i % 10]];
-        i += 1;
-    }
-    table
-};
-
-/// Pairs of digits of the largest number.
-const PAIRS_MAX: usize = 10;
 const EIGHT_DIGITS: u64 = 100_000_000;
+/// What makes eight digits text.
+const ASCII: u64 = u64::from_le_bytes([b'0'; 8]);
 
 /// Appends a number.
 pub(crate) fn put_u64(out: &mut Vec<u8>, n: u64) {
-    // Half of all numbers.
-    match n {
-        0..10 => out.push(pair(below(10, n))[1]),
-        _ => put_digits(out, n),
+    if n >= EIGHT_DIGITS {
+        put_u64(out, n / EIGHT_DIGITS);
+        let digits = eight_digits(n % EIGHT_DIGITS) | ASCII;
+        out.extend_from_slice(&digits.to_le_bytes());
+        return;
     }
+    let digits = eight_digits(n);
+    // All but the last digit of 0 are left out too.
+    let zeros = (digits | 1 << 56).trailing_zeros() / 8;
+    let text = (digits | ASCII) >> (8 * zeros);
+    let end = out.len() + 8 - zeros as usize;
+    out.extend_from_slice(&text.to_le_bytes());
+    out.truncate(end);
 }
 
-#[inline(never)]
-fn put_digits(out: &mut Vec<u8>, mut n: u64) {
-    // They end in the middle, so that as many bytes can be copied from wherever they begin: a copy of known
-    // length is a few instructions, any other is a call.
-    let mut pairs = [[0_u8; 2]; 2 * PAIRS_MAX];
-    let mut at = PAIRS_MAX;
-    while n >= EIGHT_DIGITS {
-        at -= 4;
-        pairs[at..at + 4].copy_from_slice(&eight(below(EIGHT_DIGITS, n)));
-        n /= EIGHT_DIGITS;
-    }
-    let mut rest = below(EIGHT_DIGITS, n);
-    while rest >= 100 {
-        at -= 1;
-        pairs[at] = pair(rest % 100);
-        rest /= 100;
-    }
-    at -= 1;
-    pairs[at] = pair(rest);
-    let first = 2 * at + usize::from(rest < 10);
-    let start = out.len();
-    out.extend_from_slice(&pairs.as_flattened()[first..first + 2 * PAIRS_MAX]);
-    out.truncate(start + 2 * PAIRS_MAX - first);
-}
-
-/// What is left of a number below one that 32 bits can hold.
-fn below(limit: u64, n: u64) -> u32 {
-    u32::try_from(n % limit).unwrap_or(0)
-}
-
-/// The digits of a number below 100.
-fn pair(n: u32) -> [u8; 2] {
-    PAIRS[n as usize]
-}
-
-/// Those of a number below 10^8: in halves, because none of them has to wait for another.
-fn eight(n: u32) -> [[u8; 2]; 4] {
-    let (high, low) = (n / 10_000, n % 10_000);
-    [high / 100, high % 100, low / 100, low % 100].map(pair)
+/// The digits of a number below 10^8, the first one in the lowest byte.
+///
+/// It is cut into halves, both of them into pairs, and all pairs into digits: each step is done to all parts
+/// at once, as none of them grows into the next. So there is no table and no loop, and all digits are stored at
+/// once, where byte after byte would be waited for by whoever reads them.
+fn eight_digits(n: u64) -> u64 {
+    let halves = n / 10_000 | (n % 10_000) << 32;
+    // Divided by 100, exactly below 10^4.
+    let high = halves * 10_486 >> 20 & 0x7f_0000_007f;
+    let pairs = high | (halves - 100 * high) << 16;
+    // Divided by 10, exactly below 100.
+    let high = pairs * 103 >> 10 & 0x000f_000f_000f_000f;
+    high | (pairs - 10 * high) << 8
 }
 
 /// Appends a number that may be negative.
@@ -340,6 +309,10 @@ mod tests {
             u64::MAX - 1,
             u64::MAX,
         ] {
+            assert_eq!(written(|out| put_u64(out, n)), n.to_string());
+        }
+        // Each half of eight digits.
+        for n in (0..10_000).map(|half| half * 10_001) {
             assert_eq!(written(|out| put_u64(out, n)), n.to_string());
         }
         for n in [0, -1, i64::MIN, i64::MAX] {

@@ -74,8 +74,7 @@ struct Entry {
     account: ProcKey,
     /// `None` before anything in its subtree has ended.
     sums: Option<Box<Sums>>,
-    /// `None` once all is known of it.
-    stage: Option<Box<Stage>>,
+    stage: Stage,
 }
 
 /// What has ended in a subtree.
@@ -87,12 +86,14 @@ struct Sums {
     charges: Charges,
 }
 
-/// How far it has come. One box for all of it.
+/// How far it has come.
 #[derive(Debug, Clone)]
 enum Stage {
     Lives(Life, Course),
     /// It has ended, and its account may still come.
     Waits(Left),
+    /// All is known of it.
+    Over,
 }
 
 /// What is known of a living process.
@@ -114,47 +115,47 @@ impl Entry {
     }
 
     fn lives(&self) -> bool {
-        matches!(self.stage.as_deref(), Some(Stage::Lives(..)))
+        matches!(self.stage, Stage::Lives(..))
     }
 
     fn waits(&self) -> bool {
-        matches!(self.stage.as_deref(), Some(Stage::Waits(_)))
+        matches!(self.stage, Stage::Waits(_))
     }
 
     fn living(&mut self) -> Option<(&mut Life, &mut Course)> {
-        match self.stage.as_deref_mut()? {
+        match &mut self.stage {
             Stage::Lives(life, course) => Some((life, course)),
-            Stage::Waits(_) => None,
+            Stage::Waits(_) | Stage::Over => None,
         }
     }
 
     /// It has ended.
     fn lives_no_longer(&mut self) -> Option<(Life, Course)> {
-        match *self
-            .stage
-            .take_if(|stage| matches!(**stage, Stage::Lives(..)))?
-        {
+        if !self.lives() {
+            return None;
+        }
+        match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Lives(life, course) => Some((life, course)),
-            Stage::Waits(_) => None,
+            Stage::Waits(_) | Stage::Over => None,
         }
     }
 
     /// Nothing more is to come.
     fn waits_no_longer(&mut self) -> Option<Left> {
-        match *self
-            .stage
-            .take_if(|stage| matches!(**stage, Stage::Waits(_)))?
-        {
-            Stage::Waits(left) => Some(left),
-            Stage::Lives(..) => None,
+        match self.stage {
+            Stage::Waits(left) => {
+                self.stage = Stage::Over;
+                Some(left)
+            }
+            Stage::Lives(..) | Stage::Over => None,
         }
     }
 
     /// What comes before the life of a child that is born now.
     fn before_child(&self) -> Option<Before> {
-        match self.stage.as_deref()? {
+        match &self.stage {
             Stage::Lives(_, course) => Some(course.before_child(&self.command)),
-            Stage::Waits(_) => None,
+            Stage::Waits(_) | Stage::Over => None,
         }
     }
 }
@@ -223,7 +224,7 @@ impl Ledger {
             open: 1,
             account,
             sums: None,
-            stage: Some(Box::new(Stage::Lives(life, course))),
+            stage: Stage::Lives(life, course),
         };
         self.entries.insert(key, Box::new(entry));
     }

@@ -52,12 +52,11 @@ impl Ledger {
             // What was there before tracer may have had children before.
             sums.charges.charged_us = children_us.filter(|_| !life.adopted);
         }
-        // In the room that its life had.
-        entry.stage = Some(Box::new(Stage::Waits(Left {
+        entry.stage = Stage::Waits(Left {
             cost,
             after_others: life.images_before > 0,
             payer,
-        })));
+        });
         if self.root == Some(key) {
             self.chain = Some(ended.chain());
         }
