@@ -21,8 +21,8 @@ use crate::{
         info::TickRule,
         record::{Body, TargetBody},
         text::{
-            hex, key, put_argv, put_bytes, put_cmdline, put_i64, put_list, put_opt_u64, put_str,
-            put_u64,
+            key, put_argv, put_bytes, put_cmdline, put_hex, put_i64, put_list, put_opt_u64,
+            put_str, put_u64,
         },
     },
     units::{BootNs, Comm, Process},
@@ -306,16 +306,12 @@ impl Encoder {
 /// Appends the checksum of everything from `start`, and the line's end.
 pub(crate) fn put_tail(out: &mut Vec<u8>, start: usize) {
     let crc = crc32fast::hash(&out[start..]);
-    let mut tail = *b",\"crc\":\"00000000\"}\n";
-    let (digits, _) = tail[8..16].as_chunks_mut();
-    for (digits, byte) in digits.iter_mut().zip(crc.to_be_bytes()) {
-        *digits = hex(byte);
-    }
-    out.extend_from_slice(&tail);
+    out.extend_from_slice(b",\"crc\":");
+    put_hex(out, &crc.to_be_bytes());
+    out.extend_from_slice(b"}\n");
 }
 
-/// A kind is part of the line's fixed head and never needs escapes: what could, of a kind that a journal names, is
-/// left out.
+/// A kind is part of the line's fixed head and never needs escapes: what could, is left out.
 fn put_kind(out: &mut Vec<u8>, kind: &str) {
     out.extend(
         kind.bytes()
@@ -386,10 +382,9 @@ pub(crate) fn put_object(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
 /// Appends the members of what serialises as an object.
 pub(crate) fn put_serde<T: Serialize>(out: &mut Vec<u8>, value: &T) {
     let start = out.len();
-    if put_json(out, value).is_none() || out.get(start) != Some(&b'{') {
-        // Not for any type of ours: serialising to memory fails only on map keys that are no text.
-        out.truncate(start);
-    } else if out.len() == start + 2 {
+    // All of our types: serialising to memory fails only on map keys that are no text.
+    let is_object = put_json(out, value).is_some() && out.get(start) == Some(&b'{');
+    if !is_object || out.len() == start + 2 {
         out.truncate(start);
     } else {
         out[start] = b',';
