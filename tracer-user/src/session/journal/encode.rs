@@ -48,10 +48,7 @@ impl Encoder {
         out.extend_from_slice(key!("t_boot_ns"));
         put_u64(out, t.0);
         out.extend_from_slice(b",\"kind\":\"");
-        match body {
-            Body::Unknown { kind, .. } => put_kind(out, kind),
-            known => out.extend_from_slice(known.kind().as_bytes()),
-        }
+        put_kind(out, body);
         out.push(b'"');
         self.body(out, start, body);
         put_tail(out, start);
@@ -312,11 +309,12 @@ pub(crate) fn put_tail(out: &mut Vec<u8>, start: usize) {
 }
 
 /// A kind is part of the line's fixed head and never needs escapes: what could, is left out.
-fn put_kind(out: &mut Vec<u8>, kind: &str) {
-    out.extend(
-        kind.bytes()
-            .filter(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')),
-    );
+fn put_kind(out: &mut Vec<u8>, body: &Body) {
+    let harmless = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+    match body {
+        Body::Unknown { kind, .. } => out.extend(kind.bytes().filter(harmless)),
+        known => out.extend_from_slice(known.kind().as_bytes()),
+    }
 }
 
 #[inline(always)]
