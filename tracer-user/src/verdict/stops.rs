@@ -16,7 +16,10 @@ const SIGTTOU: i32 = 22;
 /// What the stops and continues of one process come to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stops {
-    open: Option<(BootNs, bool)>,
+    /// Since when it is stopped.
+    open: Option<BootNs>,
+    /// By what cannot be refused.
+    is_certain: bool,
     total_ns: u64,
     count: u64,
 }
@@ -29,11 +32,11 @@ impl Stops {
             // It dies now.
             SIGKILL if !refused => self.close(t),
             SIGSTOP if !refused => {
-                let since = self.open.map_or(t, |(since, _)| since);
-                self.open = Some((since, true));
+                self.open.get_or_insert(t);
+                self.is_certain = true;
             }
             SIGTSTP..=SIGTTOU if !refused => {
-                self.open.get_or_insert((t, false));
+                self.open.get_or_insert(t);
             }
             _ => {}
         }
@@ -41,7 +44,7 @@ impl Stops {
 
     /// The process did something: it had not been stopped by what it may handle.
     pub fn acted(&mut self) {
-        if matches!(self.open, Some((_, false))) {
+        if !self.is_certain {
             self.open = None;
         }
     }
@@ -56,7 +59,7 @@ impl Stops {
     #[must_use]
     pub fn total_ns(&self, now: BootNs) -> u64 {
         match self.open {
-            Some((since, true)) => self.total_ns.saturating_add(now.since(since)),
+            Some(since) if self.is_certain => self.total_ns.saturating_add(now.since(since)),
             _ => self.total_ns,
         }
     }
@@ -64,11 +67,12 @@ impl Stops {
     /// How often it was continued after a stop.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.count + u64::from(matches!(self.open, Some((_, true))))
+        self.count + u64::from(self.is_certain)
     }
 
     fn close(&mut self, t: BootNs) {
-        if let Some((since, _)) = self.open.take() {
+        self.is_certain = false;
+        if let Some(since) = self.open.take() {
             self.total_ns = self.total_ns.saturating_add(t.since(since));
             self.count += 1;
         }
