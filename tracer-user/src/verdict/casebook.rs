@@ -325,15 +325,12 @@ impl Casebook {
 
     /// Whoever waits for a process may pass its ending up.
     fn tell_the_parent(&mut self, exit: &Exit, dead: &Arc<Dead>) {
-        let case = match self.cases.get_mut(&exit.parent.key) {
-            Some(case) => case,
-            None => {
-                let above = self.lineage.above(exit.process.key);
-                let Some(case) = above.and_then(|above| self.cases.get_mut(&above)) else {
-                    return;
-                };
-                case
-            }
+        let mut parent = Some(exit.parent.key);
+        if !self.cases.contains_key(&exit.parent.key) {
+            parent = self.lineage.above(exit.process.key);
+        }
+        let Some(case) = parent.and_then(|parent| self.cases.get_mut(&parent)) else {
+            return;
         };
         case.last_end = Some(dead.seq);
         case.failed = None;

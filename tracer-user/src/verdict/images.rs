@@ -83,7 +83,7 @@ pub struct Images {
     living: HashMap<ProcKey, Living>,
     /// Each with the number of those that are it. Counted by hand, because only one thread is ever here: what
     /// counts for several waits at each step for all that was written before.
-    images: Vec<(usize, Image)>,
+    kept: Vec<(usize, Image)>,
     /// Those that nobody is.
     free: Vec<usize>,
 }
@@ -96,7 +96,7 @@ impl Images {
             let pid = child.tgid.0;
             entry.insert(Living { pid, comm, image });
             if let Some(image) = image {
-                self.images[image].0 += 1;
+                self.kept[image].0 += 1;
             }
         }
     }
@@ -104,10 +104,10 @@ impl Images {
     /// A process executed something.
     pub fn exec(&mut self, t: BootNs, exec: &Exec) {
         let place = self.free.pop().unwrap_or_else(|| {
-            self.images.push(Default::default());
-            self.images.len() - 1
+            self.kept.push(Default::default());
+            self.kept.len() - 1
         });
-        let (count, image) = &mut self.images[place];
+        let (count, image) = &mut self.kept[place];
         *count = 1;
         image.become_of(t, exec);
         let living = Living {
@@ -127,7 +127,7 @@ impl Images {
 
     fn leave(&mut self, before: Option<Living>) {
         if let Some(image) = before.and_then(|before| before.image) {
-            let (count, _) = &mut self.images[image];
+            let (count, _) = &mut self.kept[image];
             *count -= 1;
             if *count == 0 {
                 self.free.push(image);
@@ -138,7 +138,7 @@ impl Images {
     /// What a living process runs, where that was seen.
     #[must_use]
     pub fn of(&self, key: ProcKey) -> Option<&Image> {
-        let (_, image) = &self.images[self.living.get(&key)?.image?];
+        let (_, image) = &self.kept[self.living.get(&key)?.image?];
         Some(image)
     }
 
@@ -188,9 +188,9 @@ mod tests {
         images.fork(process(1000), key(1), Comm::from_bytes(b"sh"));
         images.forget(key(1));
         assert_eq!(line(&images, 1000).as_deref(), Some("sh -c x"));
-        assert!(images.of(key(1)).is_none() && images.images.len() <= 3);
+        assert!(images.of(key(1)).is_none() && images.kept.len() <= 3);
         images.forget(key(1000));
-        assert_eq!(images.free.len(), images.images.len());
+        assert_eq!(images.free.len(), images.kept.len());
     }
 
     #[test]

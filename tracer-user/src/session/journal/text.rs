@@ -54,7 +54,7 @@ pub(crate) fn put_u64(out: &mut Vec<u8>, n: u64) {
     }
     let digits = eight_digits(n);
     // All but the last digit of 0 are left out too.
-    let zeros = (digits | 1 << 56).trailing_zeros() / 8;
+    let zeros = (digits | (1 << 56)).trailing_zeros() / 8;
     let text = (digits | ASCII) >> (8 * zeros);
     let end = out.len() + 8 - zeros as usize;
     out.extend_from_slice(&text.to_le_bytes());
@@ -67,13 +67,13 @@ pub(crate) fn put_u64(out: &mut Vec<u8>, n: u64) {
 /// at once, as none of them grows into the next. So there is no table and no loop, and all digits are stored at
 /// once, where byte after byte would be waited for by whoever reads them.
 fn eight_digits(n: u64) -> u64 {
-    let halves = n / 10_000 | (n % 10_000) << 32;
+    let halves = (n / 10_000) | ((n % 10_000) << 32);
     // Divided by 100, exactly below 10^4.
-    let high = halves * 10_486 >> 20 & 0x7f_0000_007f;
-    let pairs = high | (halves - 100 * high) << 16;
+    let high = ((halves * 10_486) >> 20) & 0x7f_0000_007f;
+    let pairs = high | ((halves - 100 * high) << 16);
     // Divided by 10, exactly below 100.
-    let high = pairs * 103 >> 10 & 0x000f_000f_000f_000f;
-    high | (pairs - 10 * high) << 8
+    let high = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    high | ((pairs - 10 * high) << 8)
 }
 
 /// Appends a number that may be negative.

@@ -19,14 +19,12 @@ use crate::{
 
 /// Hands a record on to the casebook, unless it is an event.
 pub(super) fn outside(casebook: &mut Casebook, seq: u64, t: BootNs, body: &Body) {
-    match body {
-        // Nearly every record, and all that it says here.
-        Body::Event(_) => casebook.aftermath.unseen.other(),
-        _ => {
-            after(&mut casebook.aftermath, seq, t, body);
-            before(casebook, seq, t, body);
-        }
+    // Nearly every record, and all that it says here.
+    if let Body::Event(_) = body {
+        return casebook.aftermath.unseen.other();
     }
+    after(&mut casebook.aftermath, seq, t, body);
+    before(casebook, seq, t, body);
 }
 
 /// Takes what explains ends that came before it.
