@@ -1,6 +1,7 @@
 //! The kernel side as user space sees it: load it, attach it, read its ring, decode its records.
 
 mod adopt;
+mod ask;
 pub mod attached;
 pub mod btf;
 mod cgroups;

@@ -157,7 +157,7 @@ impl Attached {
 fn load_around(dir: &PinDir) -> Result<Ebpf, ProbeError> {
     let (mut aya, kernel) = thread::scope(|scope| {
         let aya = scope.spawn(blind_loader);
-        let kernel = Kernel::read(false);
+        let kernel = Kernel::read(Settings::default());
         (join(aya), kernel)
     });
     let kernel = kernel?;
