@@ -15,7 +15,7 @@ use std::{
 
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader};
 use rustix::{
-    process::{Resource, Rlimit, chroot, getrlimit, setrlimit},
+    process::chroot,
     thread::{UnshareFlags, unshare_unsafe},
 };
 use tracer_common::{
@@ -39,6 +39,7 @@ use super::{
     hooks::{HOOKS, Wanted, alone, attach, join, load_programs},
     kernel_types::KernelTypes,
     maps::Maps,
+    memlock::RaisedMemlock,
     object::OBJECT,
     offsets::{Degraded, KernelFacts, read_kernel},
     snapshot::Snapshots,
@@ -315,30 +316,6 @@ impl Kernel {
             // this helper.
             is_memlock_charged: !btf.enum_has("bpf_func_id", "BPF_FUNC_get_current_task_btf"),
         })
-    }
-}
-
-/// `RLIMIT_MEMLOCK` raised while this lives.
-pub(super) struct RaisedMemlock(Rlimit);
-
-impl RaisedMemlock {
-    pub(super) fn new() -> Self {
-        let before = getrlimit(Resource::Memlock);
-        // Without the privilege for it, making the maps fails and says so.
-        let _ = setrlimit(
-            Resource::Memlock,
-            Rlimit {
-                current: None,
-                maximum: None,
-            },
-        );
-        Self(before)
-    }
-}
-
-impl Drop for RaisedMemlock {
-    fn drop(&mut self) {
-        let _ = setrlimit(Resource::Memlock, self.0);
     }
 }
 

@@ -15,6 +15,7 @@ pub mod kernel_log;
 mod kernel_types;
 pub mod loader;
 mod maps;
+mod memlock;
 mod missed;
 pub mod object;
 pub mod offsets;
