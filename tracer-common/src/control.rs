@@ -2,6 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::usage::Usage;
+
 /// The one element of [`crate::names::MAP_CONTROL`].
 #[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C)]
@@ -13,8 +15,7 @@ pub struct Control {
     pub observer_level: u32,
     /// The observer's tgid in the initial namespace: never tracked, never adopted.
     pub observer_tgid_init: u32,
-    /// Process, by tgid in the *observer's* namespace, which the `adopt` iterator takes as a root; 0
-    /// for none, [`ADOPT_BELOW`] for no other root than those that are tracked.
+    /// Process, by tgid in the *observer's* namespace, which the next adoption takes as a root; 0 for none, [`ADOPT_BELOW`] for no other root than those that are tracked.
     pub adopt_tgid: u32,
     /// Bits of the `URGENT_` constants: which events wake the reader at once.
     pub urgent: u32,
@@ -26,6 +27,8 @@ pub struct Control {
     pub watched: [u32; 2],
     /// Counts the cgroups that were made; only while trees are followed.
     pub cgroups_made: u32,
+    /// What the `who_am_i` program said to the last who asked.
+    pub answer: Observer,
 }
 
 /// Not a process: an adoption goes on, of whoever is below those that are tracked.
@@ -34,7 +37,7 @@ pub const ADOPT_BELOW: u32 = u32::MAX;
 /// Every exec wakes the reader: the workload is not pinned yet.
 pub const URGENT_EXEC: u32 = 1 << 0;
 
-/// What the `who_am_i` iterator writes: the process that reads it.
+/// What the `who_am_i` program says: the process that runs it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Observer {
@@ -56,24 +59,8 @@ pub struct Observer {
 pub struct Tracked {
     /// Start time of the leader, ns on `CLOCK_BOOTTIME`.
     pub start_boottime_ns: u64,
-    /// CPU time in ns of threads that have ended.
-    pub cpu_ns: u64,
-    /// User time in ns of threads that have ended.
-    pub utime_ns: u64,
-    /// System time in ns of threads that have ended.
-    pub stime_ns: u64,
-    /// Minor faults of threads that have ended.
-    pub min_flt: u64,
-    /// Major faults of threads that have ended.
-    pub maj_flt: u64,
-    /// Voluntary switches of threads that have ended.
-    pub nvcsw: u64,
-    /// Involuntary switches of threads that have ended.
-    pub nivcsw: u64,
-    /// Block-layer bytes read by threads that have ended.
-    pub read_bytes: u64,
-    /// Block-layer bytes written by threads that have ended.
-    pub write_bytes: u64,
+    /// Of threads that have ended.
+    pub usage: Usage,
     /// `signal->maxrss` in pages when the present image began.
     pub maxrss_at_exec_pages: u64,
     /// Threads made, the leader included; from the adopt iterator, those alive then.

@@ -10,6 +10,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::{
     ids::ProcRef,
     limits::{COMM_LEN, SENDER_CMDLINE_MAX},
+    usage::Usage,
 };
 
 /// Kind of [`ForkEvent`].
@@ -262,23 +263,7 @@ pub struct AccountEvent {
     pub header: EventHeader,
     /// The process; `tid_init` is its leader.
     pub process: ProcRef,
-    /// CPU time in ns of all threads: `signal->sum_sched_runtime`, or that of the leader alone where this
-    /// is more, because it ran on after it had been released.
-    pub cpu_ns: u64,
-    /// `signal->utime` in ns; see [`ExitEvent::utime_ns`].
-    pub utime_ns: u64,
-    /// `signal->stime` in ns; see [`ExitEvent::utime_ns`].
-    pub stime_ns: u64,
-    /// Page faults served without I/O.
-    pub min_flt: u64,
-    /// Page faults that needed I/O.
-    pub maj_flt: u64,
-    /// Voluntary context switches.
-    pub nvcsw: u64,
-    /// Involuntary context switches.
-    pub nivcsw: u64,
-    /// Bytes fetched from the block layer; `u64::MAX` when this kernel does not account I/O.
-    pub read_bytes: u64,
-    /// Bytes sent to the block layer; `u64::MAX` when this kernel does not account I/O.
-    pub write_bytes: u64,
+    /// All threads' sums in `signal_struct`; the CPU time is that of the leader alone where this is more,
+    /// because it ran on after it had been released.
+    pub usage: Usage,
 }

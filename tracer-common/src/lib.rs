@@ -16,3 +16,4 @@ pub mod loss;
 pub mod names;
 pub mod offsets;
 pub mod snapshot;
+pub mod usage;

@@ -50,8 +50,10 @@ pub const PROGS_EXEC_AGAIN: [&str; 7] = [
 ];
 /// A second [`PROG_EXIT`] behind the first, for what the kernel skipped there.
 pub const PROG_EXIT_AGAIN: &str = "on_exit_again";
-/// Task iterator that writes one [`crate::control::Observer`]: who is reading it.
+/// Run by user space: answers with one [`crate::control::Observer`], who has run it.
 pub const PROG_WHO_AM_I: &str = "who_am_i";
+/// Run by user space: starts tracking the root to be adopted, if the thread that runs it has made it.
+pub const PROG_ADOPT_HELD: &str = "adopt_held";
 /// Task iterator that starts tracking the adopted root and every descendant of a tracked process.
 pub const PROG_ADOPT: &str = "adopt";
 /// `tp_btf` program on `sched_wakeup_new` that does the same for whoever is born while that goes on.

@@ -27,6 +27,7 @@ use crate::{
     process::Sight,
     read::{Direct, Object, Probed, frozen, off},
     send::{control, count, header, reserve, submit},
+    usage::{self, released},
 };
 
 /// `PF_KTHREAD` of include/linux/sched.h.
@@ -287,15 +288,7 @@ fn lineage(process: Probed, asked: &Control) -> Lineage {
 pub(crate) fn adopted(leader: Probed, signal: Probed, counted: Counted, now_ns: u64) -> Tracked {
     let mut entry = Tracked {
         start_boottime_ns: leader.get(off!(task_start_boottime)),
-        cpu_ns: counted.released_ns,
-        utime_ns: signal.get(off!(signal_utime)),
-        stime_ns: signal.get(off!(signal_stime)),
-        min_flt: signal.get(off!(signal_min_flt)),
-        maj_flt: signal.get(off!(signal_maj_flt)),
-        nvcsw: signal.get(off!(signal_nvcsw)),
-        nivcsw: signal.get(off!(signal_nivcsw)),
-        read_bytes: signal.get(off!(signal_read_bytes)),
-        write_bytes: signal.get(off!(signal_write_bytes)),
+        usage: released(signal),
         threads_made: u64::from(counted.threads),
         adopted_ns: now_ns,
         flags: TRACKED_ADOPTED,
@@ -303,15 +296,7 @@ pub(crate) fn adopted(leader: Probed, signal: Probed, counted: Counted, now_ns: 
         ..Tracked::default()
     };
     if leader.get::<u32>(off!(task_exit_state)) != 0 {
-        entry.cpu_ns += leader.get::<u64>(off!(task_sum_exec_runtime));
-        entry.utime_ns += leader.get::<u64>(off!(task_utime));
-        entry.stime_ns += leader.get::<u64>(off!(task_stime));
-        entry.min_flt += leader.get::<u64>(off!(task_min_flt));
-        entry.maj_flt += leader.get::<u64>(off!(task_maj_flt));
-        entry.nvcsw += leader.get::<u64>(off!(task_nvcsw));
-        entry.nivcsw += leader.get::<u64>(off!(task_nivcsw));
-        entry.read_bytes += leader.get::<u64>(off!(task_read_bytes));
-        entry.write_bytes += leader.get::<u64>(off!(task_write_bytes));
+        entry.usage = usage::with(entry.usage, leader);
         entry.threads_ended = 1;
     }
     // Those that are on their way out may have passed the exit hook already, or not.

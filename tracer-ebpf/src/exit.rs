@@ -20,6 +20,7 @@ use crate::{
     process::{Names, Sight, image_peak, tracked_ref},
     read::{Direct, Object, Probed, atomic_add, comm_into, off, together},
     send::{control, count, header, reserve, submit, watched},
+    usage,
 };
 
 /// `SIGNAL_GROUP_EXIT` of include/linux/sched/signal.h: the whole group was told to end, and
@@ -169,19 +170,19 @@ pub(crate) fn report(
             None => ProcRef::default(),
         };
         comm_into(&raw mut (*event).comm, leader);
-        (*event).cpu_ns = last.cpu_ns;
-        (*event).utime_ns = last.utime_ns;
-        (*event).stime_ns = last.stime_ns;
+        (*event).cpu_ns = last.usage.cpu_ns;
+        (*event).utime_ns = last.usage.utime_ns;
+        (*event).stime_ns = last.usage.stime_ns;
         (*event).children_utime_ns = children_utime;
         (*event).children_stime_ns = children_stime;
         (*event).maxrss_pages = maxrss;
         (*event).image_rss_pages = if shares_mm { 0 } else { image_rss };
-        (*event).min_flt = last.min_flt;
-        (*event).maj_flt = last.maj_flt;
-        (*event).nvcsw = last.nvcsw;
-        (*event).nivcsw = last.nivcsw;
-        (*event).read_bytes = last.read_bytes;
-        (*event).write_bytes = last.write_bytes;
+        (*event).min_flt = last.usage.min_flt;
+        (*event).maj_flt = last.usage.maj_flt;
+        (*event).nvcsw = last.usage.nvcsw;
+        (*event).nivcsw = last.usage.nivcsw;
+        (*event).read_bytes = last.usage.read_bytes;
+        (*event).write_bytes = last.usage.write_bytes;
         (*event).status = status;
         (*event).execs = last.execs;
         (*event).threads = last.threads_ended as u32;
@@ -226,24 +227,7 @@ fn group_dead(ctx: &BtfTracePointContext) -> bool {
 unsafe fn leave_totals(entry: *mut Tracked, task: Direct) {
     // SAFETY: the caller's promise.
     unsafe {
-        atomic_add(
-            &raw mut (*entry).cpu_ns,
-            task.get(off!(task_sum_exec_runtime)),
-        );
-        atomic_add(&raw mut (*entry).utime_ns, task.get(off!(task_utime)));
-        atomic_add(&raw mut (*entry).stime_ns, task.get(off!(task_stime)));
-        atomic_add(&raw mut (*entry).min_flt, task.get(off!(task_min_flt)));
-        atomic_add(&raw mut (*entry).maj_flt, task.get(off!(task_maj_flt)));
-        atomic_add(&raw mut (*entry).nvcsw, task.get(off!(task_nvcsw)));
-        atomic_add(&raw mut (*entry).nivcsw, task.get(off!(task_nivcsw)));
-        atomic_add(
-            &raw mut (*entry).read_bytes,
-            task.get(off!(task_read_bytes)),
-        );
-        atomic_add(
-            &raw mut (*entry).write_bytes,
-            task.get(off!(task_write_bytes)),
-        );
+        usage::add(&raw mut (*entry).usage, task);
         // Threads that the kernel makes for io_uring and vhost pass here, but not the fork hook.
         let is_hidden = task.get::<u32>(off!(task_flags)) & off!(hidden_thread_flags) != 0;
         if is_hidden && task.get::<u64>(off!(task_start_boottime)) >= (*entry).adopted_ns {
@@ -263,26 +247,13 @@ pub(crate) unsafe fn totals(entry: *const Tracked) -> Tracked {
     // SAFETY: the caller's promise; other CPUs only add to single words of it.
     unsafe {
         let threads_ended = (&raw const (*entry).threads_ended).read_volatile();
-        let io_is_known = off!(task_read_bytes) != ABSENT && off!(task_write_bytes) != ABSENT;
+        let mut usage = (&raw const (*entry).usage).read_volatile();
+        if off!(task_read_bytes) == ABSENT || off!(task_write_bytes) == ABSENT {
+            (usage.read_bytes, usage.write_bytes) = (u64::MAX, u64::MAX);
+        }
         Tracked {
             start_boottime_ns: (*entry).start_boottime_ns,
-            cpu_ns: (&raw const (*entry).cpu_ns).read_volatile(),
-            utime_ns: (&raw const (*entry).utime_ns).read_volatile(),
-            stime_ns: (&raw const (*entry).stime_ns).read_volatile(),
-            min_flt: (&raw const (*entry).min_flt).read_volatile(),
-            maj_flt: (&raw const (*entry).maj_flt).read_volatile(),
-            nvcsw: (&raw const (*entry).nvcsw).read_volatile(),
-            nivcsw: (&raw const (*entry).nivcsw).read_volatile(),
-            read_bytes: if io_is_known {
-                (&raw const (*entry).read_bytes).read_volatile()
-            } else {
-                u64::MAX
-            },
-            write_bytes: if io_is_known {
-                (&raw const (*entry).write_bytes).read_volatile()
-            } else {
-                u64::MAX
-            },
+            usage,
             maxrss_at_exec_pages: (*entry).maxrss_at_exec_pages,
             threads_made: (&raw const (*entry).threads_made).read_volatile(),
             threads_ended,

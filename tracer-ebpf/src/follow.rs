@@ -42,14 +42,9 @@ struct FollowedFork {
 /// `sched_process_exec(task)`, attached before the program that reports execs.
 #[btf_tracepoint(function = "sched_process_exec")]
 fn follow_exec(ctx: BtfTracePointContext) -> i32 {
-    let task = Probed(ctx.arg(0));
-    if TRACKED
-        .get_ptr_mut(task.get::<u32>(off!(task_tgid)))
-        .is_some()
+    if let Some(task) = untracked(ctx.arg(0))
+        && let Some(followed) = reason(task, task)
     {
-        return 0;
-    }
-    if let Some(followed) = reason(task, task) {
         // Its exec is reported next, and counts.
         begin_tree(task, followed, 1);
     }
@@ -59,14 +54,9 @@ fn follow_exec(ctx: BtfTracePointContext) -> i32 {
 /// `sched_wakeup_new(task)`.
 #[btf_tracepoint(function = "sched_wakeup_new")]
 fn follow_born(ctx: BtfTracePointContext) -> i32 {
-    let task = Probed(ctx.arg(0));
-    if TRACKED
-        .get_ptr_mut(task.get::<u32>(off!(task_tgid)))
-        .is_some()
+    if let Some(task) = untracked(ctx.arg(0))
+        && let Some(followed) = reason_of_cgroup(task)
     {
-        return 0;
-    }
-    if let Some(followed) = reason_of_cgroup(task) {
         begin_tree(task, followed, 0);
     }
     0
@@ -75,15 +65,10 @@ fn follow_born(ctx: BtfTracePointContext) -> i32 {
 /// `cgroup_attach_task(cgroup, path, task)`: of any hierarchy, when the task has been moved already.
 #[btf_tracepoint(function = "cgroup_attach_task")]
 fn follow_moved(ctx: BtfTracePointContext) -> i32 {
-    let task = Probed(ctx.arg(2));
-    if TRACKED
-        .get_ptr_mut(task.get::<u32>(off!(task_tgid)))
-        .is_some()
-    {
-        return 0;
-    }
     // Not the cgroup that the hook names: it may be of version 1, whose ids are numbers of their own.
-    if let Some(followed) = reason_of_cgroup(task) {
+    if let Some(task) = untracked(ctx.arg(2))
+        && let Some(followed) = reason_of_cgroup(task)
+    {
         begin_tree(task, followed, 0);
     }
     0
@@ -104,14 +89,19 @@ fn follow_made(_ctx: BtfTracePointContext) -> i32 {
 
 /// Begins a tree with the process of `task`, if it is to be followed and is not tracked.
 #[inline(always)]
-pub(crate) fn try_look(task: Probed) -> Option<u32> {
-    let tgid: u32 = task.get(off!(task_tgid));
-    if TRACKED.get_ptr_mut(tgid).is_some() {
-        return None;
-    }
+pub(crate) fn try_look(task: u64) -> Option<u32> {
+    let task = untracked(task)?;
     let leader = task.follow(off!(task_group_leader));
     let followed = reason(task, leader)?;
-    begin_tree(task, followed, 0).then_some(tgid)
+    begin_tree(task, followed, 0).then(|| task.get(off!(task_tgid)))
+}
+
+/// The task at this address, unless its process is tracked.
+#[inline(always)]
+fn untracked(task: u64) -> Option<Probed> {
+    let task = Probed(task);
+    let tgid: u32 = task.get(off!(task_tgid));
+    TRACKED.get_ptr_mut(tgid).is_none().then_some(task)
 }
 
 /// Why it is to be followed, if it is: by its cgroup, or by the name that `named` has.

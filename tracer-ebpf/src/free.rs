@@ -10,6 +10,7 @@ use tracer_common::{
     event::{AccountEvent, KIND_ACCOUNT},
     ids::ProcRef,
     offsets::ABSENT,
+    usage::Usage,
 };
 
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     maps::{TRACKED, UNRELEASED, Unreleased},
     read::{Direct, Object, off},
     send::{control, header, reserve_spare, submit_quietly},
+    usage::released,
 };
 
 /// `sched_process_free(task)`: behind the end of every task, when its parent has been told, in a softirq
@@ -59,16 +61,7 @@ fn try_free(ctx: &BtfTracePointContext) -> Option<()> {
     TRACKED.remove(tgid).ok()?;
 
     // By now the process's own sums have every thread in them.
-    let closed = Closed::of(task);
-    last.cpu_ns = closed.cpu_ns;
-    last.utime_ns = closed.utime_ns;
-    last.stime_ns = closed.stime_ns;
-    last.min_flt = closed.min_flt;
-    last.maj_flt = closed.maj_flt;
-    last.nvcsw = closed.nvcsw;
-    last.nivcsw = closed.nivcsw;
-    last.read_bytes = closed.read_bytes;
-    last.write_bytes = closed.write_bytes;
+    last.usage = closed(task);
     last.threads_ended = last.threads_made;
     last.unsure = 0;
     report(control, &last, tgid, task.probed(), Source::Freed)?;
@@ -84,53 +77,25 @@ fn try_free(ctx: &BtfTracePointContext) -> Option<()> {
 }
 
 /// What the kernel says of a process that has been released.
-struct Closed {
-    cpu_ns: u64,
-    utime_ns: u64,
-    stime_ns: u64,
-    min_flt: u64,
-    maj_flt: u64,
-    nvcsw: u64,
-    nivcsw: u64,
-    read_bytes: u64,
-    write_bytes: u64,
-}
-
-impl Closed {
-    #[inline(always)]
-    fn of(leader: Direct) -> Self {
-        let signal = leader.probed().follow(off!(task_signal));
-        let released: u64 = signal.get(off!(signal_sum_sched_runtime));
-        // A process that nobody waits for releases itself, and runs on; the rest of its last tick is in no
-        // other sum.
-        let alone: u64 = leader.get(off!(task_sum_exec_runtime));
-        let io_is_known = off!(signal_read_bytes) != ABSENT && off!(signal_write_bytes) != ABSENT;
-        let (read_bytes, write_bytes) = match io_is_known {
-            true => (
-                signal.get(off!(signal_read_bytes)),
-                signal.get(off!(signal_write_bytes)),
-            ),
-            false => (u64::MAX, u64::MAX),
-        };
-        Self {
-            cpu_ns: if alone > released { alone } else { released },
-            utime_ns: signal.get(off!(signal_utime)),
-            stime_ns: signal.get(off!(signal_stime)),
-            min_flt: signal.get(off!(signal_min_flt)),
-            maj_flt: signal.get(off!(signal_maj_flt)),
-            nvcsw: signal.get(off!(signal_nvcsw)),
-            nivcsw: signal.get(off!(signal_nivcsw)),
-            read_bytes,
-            write_bytes,
-        }
+#[inline(always)]
+fn closed(leader: Direct) -> Usage {
+    let mut usage = released(leader.probed().follow(off!(task_signal)));
+    // A process that nobody waits for releases itself, and runs on; the rest of its last tick is in no
+    // other sum.
+    let alone: u64 = leader.get(off!(task_sum_exec_runtime));
+    if alone > usage.cpu_ns {
+        usage.cpu_ns = alone;
     }
+    if off!(signal_read_bytes) == ABSENT || off!(signal_write_bytes) == ABSENT {
+        (usage.read_bytes, usage.write_bytes) = (u64::MAX, u64::MAX);
+    }
+    usage
 }
 
 /// Sends the account of a process whose end has been reported.
 #[inline(always)]
 fn account(process: &Unreleased, tgid: u32, leader: Direct) -> Option<()> {
     let mut record = reserve_spare::<AccountEvent>(KIND_ACCOUNT)?;
-    let closed = Closed::of(leader);
     record.write(AccountEvent {
         header: header(KIND_ACCOUNT, 0),
         process: ProcRef {
@@ -140,15 +105,7 @@ fn account(process: &Unreleased, tgid: u32, leader: Direct) -> Option<()> {
             tgid_inner: process.tgid_inner,
             tid_init: tgid,
         },
-        cpu_ns: closed.cpu_ns,
-        utime_ns: closed.utime_ns,
-        stime_ns: closed.stime_ns,
-        min_flt: closed.min_flt,
-        maj_flt: closed.maj_flt,
-        nvcsw: closed.nvcsw,
-        nivcsw: closed.nivcsw,
-        read_bytes: closed.read_bytes,
-        write_bytes: closed.write_bytes,
+        usage: closed(leader),
     });
     submit_quietly(record, KIND_ACCOUNT);
     Some(())

@@ -1,22 +1,14 @@
-//! Task iterators, which user space runs by reading a file: who is reading, whom to adopt, and whom to follow.
+//! Task iterators, which user space runs by reading a file: whom to adopt, whom to follow, and
+//! what is to be said of each.
 //!
 //! aya-ebpf has no macro for iterators; the section's name makes a function one.
 
 use core::ffi::c_void;
 
-use aya_ebpf::{
-    bindings::seq_file,
-    helpers::{bpf_get_current_task, generated::bpf_seq_write},
-};
-use tracer_common::control::Observer;
+use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
 
 use crate::{
-    adopt::try_adopt,
-    follow::try_look,
-    process::upid_at,
-    read::{Object, Probed, off},
-    send::control,
-    snapshot::try_snapshot,
+    adopt::try_adopt, follow::try_look, read::Probed, send::control, snapshot::try_snapshot,
 };
 
 /// `struct bpf_iter__task`.
@@ -47,38 +39,6 @@ fn arguments(ctx: *mut c_void) -> (*mut seq_file, u64) {
     }
 }
 
-#[unsafe(no_mangle)]
-#[unsafe(link_section = "iter/task")]
-fn who_am_i(ctx: *mut c_void) -> i32 {
-    let (seq, task) = arguments(ctx);
-    if task == 0 {
-        return 0;
-    }
-    // An iterator runs in the thread that reads its file. The answer is written once for each task,
-    // and the reader takes the first.
-    // SAFETY: a helper without arguments.
-    let reader = Probed(unsafe { bpf_get_current_task() });
-    let pid = reader.follow(off!(task_thread_pid));
-    let level: u32 = pid.get(off!(pid_level));
-    let ns = pid.follow(upid_at(level) + off!(upid_ns));
-    let observer = Observer {
-        ns: ns.address(),
-        level,
-        ns_inum: ns.get(off!(ns_inum)),
-        tgid_init: reader.get(off!(task_tgid)),
-        tid_init: reader.get(off!(task_pid)),
-    };
-    // SAFETY: the iterator's own file, and a value of ours with its size.
-    unsafe {
-        bpf_seq_write(
-            seq,
-            (&raw const observer).cast(),
-            size_of::<Observer>() as u32,
-        );
-    }
-    0
-}
-
 /// Writes the tgid, in the initial namespace, of each process it has adopted.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task")]
@@ -106,7 +66,7 @@ fn follow_look(ctx: *mut c_void) -> i32 {
     if task == 0 {
         return 0;
     }
-    let Some(tgid) = try_look(Probed(task)) else {
+    let Some(tgid) = try_look(task) else {
         return 0;
     };
     // SAFETY: the iterator's own file, and a value of ours with its size.

@@ -23,6 +23,8 @@
 #[cfg(target_arch = "bpf")]
 mod adopt;
 #[cfg(target_arch = "bpf")]
+mod ask;
+#[cfg(target_arch = "bpf")]
 mod exec;
 #[cfg(target_arch = "bpf")]
 mod exit;
@@ -48,6 +50,8 @@ mod send;
 mod signal;
 #[cfg(target_arch = "bpf")]
 mod snapshot;
+#[cfg(target_arch = "bpf")]
+mod usage;
 
 /// The kernel offers tracing helpers to GPL-compatible programs only.
 #[cfg(target_arch = "bpf")]

@@ -17,6 +17,7 @@ use tracer_common::{
 };
 
 use super::{
+    ask,
     attached::{Attached, open_iterator},
     hooks::ADOPTING,
     support::ProbeError,
@@ -84,14 +85,18 @@ impl Attached {
     }
 
     /// As [`Attached::adopt`], for a process that its maker holds: it has done nothing yet, so there is
-    /// nobody else to find.
+    /// nobody else to find. Where no trees are adopted ([`Settings::adopts_trees`]), the maker is the thread
+    /// that calls this.
     ///
     /// # Errors
-    /// When the task iterator cannot be run.
+    /// When the kernel does not let it be looked for.
     pub fn adopt_held(&mut self, root: Tgid) -> Result<Adoption, ProbeError> {
         let mut adoption = Adoption::default();
         self.control.set_adopt(root.0);
-        let result = self.adopt_pass(&mut adoption, &[PROG_ADOPT]);
+        let result = match self.ebpf.as_mut().and_then(ask::adopt_held) {
+            Some(result) => result.map(|is_tracked| adoption.adopted = u32::from(is_tracked)),
+            None => self.adopt_pass(&mut adoption, &[PROG_ADOPT]).map(drop),
+        };
         self.control.set_adopt(0);
         result?;
         Ok(adoption)

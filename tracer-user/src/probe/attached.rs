@@ -2,15 +2,11 @@
 
 mod pinning;
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    os::fd::AsFd as _,
-};
+use std::{fs::File, io, os::fd::AsFd as _};
 
 use aya::{
     Ebpf,
-    programs::{Program, ProgramError, iter::IterLink, links::FdLink},
+    programs::{Program, ProgramError, links::FdLink},
 };
 use tracer_common::control::Observer;
 
@@ -219,30 +215,14 @@ impl Attached {
     }
 }
 
-fn attach_iterator(ebpf: &mut Ebpf, name: &str) -> Result<IterLink, ProgramError> {
+/// Starts an iterator; it runs as its file is read.
+pub(super) fn open_iterator(ebpf: &mut Ebpf, name: &str) -> Result<File, ProgramError> {
     let Some(Program::Iter(program)) = ebpf.program_mut(name) else {
         return Err(ProgramError::UnexpectedProgramType);
     };
-    let link = program.attach()?;
-    program.take_link(link)
-}
-
-/// Starts an iterator; it runs as its file is read.
-pub(super) fn open_iterator(ebpf: &mut Ebpf, name: &str) -> Result<File, ProgramError> {
-    let link = attach_iterator(ebpf, name)?;
+    let link = program.attach().and_then(|id| program.take_link(id))?;
     link.into_file().map_err(|error| match error {
         aya::programs::links::LinkError::SyscallError(error) => error.into(),
         _ => ProgramError::UnexpectedProgramType,
     })
-}
-
-/// Asks the kernel who this process is, before anything is attached.
-pub(super) fn read_observer(ebpf: &mut Ebpf, name: &str) -> Result<Observer, ProbeError> {
-    let failed = |source: io::Error| ProbeError::step("asking the kernel who we are", source);
-    let mut file = open_iterator(ebpf, name)
-        .map_err(|source| ProbeError::step("asking the kernel who we are", source))?;
-    // One answer for each task, all the same: the first is enough.
-    let mut bytes = [0; size_of::<Observer>()];
-    file.read_exact(&mut bytes).map_err(failed)?;
-    Ok(bytemuck::cast(bytes))
 }

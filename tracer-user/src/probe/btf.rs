@@ -189,10 +189,9 @@ impl<'a> Btf<'a> {
             // The header's 32-bit length bounds `at`.
             self.starts.push(u32::try_from(at).unwrap_or(u32::MAX));
             if found.kind().is_indexed()
-                && let Some(name) = raw::string_at(self.strings, found.name_off)
-                && !name.is_empty()
+                && let Some(hash) = raw::name_hash(self.strings, found.name_off)
             {
-                self.index.push((raw::name_hash(name), id.0));
+                self.index.push((hash, id.0));
             }
             at += raw::TYPE_LEN + found.tail.len();
         }

@@ -81,7 +81,18 @@ impl SharedControl {
             && field!(self, AtomicU32, observer_level).load(Ordering::SeqCst) == observer.level
     }
 
-    /// Names the process the next adopt pass takes as a root; 0 for none.
+    /// What the program said that tells who runs it.
+    pub(super) fn answer(&self) -> Observer {
+        Observer {
+            ns: field!(self, AtomicU64, answer.ns).load(Ordering::SeqCst),
+            level: field!(self, AtomicU32, answer.level).load(Ordering::SeqCst),
+            ns_inum: field!(self, AtomicU32, answer.ns_inum).load(Ordering::SeqCst),
+            tgid_init: field!(self, AtomicU32, answer.tgid_init).load(Ordering::SeqCst),
+            tid_init: field!(self, AtomicU32, answer.tid_init).load(Ordering::SeqCst),
+        }
+    }
+
+    /// Names the process the next adoption takes as a root; 0 for none.
     pub(super) fn set_adopt(&self, tgid: u32) {
         field!(self, AtomicU32, adopt_tgid).store(tgid, Ordering::SeqCst);
     }

@@ -306,16 +306,17 @@ fn oom(event: &OomEvent, units: DecodeUnits) -> Oom {
 }
 
 fn account(event: &AccountEvent) -> Account {
-    let (cpu_user_us, cpu_system_us) = cpu_split_us(event.cpu_ns, event.utime_ns, event.stime_ns);
+    let usage = &event.usage;
+    let (cpu_user_us, cpu_system_us) = cpu_split_us(usage.cpu_ns, usage.utime_ns, usage.stime_ns);
     Account {
         process: process(&event.process),
         cpu_user_us,
         cpu_system_us,
-        faults_minor: event.min_flt,
-        faults_major: event.maj_flt,
-        ctx_switches_voluntary: event.nvcsw,
-        ctx_switches_involuntary: event.nivcsw,
-        io_bytes: accounted(event.read_bytes).zip(accounted(event.write_bytes)),
+        faults_minor: usage.min_flt,
+        faults_major: usage.maj_flt,
+        ctx_switches_voluntary: usage.nvcsw,
+        ctx_switches_involuntary: usage.nivcsw,
+        io_bytes: accounted(usage.read_bytes).zip(accounted(usage.write_bytes)),
     }
 }
 

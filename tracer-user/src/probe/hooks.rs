@@ -7,9 +7,10 @@ use aya::{
     programs::{Program, ProgramError, links::FdLink},
 };
 use tracer_common::names::{
-    PROG_ADOPT_BORN, PROG_ADOPT_ORPHANS, PROG_EXEC, PROG_EXIT, PROG_EXIT_AGAIN, PROG_FOLLOW_BORN,
-    PROG_FOLLOW_EXEC, PROG_FOLLOW_LOOK, PROG_FOLLOW_MADE, PROG_FOLLOW_MOVED, PROG_FORK, PROG_FREE,
-    PROG_OOM, PROG_SIGNAL, PROG_SNAPSHOT, PROG_WAKEUP_NEW, PROGS_EXEC_AGAIN,
+    PROG_ADOPT, PROG_ADOPT_BORN, PROG_ADOPT_HELD, PROG_ADOPT_ORPHANS, PROG_EXEC, PROG_EXIT,
+    PROG_EXIT_AGAIN, PROG_FOLLOW_BORN, PROG_FOLLOW_EXEC, PROG_FOLLOW_LOOK, PROG_FOLLOW_MADE,
+    PROG_FOLLOW_MOVED, PROG_FORK, PROG_FREE, PROG_OOM, PROG_SIGNAL, PROG_SNAPSHOT, PROG_WAKEUP_NEW,
+    PROGS_EXEC_AGAIN,
 };
 
 use super::{
@@ -122,6 +123,8 @@ pub(super) struct Wanted {
     pub(super) stand_ins: bool,
     /// The one that reports accounts.
     pub(super) accounts: bool,
+    /// The one that adopts a child that is held; where it cannot, the iterator that adopts anybody.
+    pub(super) held: bool,
     /// Those that watch an adoption.
     pub(super) adopting: bool,
     /// Those that begin trees by themselves.
@@ -132,6 +135,9 @@ impl Wanted {
     fn has(self, program: &str) -> bool {
         if ADOPTING.iter().any(|hook| hook.program == program) {
             return self.adopting;
+        }
+        if [PROG_ADOPT, PROG_ADOPT_HELD].contains(&program) {
+            return self.held == (program == PROG_ADOPT_HELD);
         }
         if program == PROG_FOLLOW_LOOK || needs(program, Need::Following) {
             return self.following;
@@ -210,6 +216,7 @@ fn load_program(name: &str, program: &mut Program, types: &AyaBtf) -> Result<(),
             program.load(tracepoint, types)
         }
         Program::Iter(program) => program.load("task", types),
+        Program::RawTracePoint(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
     }
 }

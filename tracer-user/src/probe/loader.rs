@@ -15,23 +15,23 @@ use std::{
 
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader};
 use rustix::{
-    process::{Resource, Rlimit, chroot, getrlimit, setrlimit},
+    process::chroot,
     thread::{UnshareFlags, unshare_unsafe},
 };
 use tracer_common::{
-    control::Observer,
     follow::{CgroupPlaces, FOLLOWED_MAX},
     limits::{RING_BYTES, TRACKED_MAX, UNRELEASED_MAX},
     names::{
         GLOBAL_ADOPTS_TREES, GLOBAL_CGROUPS, GLOBAL_OFFSETS, GLOBAL_PLACES, GLOBAL_RING_BYTES,
-        MAP_EVENTS, MAP_FOLLOWED, MAP_TRACKED, MAP_UNRELEASED, PROG_WHO_AM_I,
+        MAP_EVENTS, MAP_FOLLOWED, MAP_TRACKED, MAP_UNRELEASED,
     },
     offsets::ABSENT,
     snapshot::Places,
 };
 
 use super::{
-    attached::{Attached, InKernel, read_observer},
+    ask,
+    attached::{Attached, InKernel},
     btf::Btf,
     cgroups,
     control::SharedControl,
@@ -39,6 +39,7 @@ use super::{
     hooks::{HOOKS, Wanted, alone, attach, join, load_programs},
     kernel_types::KernelTypes,
     maps::Maps,
+    memlock::RaisedMemlock,
     object::OBJECT,
     offsets::{Degraded, KernelFacts, read_kernel},
     snapshot::Snapshots,
@@ -57,9 +58,9 @@ pub struct Settings {
     pub ring_bytes: u32,
     /// Most processes tracked at once: unless told, as many as there can be, up to [`TRACKED_MAX`].
     pub tracked_max: u32,
-    /// Whether trees are to be adopted that go on meanwhile. The programs for that take the kernel as long
-    /// to verify as all others together. Without them an adoption takes in the root alone, and unless that
-    /// one is held never calls itself converged.
+    /// Whether trees are to be adopted that go on meanwhile, or that another process holds. The programs for
+    /// that take the kernel as long to verify as all others together. Without them only a child can be
+    /// adopted that this process holds ([`Attached::adopt_held`]).
     pub adopts_trees: bool,
     /// Whether trees are to begin by themselves ([`Attached::follow`]). The programs for that cost every
     /// exec, every new process and every move to another cgroup on the machine a little.
@@ -158,7 +159,7 @@ impl Loader {
                 let _ = aya::features();
                 blind_loader()
             });
-            let kernel = Kernel::read(self.settings.follows);
+            let kernel = Kernel::read(self.settings);
             (join(aya), kernel)
         });
         let kernel = kernel?;
@@ -180,6 +181,7 @@ impl Loader {
         let wanted = Wanted {
             stand_ins: kernel.facts.offsets.programs_can_be_skipped == 1,
             accounts: kernel.facts.offsets.tells_accounts == 1,
+            held: kernel.adopts_children_only,
             adopting: self.settings.adopts_trees,
             following: self.settings.follows,
         };
@@ -258,11 +260,14 @@ pub(super) struct Kernel {
     pub(super) facts: KernelFacts,
     cgroups: CgroupPlaces,
     hook_types: AyaBtf,
+    /// Nobody else is to be adopted, and this kernel says who is whose child.
+    adopts_children_only: bool,
     pub(super) is_memlock_charged: bool,
 }
 
 impl Kernel {
-    pub(super) fn read(follows: bool) -> Result<Self, ProbeError> {
+    pub(super) fn read(settings: Settings) -> Result<Self, ProbeError> {
+        let follows = settings.follows;
         let bytes = KernelTypes::open(KERNEL_BTF).map_err(ProbeError::from_btf_file)?;
         let btf = Btf::parse(&bytes).map_err(|source| ProbeError::BadBtf { source })?;
         let mut facts = read_kernel(&btf).map_err(|source| ProbeError::MissingField { source })?;
@@ -275,6 +280,11 @@ impl Kernel {
             Some(cgroups) => (cgroups.moved, cgroups.made),
             None => (None, None),
         };
+        let knows_children =
+            facts.offsets.task_children != ABSENT && facts.offsets.task_sibling != ABSENT;
+        let adopts_children_only = !settings.adopts_trees && !follows && knows_children;
+        // Of the highest id by far: what lies below it is filled up for aya.
+        let iterator = hooks.task_iterator.filter(|_| !adopts_children_only);
         let tracepoint = HookKind::Tracepoint;
         let types: Vec<_> = [
             (hooks.fork, "btf_trace_sched_process_fork", tracepoint),
@@ -284,7 +294,7 @@ impl Kernel {
             (hooks.free, "btf_trace_sched_process_free", tracepoint),
             (hooks.signal, "btf_trace_signal_generate", tracepoint),
             (hooks.oom, "btf_trace_mark_victim", tracepoint),
-            (hooks.task_iterator, "bpf_iter_task", HookKind::Iterator),
+            (iterator, "bpf_iter_task", HookKind::Iterator),
             (moved, "btf_trace_cgroup_attach_task", tracepoint),
             (made, "btf_trace_cgroup_mkdir", tracepoint),
         ]
@@ -301,34 +311,11 @@ impl Kernel {
             facts,
             cgroups: places.unwrap_or(CgroupPlaces::ABSENT),
             hook_types,
+            adopts_children_only,
             // Memory of maps went from the limit to the memory cgroup in the release that also brought
             // this helper.
             is_memlock_charged: !btf.enum_has("bpf_func_id", "BPF_FUNC_get_current_task_btf"),
         })
-    }
-}
-
-/// `RLIMIT_MEMLOCK` raised while this lives.
-pub(super) struct RaisedMemlock(Rlimit);
-
-impl RaisedMemlock {
-    pub(super) fn new() -> Self {
-        let before = getrlimit(Resource::Memlock);
-        // Without the privilege for it, making the maps fails and says so.
-        let _ = setrlimit(
-            Resource::Memlock,
-            Rlimit {
-                current: None,
-                maximum: None,
-            },
-        );
-        Self(before)
-    }
-}
-
-impl Drop for RaisedMemlock {
-    fn drop(&mut self) {
-        let _ = setrlimit(Resource::Memlock, self.0);
     }
 }
 
@@ -360,7 +347,8 @@ impl Loaded {
     pub fn attach(mut self) -> Result<Attached, ProbeError> {
         let begun = Instant::now();
         // Before the first event: pids in it are translated to the observer's namespace.
-        let observer: Observer = read_observer(&mut self.ebpf, PROG_WHO_AM_I)?;
+        let program = ask::program_who_am_i(&mut self.ebpf)?;
+        let observer = ask::who_am_i(program, &self.control)?;
         self.control.set_observer(&observer);
         let mut links = Vec::new();
         for hook in HOOKS

@@ -1,6 +1,7 @@
 //! The kernel side as user space sees it: load it, attach it, read its ring, decode its records.
 
 mod adopt;
+mod ask;
 pub mod attached;
 pub mod btf;
 mod cgroups;
@@ -14,6 +15,7 @@ pub mod kernel_log;
 mod kernel_types;
 pub mod loader;
 mod maps;
+mod memlock;
 mod missed;
 pub mod object;
 pub mod offsets;

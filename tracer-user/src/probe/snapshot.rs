@@ -23,7 +23,8 @@ use super::{
     attached::{Attached, open_iterator},
     hook_types::{HookKind, hook_types},
     hooks::join,
-    loader::{Kernel, Loader, RaisedMemlock, Settings, blind_loader, release_memory},
+    loader::{Kernel, Loader, Settings, blind_loader, release_memory},
+    memlock::RaisedMemlock,
     offsets::Degraded,
     pin::PinDir,
     support::{ProbeError, Situation},
@@ -157,7 +158,7 @@ impl Attached {
 fn load_around(dir: &PinDir) -> Result<Ebpf, ProbeError> {
     let (mut aya, kernel) = thread::scope(|scope| {
         let aya = scope.spawn(blind_loader);
-        let kernel = Kernel::read(false);
+        let kernel = Kernel::read(Settings::default());
         (join(aya), kernel)
     });
     let kernel = kernel?;

@@ -3,9 +3,13 @@
 
 use std::time::{Duration, Instant};
 
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use tracer::{
     event::EventKind,
-    probe::{attached::Doubts, loader::Settings},
+    probe::{
+        attached::Doubts,
+        loader::{Loader, Settings},
+    },
     units::Tgid,
 };
 
@@ -34,12 +38,30 @@ fn lead_a_group() {
     unsafe { libc::setpgid(0, 0) };
 }
 
+/// The built kernel side with one program whose first instruction is none.
+fn with_nonsense_in(program: &str) -> Vec<u8> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/bpf/tracer.bpf.o");
+    let mut bytes = std::fs::read(path).unwrap();
+    let at = {
+        let file = object::File::parse(&bytes[..]).unwrap();
+        let symbol = file.symbol_by_name(program).unwrap();
+        let section = symbol.section_index().unwrap();
+        let section = file.section_by_index(section).unwrap();
+        section.file_range().unwrap().0 + symbol.address()
+    };
+    bytes[usize::try_from(at).unwrap()] = 0xff;
+    bytes
+}
+
 #[test]
-fn without_the_programs_that_watch_an_adoption_it_says_that_nobody_watched() {
-    let mut probe = attach(Settings {
-        adopts_trees: false,
-        ..Settings::default()
-    });
+fn where_the_kernel_refuses_a_program_that_watches_an_adoption_nobody_watched() {
+    let loaded = Loader::new(Settings::default())
+        .with_object(with_nonsense_in("adopt_born"))
+        .load()
+        .unwrap();
+    let refused: Vec<_> = loaded.degraded().iter().map(|lost| &lost.name).collect();
+    assert_eq!(refused, ["sched_wakeup_new"]);
+    let mut probe = loaded.attach().unwrap();
     let held = hold(|| 0);
     let adoption = probe.adopt(Tgid(held.pid.cast_unsigned())).unwrap();
     let only = Doubts {

@@ -11,6 +11,7 @@ mod doubts;
 mod ends;
 mod follow;
 mod followed;
+mod held;
 mod names;
 mod orphans;
 mod rings;

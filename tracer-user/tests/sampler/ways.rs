@@ -19,7 +19,6 @@ impl KernelSide {
     pub(crate) fn new() -> Self {
         let settings = Settings {
             ring_bytes: 1 << 16,
-            adopts_trees: false,
             ..Settings::default()
         };
         Self(Loader::new(settings).load().unwrap().attach().unwrap())

@@ -2,15 +2,12 @@
 
 use std::path::Path;
 
-use aya::{
-    Ebpf,
-    programs::links::{FdLink, PinnedLink},
-};
+use aya::{Ebpf, programs::links::PinnedLink};
 use tracer_common::names::PROG_WHO_AM_I;
 
-use super::{Attached, attach_iterator};
+use super::Attached;
 use crate::probe::{
-    hooks,
+    ask, hooks,
     offsets::Degraded,
     pin::{self, PinDir, PinError, Pins},
 };
@@ -42,7 +39,7 @@ impl Attached {
                 .map_err(|source| dir.refused(name, source))?;
         }
         if let Some(ebpf) = &mut self.ebpf {
-            pin_iterator(ebpf, dir)?;
+            pin_who_am_i(ebpf, dir)?;
         }
         let mut pinned = Vec::new();
         let mut failed = None;
@@ -92,12 +89,11 @@ impl Attached {
     }
 }
 
-/// Pins an iterator that says who reads it.
-fn pin_iterator(ebpf: &mut Ebpf, dir: &PinDir) -> Result<(), PinError> {
+/// Pins the program that says who runs it.
+fn pin_who_am_i(ebpf: &mut Ebpf, dir: &PinDir) -> Result<(), PinError> {
     let name = PROG_WHO_AM_I;
-    let link = attach_iterator(ebpf, name).map_err(|source| dir.refused(name, source))?;
-    let link = FdLink::try_from(link).map_err(|source| dir.refused(name, source))?;
-    link.pin(dir.file(name))
-        .map_err(|source| dir.refused(name, source))?;
-    Ok(())
+    let program = ask::program_who_am_i(ebpf).map_err(|source| dir.refused(name, source))?;
+    program
+        .pin(dir.file(name))
+        .map_err(|source| dir.refused(name, source))
 }

@@ -175,19 +175,23 @@ impl<'a> Btf<'a> {
         Some(self.text(self.raw(id)?.name_off))
     }
 
-    /// The id of the first type of this name and kind. Functions are searched one by one, which takes
-    /// about a millisecond; the other kinds are indexed.
+    /// The id of the first type of this name and kind. Functions are gone through one by one, which takes
+    /// a quarter of a millisecond; the other kinds are indexed.
     #[must_use]
     pub fn type_id_of(&self, name: &str, kind: Kind) -> Option<TypeId> {
         if kind.is_indexed() {
             return self.named(name, |found| found == kind).next();
         }
-        (1..=u32::try_from(self.type_count()).ok()?)
-            .map(TypeId)
-            .find(|&id| {
-                self.raw(id)
-                    .is_some_and(|raw| raw.kind() == kind && self.is_named(raw.name_off, name))
-            })
+        // Where the name stands, so that none of theirs need be looked at.
+        let places = raw::places_of(self.strings, name);
+        if places.is_empty() {
+            return None;
+        }
+        let found = self.starts.iter().position(|&at| {
+            let head = raw::Head::read(self.types, at as usize);
+            head.is_some_and(|head| places.contains(&head.name_off) && head.kind() == kind)
+        });
+        Some(TypeId(u32::try_from(found? + 1).ok()?))
     }
 
     /// This kernel has a function of this name that BTF knows.
@@ -267,13 +271,13 @@ impl<'a> Btf<'a> {
         name: &str,
         wanted: impl Fn(Kind) -> bool,
     ) -> impl Iterator<Item = TypeId> {
-        let hash = raw::name_hash(name.as_bytes());
-        let from = self.index.partition_point(|&(other, _)| other < hash);
+        let hash = raw::name_hash(name.as_bytes(), 0);
+        let from = self.index.partition_point(|&(other, _)| Some(other) < hash);
         self.index
             .get(from..)
             .unwrap_or_default()
             .iter()
-            .take_while(move |&&(other, _)| other == hash)
+            .take_while(move |&&(other, _)| Some(other) == hash)
             .map(|&(_, id)| TypeId(id))
             .filter(move |&id| {
                 self.raw(id)

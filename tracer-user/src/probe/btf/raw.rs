@@ -109,14 +109,28 @@ impl Layout<'_> {
     }
 }
 
-/// `struct btf_type` and the bytes behind it.
+/// `struct btf_type`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RawType<'a> {
+pub(super) struct Head {
     pub(super) name_off: u32,
     info: u32,
     /// Size in bytes or id of another type, as the kind has it.
     pub(super) size_or_type: u32,
+}
+
+/// `struct btf_type` and the bytes behind it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RawType<'a> {
+    head: Head,
     pub(super) tail: &'a [u8],
+}
+
+impl std::ops::Deref for RawType<'_> {
+    type Target = Head;
+
+    fn deref(&self) -> &Head {
+        &self.head
+    }
 }
 
 impl<'a> RawType<'a> {
@@ -126,31 +140,39 @@ impl<'a> RawType<'a> {
         at: usize,
         layout: Layout<'_>,
     ) -> Result<Self, (u8, StopReason)> {
-        let rest = types.get(at..).unwrap_or_default();
-        let (Some(name_off), Some(info), Some(size_or_type)) =
-            (u32_at(rest, 0), u32_at(rest, 4), u32_at(rest, 8))
-        else {
-            return Err((0, StopReason::CutOff));
-        };
-        let mut found = Self {
-            name_off,
-            info,
-            size_or_type,
-            tail: &[],
-        };
-        let number = found.kind_number();
-        let (once, each) = found
+        let head = Head::read(types, at).ok_or((0, StopReason::CutOff))?;
+        let number = head.kind_number();
+        let (once, each) = head
             .kind()
             .tail()
             .or_else(|| layout.tail(number))
             .ok_or((number, StopReason::UnknownKind))?;
         // At most 255 + 255 * 2^24, far from the end of a 64-bit usize.
-        let len = once + each * found.vlen();
-        found.tail = rest
-            .get(TYPE_LEN..)
+        let len = once + each * head.vlen();
+        let tail = types
+            .get(at + TYPE_LEN..)
             .and_then(|tail| tail.get(..len))
             .ok_or((number, StopReason::CutOff))?;
-        Ok(found)
+        Ok(Self { head, tail })
+    }
+
+    /// The elements of the tail, each `N` words.
+    pub(super) fn elements<const N: usize>(&self) -> impl Iterator<Item = [u32; N]> + use<'a, N> {
+        self.tail
+            .chunks_exact(N * 4)
+            .map(|chunk| std::array::from_fn(|i| u32_at(chunk, i * 4).unwrap_or_default()))
+    }
+}
+
+impl Head {
+    /// Reads what begins at `at`.
+    pub(super) fn read(types: &[u8], at: usize) -> Option<Self> {
+        let bytes = types.get(at..)?.first_chunk::<TYPE_LEN>()?;
+        Some(Self {
+            name_off: u32_at(bytes, 0)?,
+            info: u32_at(bytes, 4)?,
+            size_or_type: u32_at(bytes, 8)?,
+        })
     }
 
     /// Seven bits since 7.x; before, two of them had to be zero.
@@ -171,19 +193,20 @@ impl<'a> RawType<'a> {
     pub(super) fn kind_flag(&self) -> bool {
         self.info >> 31 != 0
     }
-
-    /// The elements of the tail, each `N` words.
-    pub(super) fn elements<const N: usize>(&self) -> impl Iterator<Item = [u32; N]> + use<'a, N> {
-        self.tail
-            .chunks_exact(N * 4)
-            .map(|chunk| std::array::from_fn(|i| u32_at(chunk, i * 4).unwrap_or_default()))
-    }
 }
 
 /// A little-endian `u32` at byte `at`.
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     let chunk = bytes.get(at..)?.first_chunk::<4>()?;
     Some(u32::from_le_bytes(*chunk))
+}
+
+/// Where `name` stands in the string section, with a NUL behind it.
+pub(super) fn places_of(strings: &[u8], name: &str) -> Vec<u32> {
+    let name = [name.as_bytes(), &[0]].concat();
+    memchr::memmem::find_iter(strings, &name)
+        .map_while(|at| u32::try_from(at).ok())
+        .collect()
 }
 
 /// The NUL-terminated string at `off`, or `None` when there is none of a sane length.
@@ -194,11 +217,41 @@ pub(super) fn string_at(strings: &[u8], off: u32) -> Option<&[u8]> {
     rest.get(..len)
 }
 
-/// 32 bits of FNV-1a: short, and good enough to bring a name down to one or two candidates.
-pub(super) fn name_hash(name: &[u8]) -> u32 {
-    name.iter().fold(0x811c_9dc5, |hash, &byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
+/// A hash of the name at `off`, to its NUL or its sixteenth byte: few names begin alike for longer, and to
+/// tell those apart takes less than to hash all. `None` where there is no name.
+pub(super) fn name_hash(strings: &[u8], off: u32) -> Option<u32> {
+    // Odd numbers without a pattern, so that every bit of a name moves the upper half.
+    const MIX: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f];
+    let rest = strings.get(usize::try_from(off).ok()?..)?;
+    let mut beginning = [0; 16];
+    match rest.first_chunk() {
+        Some(whole) => beginning = *whole,
+        None => beginning[..rest.len()].copy_from_slice(rest),
+    }
+    let (first, second) = beginning.split_at(8);
+    let word = |bytes: &[u8]| {
+        bytes
+            .first_chunk()
+            .map_or(0, |word| u64::from_le_bytes(*word))
+    };
+    let (first, second) = (word(first), word(second));
+    let name = before_nul(first);
+    // A name goes on behind eight bytes if the last of them is one.
+    let more = if name >> 56 == 0 {
+        0
+    } else {
+        before_nul(second)
+    };
+    let mixed = name.wrapping_mul(MIX[0]) ^ more.wrapping_mul(MIX[1]).rotate_left(32);
+    (name != 0).then(|| (mixed.wrapping_mul(MIX[0]) >> 32) as u32)
+}
+
+/// The bytes before the first that is 0; the lowest is the first.
+fn before_nul(word: u64) -> u64 {
+    const LOWEST: u64 = u64::from_le_bytes([1; 8]);
+    // Of these bits the lowest is the highest of the first byte that is 0.
+    let nuls = word.wrapping_sub(LOWEST) & !word & (LOWEST << 7);
+    word & ((nuls & nuls.wrapping_neg()) >> 7).wrapping_sub(1)
 }
 
 /// Whether the NUL-terminated string at `off` is `name`.

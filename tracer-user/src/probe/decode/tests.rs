@@ -314,15 +314,16 @@ proptest! {
     fn an_account_keeps_every_field(bytes in prop::collection::vec(any::<u8>(), size_of::<AccountEvent>())) {
         let mut wire: AccountEvent = bytemuck::pod_read_unaligned(&bytes);
         wire.header.kind = KIND_ACCOUNT;
+        let usage = wire.usage;
         let event = decode(bytes_of(&wire), UNITS).unwrap();
         let EventKind::Account(account) = event.kind else { panic!("not an account") };
         prop_assert_eq!(event.t, BootNs(wire.header.t_boot_ns));
         prop_assert_eq!(account.process, process(&wire.process));
-        prop_assert_eq!(account.cpu_user_us + account.cpu_system_us, wire.cpu_ns / 1000);
-        prop_assert_eq!((account.faults_minor, account.faults_major), (wire.min_flt, wire.maj_flt));
+        prop_assert_eq!(account.cpu_user_us + account.cpu_system_us, usage.cpu_ns / 1000);
+        prop_assert_eq!((account.faults_minor, account.faults_major), (usage.min_flt, usage.maj_flt));
         let switches = (account.ctx_switches_voluntary, account.ctx_switches_involuntary);
-        prop_assert_eq!(switches, (wire.nvcsw, wire.nivcsw));
-        let io = accounted(wire.read_bytes).zip(accounted(wire.write_bytes));
+        prop_assert_eq!(switches, (usage.nvcsw, usage.nivcsw));
+        let io = accounted(usage.read_bytes).zip(accounted(usage.write_bytes));
         prop_assert_eq!(account.io_bytes, io);
     }
 

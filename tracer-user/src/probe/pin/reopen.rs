@@ -1,12 +1,8 @@
 //! Pins that a dead observer has left: read them, or take them over.
 
-use std::{
-    fs::File,
-    io::Read as _,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use aya::programs::links::PinnedLink;
+use aya::programs::{RawTracePoint, links::PinnedLink};
 use tracer_common::{
     control::Observer,
     names::{PROG_EXEC, PROG_EXIT, PROG_FORK, PROG_WHO_AM_I},
@@ -16,6 +12,7 @@ use super::{PinError, Pins, dir::PinDir};
 use crate::{
     event::Event,
     probe::{
+        ask,
         attached::Attached,
         control::SharedControl,
         decode::{DecodeUnits, decode},
@@ -183,12 +180,11 @@ impl Reopened {
         ))
     }
 
-    /// Asks the kernel who this process is: the pinned iterator speaks of whoever reads it.
     fn who_am_i(&self) -> Result<Observer, PinError> {
-        let mut bytes = [0; size_of::<Observer>()];
-        File::open(self.dir.file(PROG_WHO_AM_I))
-            .and_then(|mut file| file.read_exact(&mut bytes))
-            .map_err(|e| self.unusable(ProbeError::step("asking the kernel who we are", e)))?;
-        Ok(bytemuck::cast(bytes))
+        let program = RawTracePoint::from_pin(self.dir.file(PROG_WHO_AM_I))
+            .map_err(|source| ProbeError::step("opening the program who_am_i", source));
+        program
+            .and_then(|program| ask::who_am_i(&program, &self.control))
+            .map_err(|source| self.unusable(source))
     }
 }
