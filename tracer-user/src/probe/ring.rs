@@ -34,7 +34,7 @@ use tokio::{
 pub use super::ring_map::RingMap;
 
 /// Pause between two looks while records keep coming: the longest an event that is not urgent waits.
-pub const POLL_EVERY: Duration = Duration::from_millis(10);
+pub const POLL_EVERY: Duration = Duration::from_millis(20);
 /// Pause between the look that a wake-up caused and the next: the length of a burst.
 pub const FIRST_LOOK: Duration = Duration::from_millis(2);
 /// Longest time without a look, wake-up or not.
