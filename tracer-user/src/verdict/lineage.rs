@@ -195,8 +195,9 @@ impl Lineage {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
-    use crate::units::BootNs;
 
     fn key(n: u32) -> ProcKey {
         ProcKey {
@@ -250,5 +251,44 @@ mod tests {
         lineage.born(key(3), key(3));
         assert!(!lineage.is_under(key(2), key(1)));
         assert!(!lineage.knows(key(3)));
+    }
+
+    /// Of everybody: those below, counted and combined, are those who say that they are.
+    fn assert_sound(lineage: &Lineage) {
+        let mut below: HashMap<ProcKey, Below> = HashMap::default();
+        for (&key, kin) in lineage.kin.iter().filter(|(_, kin)| kin.is_below) {
+            below.entry(kin.up.unwrap()).or_default().add(key);
+        }
+        for (key, kin) in &lineage.kin {
+            let expected = below.remove(key).unwrap_or_default();
+            assert_eq!(
+                (kin.below.count, kin.below.keys),
+                (expected.count, expected.keys)
+            );
+        }
+        assert!(below.is_empty(), "below those who are gone: {below:?}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn whatever_a_journal_claims_who_is_below_stays_true(
+            acts in vec((any::<bool>(), 0..400_u32, 0..400_u32, 0..2_u64), 1..3000),
+        ) {
+            let mut lineage = Lineage::default();
+            for (at, (is_born, one, other, start)) in (0..).zip(acts) {
+                let key = |init| ProcKey { init, start: BootNs(start * u64::from(init)) };
+                if is_born {
+                    lineage.born(key(one), key(other));
+                } else {
+                    lineage.ended(key(one), at);
+                }
+                if at % 500 == 0 {
+                    assert_sound(&lineage);
+                }
+            }
+            assert_sound(&lineage);
+        }
     }
 }
