@@ -15,7 +15,8 @@ pub struct Control {
     pub observer_level: u32,
     /// The observer's tgid in the initial namespace: never tracked, never adopted.
     pub observer_tgid_init: u32,
-    /// Process, by tgid in the *observer's* namespace, which the next adoption takes as a root; 0 for none, [`ADOPT_BELOW`] for no other root than those that are tracked.
+    /// Process, by tgid in the *observer's* namespace, which the next adoption takes as a root; 0 for
+    /// none, [`ADOPT_BELOW`] for no other root than those that are tracked.
     pub adopt_tgid: u32,
     /// Bits of the `URGENT_` constants: which events wake the reader at once.
     pub urgent: u32,
@@ -63,7 +64,7 @@ pub struct Tracked {
     pub usage: Usage,
     /// `signal->maxrss` in pages when the present image began.
     pub maxrss_at_exec_pages: u64,
-    /// Threads made, the leader included; from the adopt iterator, those alive then.
+    /// Threads made, the leader included; of an adopted process, those alive then.
     pub threads_made: u64,
     /// Threads that have ended and are in the sums above.
     pub threads_ended: u64,

@@ -291,3 +291,20 @@ fn what_is_not_btf_is_named() {
         }
     ));
 }
+
+#[test]
+fn names_of_any_length_are_told_apart_however_alike_they_begin() {
+    let mut blob = Blob::new();
+    let long = "abcdefgh".repeat(6);
+    for len in 1..=long.len() {
+        blob.record(&long[..len], u32::try_from(len).unwrap(), &[]);
+    }
+    let bytes = blob.build();
+    let btf = parse(&bytes);
+    for len in 1..=long.len() {
+        let found = btf.struct_size(&long[..len]);
+        assert_eq!(found, u32::try_from(len).ok(), "{len}");
+    }
+    assert_eq!(btf.struct_size(&format!("{long}a")), None);
+    assert_eq!(btf.struct_size(""), None);
+}
