@@ -38,6 +38,37 @@ pub fn again_and_again(case: &str, mut run: impl FnMut() -> Result<()>) -> Resul
     }
 }
 
+/// Times that a timer may run out unseen, one after the other.
+const UNSEEN_MAX: u32 = 5;
+
+/// Runs a case in which a timer's signal ends something, as [`again_and_again`] does; `run` gives its
+/// session.
+///
+/// A kernel may run no BPF program while a task of the first process is current, and a timer's interrupt
+/// can come just then (docs/operations.md): nobody is shown the signal. The verdict must be `unseen`
+/// then, and the case is taken once more; with the signal in the journal nothing but `seen` will do.
+///
+/// # Errors
+/// As [`again_and_again`]; and when the signal is not seen time after time.
+pub fn by_timer(
+    case: &str,
+    signal: &str,
+    [seen, unseen]: [Expected<'_>; 2],
+    mut run: impl FnMut() -> Result<Session>,
+) -> Result<()> {
+    again_and_again(case, || {
+        for _ in 0..UNSEEN_MAX {
+            let session = run()?;
+            let mut signals = session.of_kind("signal");
+            if signals.any(|record| record.value["signal_name"] == signal) {
+                return seen.of(&session);
+            }
+            unseen.of(&session)?;
+        }
+        bail!("{signal} was not seen {UNSEEN_MAX} times in a row")
+    })
+}
+
 fn tell(case: &str, times: u32, wrong: u32) -> Result<()> {
     let Some(tally) = std::env::var_os(TALLY) else {
         return Ok(());

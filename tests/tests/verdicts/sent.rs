@@ -6,7 +6,7 @@ use tracer_tests::cgroup::Cgroup;
 use tracer_tests::check::until_noted;
 use tracer_tests::launch::Running;
 use tracer_tests::room::Room;
-use tracer_tests::verdict::{Expected, again_and_again, on, pid};
+use tracer_tests::verdict::{Expected, again_and_again, by_timer, on, pid};
 use tracer_tests::wait::{PATIENCE, wait_for};
 use tracer_tests::{place, proc, sys};
 
@@ -292,13 +292,15 @@ fn timeout_ran_out_of_time() -> Result<()> {
         ("KILL", "SIGKILL"),
         ("USR1", "SIGUSR1"),
     ] {
-        again_and_again(&format!("timeout -s {option}"), || {
+        let words = ["timeout(1) ended it after ", ": killed by ", "its wrapper)"];
+        let seen = Expected::killed(signal, "timeout", "wrapper", &words);
+        let case = format!("timeout -s {option}");
+        by_timer(&case, "SIGALRM", [seen, seen.likely()], || {
             let room = Room::new()?;
             let launch = run(&room)?.command(["timeout", "-s", option, "0.3", "sleep", "60"]);
             let code = if option == "KILL" { 137 } else { 124 };
             launch.finish(PATIENCE)?.expect_code(code)?;
-            let words = ["timeout(1) ended it after ", ": killed by ", "its wrapper)"];
-            Expected::killed(signal, "timeout", "wrapper", &words).of(&room.session()?)
+            room.session()
         })?;
     }
     Ok(())
