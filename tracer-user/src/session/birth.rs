@@ -187,7 +187,7 @@ pub fn sweep(store: &Store) -> Result<usize, StoreError> {
                 // A session that was born meanwhile, and ended, is the same directory with a free
                 // lease: only the name tells, and it cannot change while the lease is ours.
                 Ok(Claim::Held(lease)) if is_named(sessions, &name, &dir) => {
-                    clear(&dir).and_then(|()| lease.remove_dir(sessions, &name))
+                    clear(&dir).and_then(|()| lease.remove_dir(&dir, sessions, &name))
                 }
                 _ => continue,
             }

@@ -201,12 +201,26 @@ impl Lease {
                     source: Errno::EXIST,
                     ..
                 }) => {}
+                // Nothing can be made in a directory that was removed.
+                Err(LeaseError::Io {
+                    source: Errno::NOENT,
+                    ..
+                }) => break,
                 Err(error) => return Err(error),
             }
         }
         Err(LeaseError::Gone {
             path: dir.path().join(LEASE),
         })
+    }
+
+    /// Gives up a lease in a directory that turned out to be on its way out. One that nobody ever signed
+    /// may have been made by us just now, and would keep the directory there.
+    pub(super) fn withdraw(self, dir: &Dir) {
+        let is_unsigned = rustix::fs::fstat(&self.file).is_ok_and(|stat| stat.st_size == 0);
+        if is_unsigned && is_named(dir, LEASE, &self.file) {
+            let _else_the_next_sweep = dir.remove(LEASE);
+        }
     }
 
     /// Takes the lease that is there. `None`: there is none, or it went away meanwhile.
@@ -224,18 +238,27 @@ impl Lease {
     }
 
     /// Removes the directory it was in, which holds nothing any more, and ends with it. Servers of file
-    /// systems in user space keep an open file, under a name of their own, until it is closed.
+    /// systems in user space keep an open file, under a name of their own, until it is closed; and
+    /// whoever had the directory open already may have made itself a lease in it, for a moment.
     ///
     /// # Errors
     /// What the system says.
-    pub(super) fn remove_dir(self, parent: &Dir, name: &str) -> Result<(), Errno> {
-        match parent.remove_dir(name) {
-            Err(Errno::NOTEMPTY) => {
-                drop(self);
-                parent.remove_dir(name)
-            }
+    pub(super) fn remove_dir(self, dir: &Dir, parent: &Dir, name: &str) -> Result<(), Errno> {
+        let remove = || match parent.remove_dir(name) {
+            // Somebody who sweeps was faster.
+            Err(Errno::NOENT) => Ok(()),
             other => other,
+        };
+        let mut removed = remove();
+        drop(self);
+        for _ in 1..TRIES {
+            if removed != Err(Errno::NOTEMPTY) {
+                break;
+            }
+            let _there_or_not = dir.remove(LEASE);
+            removed = remove();
         }
+        removed
     }
 
     /// Appends a line that names the holder.

@@ -142,7 +142,7 @@ pub fn remove(
     empty(&session.dir, &names).map_err(|(name, source)| error(&name, source))?;
     session
         .lease
-        .remove_dir(store.sessions(), &going)
+        .remove_dir(&session.dir, store.sessions(), &going)
         .map_err(|source| error("the directory", source))
 }
 
@@ -168,7 +168,7 @@ pub(super) fn sweep(store: &Store) {
             && empty(&dir, &own).is_ok()
         {
             let _not_empty_then = match held {
-                Some(lease) => lease.remove_dir(store.sessions(), &name),
+                Some(lease) => lease.remove_dir(&dir, store.sessions(), &name),
                 None => store.sessions().remove_dir(&name),
             };
         }

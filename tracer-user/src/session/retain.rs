@@ -69,7 +69,13 @@ pub fn retain(
             // Somebody else was faster, or is at it. Taking another one in its place would leave too
             // few; one too many goes the next time.
             Err(RemoveError::Gone { .. } | RemoveError::Running { .. }) => surplus -= 1,
-            Err(error) => done.kept.push((id, super::status::told(&error))),
+            Err(error) => {
+                // What stopped halfway is no session any more.
+                if !store.sessions().has(id.as_str()) {
+                    surplus -= 1;
+                }
+                done.kept.push((id, super::status::told(&error)));
+            }
         }
     }
     forget(store, &done.removed, deadline);

@@ -27,6 +27,7 @@ use thiserror::Error;
 
 pub use crate::session::dir::Dir;
 use crate::session::{
+    dir::is_named,
     id::SessionId,
     lease::{Claim, Lease, LeaseError},
 };
@@ -286,14 +287,20 @@ impl Store {
     /// [`LeaseError`], also for a directory that is not ours alone.
     pub fn claim(&self, id: &SessionId) -> Result<SessionClaim, LeaseError> {
         let dir = self.existing_session(id)?;
-        Ok(match Lease::claim(&dir)? {
-            Claim::Taken => SessionClaim::Taken,
-            Claim::Held(lease) => SessionClaim::Held(ClaimedSession {
-                id: *id,
-                dir,
-                lease,
-            }),
-        })
+        let lease = match Lease::claim(&dir)? {
+            Claim::Taken => return Ok(SessionClaim::Taken),
+            Claim::Held(lease) => lease,
+        };
+        // Only who holds the lease takes its name away from a session: whoever did so before us has left
+        // us the lease of a directory that is being removed.
+        if !is_named(&self.sessions, id.as_str(), &dir) {
+            lease.withdraw(&dir);
+            return Err(LeaseError::Gone {
+                path: self.session_path(id),
+            });
+        }
+        let id = *id;
+        Ok(SessionClaim::Held(ClaimedSession { id, dir, lease }))
     }
 
     /// The directory of sessions.

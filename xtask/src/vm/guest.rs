@@ -116,8 +116,12 @@ pub(super) fn boot(kernel: &Path, initrd: &Path, log: &Path, deadline: Duration)
         .arg(kernel)
         .arg("-initrd")
         .arg(initrd)
-        // Emulated page tables make isolation dear, and there is nobody to be isolated from.
-        .args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"])
+        // At level 5 a hung guest shows its stacks. Emulated page tables make isolation dear, and there is
+        // nobody to be isolated from.
+        .args([
+            "-append",
+            "console=ttyS0 loglevel=5 panic=-1 mitigations=off",
+        ])
         .stdin(Stdio::null())
         .stdout(serial)
         .stderr(Stdio::piped());

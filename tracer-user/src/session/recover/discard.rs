@@ -49,7 +49,7 @@ pub(super) fn discard(store: &Store, claimed: ClaimedSession, why: String) -> To
         .and_then(|()| empty(&dir, DEPTH))
         .and_then(|()| {
             lease
-                .remove_dir(sessions, &name)
+                .remove_dir(&dir, sessions, &name)
                 .map_err(|source| sessions.error("remove", &name, source))
         });
     match removed {
