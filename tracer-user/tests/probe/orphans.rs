@@ -39,14 +39,17 @@ fn attached_among_daemons() -> u32 {
     let folder = tempfile::tempdir().unwrap();
     let (log, stop) = (folder.path().join("log"), folder.path().join("stop"));
     let log_file = File::create_new(&log).unwrap();
-    let root = last_pid();
+    let root_file = folder.path().join("root");
     let launcher = hold(|| {
         // SAFETY: no memory involved; a group, so that the test can end them all.
         unsafe { libc::setpgid(0, 0) };
-        if clone_as(root) {
-            for _ in 0..WORKERS {
-                fork(|| make_daemons(&log_file, &stop));
+        match fork_as_last() {
+            0 => {
+                for _ in 0..WORKERS {
+                    fork(|| make_daemons(&log_file, &stop));
+                }
             }
+            root => std::fs::write(&root_file, root.to_string()).unwrap(),
         }
         pause()
     });
@@ -69,6 +72,14 @@ fn attached_among_daemons() -> u32 {
             .collect()
     };
     wait_for("daemons of all workers", || lines().len() > WORKERS);
+    let root = || {
+        std::fs::read_to_string(&root_file)
+            .ok()?
+            .parse::<i32>()
+            .ok()
+    };
+    wait_for("the root's pid", || root().is_some());
+    let root = root().unwrap();
     let adoption = probe.adopt(Tgid(root.cast_unsigned())).unwrap();
     std::fs::write(&stop, "").unwrap();
     wait_for("all workers to stop", || {
@@ -141,16 +152,17 @@ fn boot_ns() -> u64 {
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }
 
-/// A free pid above all others: a pass through all tasks finds it after all that descend from it.
-fn last_pid() -> i32 {
+/// Forks a child of the highest pid that is free, above all others but few: a pass through all tasks
+/// finds it after those that descend from it. 0 in the child. The caller has one thread.
+fn fork_as_last() -> i32 {
     let max = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap();
     let max: i32 = max.trim().parse().unwrap();
-    let is_free = |pid: &i32| !Path::new(&format!("/proc/{pid}")).exists();
-    (1..max).rev().find(is_free).unwrap()
+    // A look beforehand would not do: others take pids as well, and come to the last ones in their turn.
+    (1..max).rev().find_map(clone_as).unwrap()
 }
 
-/// Forks a child of this pid. True in the child. The caller has one thread.
-fn clone_as(pid: i32) -> bool {
+/// Forks a child of this pid: 0 in the child; `None` when the pid is taken.
+fn clone_as(pid: i32) -> Option<i32> {
     // SAFETY: all zeros is a valid value.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.exit_signal = libc::SIGCHLD.cast_unsigned().into();
@@ -158,6 +170,10 @@ fn clone_as(pid: i32) -> bool {
     args.set_tid_size = 1;
     // SAFETY: a plain fork; the arguments outlive the call.
     let made = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) };
-    assert!(made >= 0, "clone3: {}", std::io::Error::last_os_error());
-    made == 0
+    if made < 0 {
+        let error = std::io::Error::last_os_error();
+        assert_eq!(error.raw_os_error(), Some(libc::EEXIST), "clone3: {error}");
+        return None;
+    }
+    Some(if made == 0 { 0 } else { pid })
 }
