@@ -66,12 +66,19 @@ fn kill_until_through(place: &Path, step: Duration) -> u32 {
 #[test]
 fn killed_recoverers_leave_a_session_that_ends_once_and_whole() {
     let mut killed = 0;
-    for round in 0..3 {
+    for round in 0..12 {
+        // More on a machine on which they come through at once.
+        if round >= 3 && killed >= 6 {
+            break;
+        }
         let room = tempfile::tempdir().expect("a directory");
         let store = store_in(room.path());
         let records = (0..20_000).map(fork).collect();
         let (id, path) = interrupted(&store, own_info(&store), records);
-        killed += kill_until_through(room.path(), Duration::from_micros(2_000 + 700 * round));
+        killed += kill_until_through(
+            room.path(),
+            Duration::from_micros(2_000 + 700 * (round % 3)),
+        );
         // Who came through may have found it taken by the other one, which was killed.
         recover_with(&store, &Options::default());
 
