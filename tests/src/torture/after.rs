@@ -141,7 +141,7 @@ fn expect_clean(files: &Files, room: &Room) -> Result<()> {
             ensure!(names.iter().any(|name| name == made), "{id} lacks {made}");
             names.retain(|name| name != made);
         }
-        // The latter is there when the machine was slow enough for something to be conspicuous.
+        // Not in each: of a workload that was pinned, and of what was conspicuous, as on a slow machine.
         let may_be = ["enrollment.json", "anomalies.jsonl"];
         names.retain(|name| !may_be.contains(&name.as_str()));
         ensure!(names.is_empty(), "left in {id}: {names:?}");

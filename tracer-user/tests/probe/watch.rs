@@ -260,5 +260,6 @@ impl Seen {
         let is_event = |event: &&Event| !matches!(event.kind, EventKind::Account(_));
         let events = self.events.iter().filter(is_event).count();
         assert_eq!(self.counters.events(), events as u64);
+        assert!(self.counters.sent() >= self.events.len() as u64);
     }
 }
